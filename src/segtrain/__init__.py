@@ -1,0 +1,16 @@
+"""segtrain: train, compare and understand semantic segmentation.
+
+`build_model` gives a model of the zoo, `load_model` a trained one, `segtrain.crf.dense_crf` the
+dense CRF. Everything else is reached by the commands `segtrain` and `segeval`.
+"""
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    # torch and Hydra are imported when a function is first asked for, not with the package.
+    if name in ("build_model", "load_model"):
+        from segtrain.cli import build
+
+        return getattr(build, name)
+    raise AttributeError(f"module 'segtrain' has no attribute {name!r}")

@@ -1,0 +1,101 @@
+"""VGG16 as a fully convolutional backbone.
+
+"Very Deep Convolutional Networks for Large-Scale Image Recognition", Simonyan and Zisserman,
+ICLR 2015, https://arxiv.org/abs/1409.1556 (configuration D).
+
+The classifier is kept as convolutions, as in FCN (Long et al. 2015, section 3.1): fc6 is 7×7,
+fc7 is 1×1. Pooling rounds up, as Caffe does; on a 224×224 picture this changes nothing.
+Departs: weights and input normalisation are torchvision's, not Caffe's BGR means.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segtrain.layers.fc_conv import FCConv
+from segtrain.layers.grid import Grid
+from segtrain.layers.init import he_normal
+from segtrain.layers.normalize import Normalize
+from segtrain.weights import Pretrained, torchvision_state
+
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+FC = 4096
+
+
+class VGG16(nn.Module):
+    """Features of an N×3×H×W picture by stride: 8 (pool3), 16 (pool4), 32 (fc7).
+
+    Args:
+        padding: of the first convolution: 1 keeps sizes ("same"); 100 is FCN's, whose fc6 is
+            then unpadded.
+        fc6_kernel: 7, or 1 for a lighter fc6.
+        dropout: after fc6 and fc7.
+        batch_norm: after every convolution of the five blocks (torchvision's vgg16_bn).
+        width: multiplies every number of channels; below 1 for tests only.
+        pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
+
+    Attributes:
+        channels: stride -> channels; grids: stride -> Grid.
+    """
+
+    def __init__(
+        self,
+        *,
+        padding: int = 1,
+        fc6_kernel: int = 7,
+        dropout: float = 0.5,
+        batch_norm: bool = False,
+        width: float = 1.0,
+        pretrained: Pretrained = False,
+    ):
+        super().__init__()
+        self.normalize = Normalize()
+        self.channels: dict[int, int] = {}
+        self.grids: dict[int, Grid] = {}
+        grid, channels = Grid(), 3
+        for number, block in enumerate(BLOCKS, start=1):
+            layers: list[nn.Module] = []
+            for widest in block:
+                pad = padding if not layers and number == 1 else 1
+                out = round(widest * width)
+                layers.append(nn.Conv2d(channels, out, 3, padding=pad))
+                if batch_norm:
+                    layers.append(nn.BatchNorm2d(out))
+                layers.append(nn.ReLU(inplace=True))
+                grid, channels = grid.conv(3, padding=pad), out
+            layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
+            grid = grid.conv(2, stride=2)
+            setattr(self, f"block{number}", nn.Sequential(*layers))
+            self.grids[grid.stride], self.channels[grid.stride] = grid, channels
+
+        fc6_padding = fc6_kernel // 2 if padding == 1 else 0
+        fc = round(FC * width)
+        self.fc6 = FCConv(channels, fc, fc6_kernel, padding=fc6_padding)
+        self.fc7 = FCConv(fc, fc, 1)
+        self.dropout = nn.Dropout(dropout)
+        self.grids[32], self.channels[32] = grid.conv(fc6_kernel, padding=fc6_padding), fc
+        he_normal(self)
+        if pretrained:
+            name = "vgg16_bn" if batch_norm else "vgg16"
+            self.load_state_dict(self.from_torchvision(torchvision_state(name, pretrained)))
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        x = self.block2(self.block1(self.normalize(images)))
+        pool3 = self.block3(x)
+        pool4 = self.block4(pool3)
+        x = self.block5(pool4)
+        x = self.dropout(F.relu(self.fc6(x), inplace=True))
+        fc7 = self.dropout(F.relu(self.fc7(x), inplace=True))
+        return {8: pool3, 16: pool4, 32: fc7}
+
+    def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """torchvision's vgg16 or vgg16_bn tensors under our names."""
+        theirs = [v for k, v in state.items() if k.startswith("features.")]
+        ours = [k for k in self.state_dict() if k.startswith("block")]
+        converted = dict(zip(ours, theirs, strict=True))
+        for ours, name in (("fc6", "classifier.0"), ("fc7", "classifier.3")):
+            converted[f"{ours}.weight"] = state[f"{name}.weight"]
+            converted[f"{ours}.bias"] = state[f"{name}.bias"]
+        if self.fc6.kernel == 1:
+            # The same response as the 7×7 gives where the features are constant.
+            converted["fc6.weight"] = converted["fc6.weight"].unflatten(1, (512, 49)).sum(2)
+        return converted

@@ -1,0 +1,92 @@
+"""From a resolved config or a checkpoint to models and data sets; the Python API's two functions."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from segtrain.cli.compose import SAVED_GROUPS, check_trust, compose_config, plain
+from segtrain.cli.construct import construct
+from segtrain.cli.problems import CONFIG_ERRORS, explain
+from segtrain.engine import checkpoint
+from segtrain.engine.checkpoint import BEST, Checkpoint
+from segtrain.errors import InputError
+
+
+def build_model(name: str, *, num_classes: int, backbone: str | dict | None = None, **overrides) -> nn.Module:
+    """A model of the zoo by the name of its YAML: `build_model("fcn8s", num_classes=21)`.
+
+    Args:
+        name: an option of `model=`.
+        backbone: an option of `model/backbone=`, or a dict of its keys.
+        overrides: keys of the model's YAML.
+
+    Raises:
+        InputError: an unknown name or key, or a value of the wrong type.
+    """
+    chosen = [f"model={name}"] + ([f"model/backbone={backbone}"] if isinstance(backbone, str) else [])
+    try:
+        node = compose_config("train", [*chosen, f"data.num_classes={num_classes}"])
+        model = plain(node)["model"]
+    except CONFIG_ERRORS as error:
+        raise explain(error, "train") from error
+    if isinstance(backbone, dict):
+        model["backbone"] |= backbone
+    return construct(model | overrides, "model")
+
+
+def load_model(path: str | Path, *, trust: str | None = None) -> nn.Module:
+    """The trained model of a checkpoint in eval mode, with `class_names` and `palette`.
+
+    Args:
+        path: a checkpoint, or the folder of a run (its best.ckpt).
+        trust: a package outside segtrain whose classes the checkpoint may name.
+
+    Raises:
+        InputError: not a checkpoint, damaged, or one that names other code.
+    """
+    saved = read_checkpoint(path)
+    config = saved.meta["config"]
+    check_trust(config, "config", trust)
+    model = restore_model(config["model"], saved)
+    model.class_names = tuple(saved.meta["class_names"])
+    model.palette = tuple(map(tuple, saved.meta["palette"]))
+    return model
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Loads a checkpoint, or the best one of a run's folder. Raises InputError."""
+    path = Path(path).expanduser()
+    for folder in (path, path / "checkpoints"):
+        if (folder / BEST).is_file():
+            path = folder / BEST
+    return checkpoint.load(path)
+
+
+def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
+    """The model of a config with a checkpoint's weights, in eval mode. Raises InputError."""
+    # Its own weights come next: nothing is downloaded, nothing else is read.
+    backbone = node.get("backbone")
+    if isinstance(backbone, dict) and "pretrained" in backbone:
+        node = node | {"backbone": backbone | {"pretrained": False}}
+    model = construct(node, "model")
+    result = checkpoint.initialise(model, saved.weights())
+    if result.new or result.unused:
+        name = (result.new or result.unused)[0]
+        raise InputError(
+            f"the checkpoint does not fit this model: {len(result.new)} tensors missing and"
+            f" {len(result.unused)} left over, the first is {name}",
+            do="leave out model= and model.… keys that change the architecture",
+        )
+    return model.eval()
+
+
+def build_crf(config: dict[str, Any]) -> partial | None:
+    """The dense CRF with its parameters, where `crf` is on."""
+    return construct(config["dense_crf"], "dense_crf", partial=True) if config["crf"] else None
+
+
+def saved_config(config: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint carries of the config: enough to evaluate, nothing of this machine's run."""
+    return {group: config[group] for group in SAVED_GROUPS}

@@ -1,0 +1,87 @@
+"""Configs: where they are, how a checkpoint's is read, and what it may name."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from segtrain.errors import InputError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# The wheel carries the configs inside the package; a checkout has them beside src/.
+CONFIG_DIR = next(d for d in (_PACKAGE / "configs", _PACKAGE.parent.parent / "configs") if d.is_dir())
+SAVED_GROUPS = ("model", "data", "dense_crf")  # what an evaluation takes from a checkpoint
+
+
+def compose_config(name: str, overrides: list[str]) -> DictConfig:
+    """The root config `name` with command-line overrides, outside of a Hydra job."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose(name, overrides=overrides)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A resolved config as plain dicts and lists."""
+    return OmegaConf.to_container(config, resolve=True)
+
+
+@cache
+def shipped_targets() -> frozenset[str]:
+    """Every `_target_` that segtrain's own configs name."""
+    texts = (path.read_text() for path in CONFIG_DIR.rglob("*.yaml"))
+    return frozenset(t for text in texts for t in re.findall(r"_target_:\s*([\w.]+)", text))
+
+
+def check_trust(node: Any, key: str, trust: str | None) -> None:
+    """Refuses a checkpoint's config that could run anything but segtrain's own classes.
+
+    Args:
+        trust: a package outside segtrain that the user opened on the command line.
+
+    Raises:
+        InputError: a target that no shipped config names, another key with a leading
+            underscore, or an interpolation.
+    """
+    if isinstance(node, dict):
+        for name, value in node.items():
+            here = f"{key}.{name}"
+            if name == "_target_":
+                own = value in shipped_targets()
+                if not own and not (trust and str(value).startswith(f"{trust}.")):
+                    package = str(value).split(".")[0]
+                    raise InputError(
+                        f"the checkpoint's {here}={value} is not one of segtrain's own",
+                        do=f"if you trust its author with this machine, add trust={package}",
+                    )
+            elif str(name).startswith("_"):
+                raise InputError(f"the checkpoint's {here}: such keys are not allowed", do="do not use it")
+            else:
+                check_trust(value, here, trust)
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            check_trust(value, f"{key}[{i}]", trust)
+    elif isinstance(node, str) and "${" in node:
+        raise InputError(f"the checkpoint's {key}={node}: no interpolation is resolved", do="do not use it")
+
+
+def evaluation_config(given: DictConfig, saved: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's config with what the user set on the command line of segeval on top.
+
+    A group that was chosen anew (it has a `_target_`) replaces the saved one; single keys are
+    merged into it.
+    """
+    check_trust(saved, "config", given.trust)
+    base = {group: saved[group] for group in SAVED_GROUPS if saved.get(group)}
+    for group in SAVED_GROUPS:
+        if given.get(group) and given[group].get("_target_"):
+            del base[group]
+    merged = plain(OmegaConf.merge(OmegaConf.create(base), given))
+    old, new = saved["data"]["num_classes"], merged["data"]["num_classes"]
+    if old != new:
+        raise InputError(
+            f"the checkpoint predicts {old} classes, this data set has {new}",
+            do="evaluate it on data with the same classes",
+        )
+    return merged

@@ -1,0 +1,108 @@
+"""A config node to an object: its `_target_` called with its keys, each checked first."""
+
+import difflib
+import functools
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segtrain.errors import InputError
+
+TARGET = "_target_"
+
+
+def construct(node: Any, key: str, *, partial: bool = False) -> Any:
+    """Builds a plain config node; nodes below it that have a `_target_` are built first.
+
+    Args:
+        node: dicts, lists and scalars; a dict with a `_target_` becomes what that returns.
+        key: where the node stands, for messages: `model`.
+        partial: gives a callable that still wants its positional arguments.
+
+    Raises:
+        InputError: an unknown or missing key, or a value of the wrong type.
+    """
+    if isinstance(node, Mapping):
+        arguments = {k: construct(v, f"{key}.{k}") for k, v in node.items() if k != TARGET}
+        if TARGET not in node:
+            return arguments
+        target = locate(node[TARGET], key)
+        check_arguments(target, arguments, key, partial=partial)
+        return functools.partial(target, **arguments) if partial else target(**arguments)
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        return [construct(v, f"{key}[{i}]") for i, v in enumerate(node)]
+    return node
+
+
+def locate(target: str, key: str) -> Any:
+    """The class or function of a dotted path. Raises InputError."""
+    module, _, name = str(target).rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{key}.{TARGET}={target}: {error}", do="give the path of a class") from error
+
+
+def check_arguments(target: Any, arguments: Mapping[str, Any], key: str, *, partial: bool = False) -> None:
+    """Raises InputError where `arguments` are not what the target's signature names and annotates.
+
+    Args:
+        partial: positional parameters may be missing.
+    """
+    signature = inspect.signature(target).parameters
+    for name, value in arguments.items():
+        if name not in signature:
+            near = difflib.get_close_matches(name, signature, 1)
+            hint = f"did you mean {key}.{near[0]}?" if near else f"its keys are {', '.join(signature)}"
+            raise InputError(f"{key}.{name}: no such key", do=hint)
+        annotation = _annotations(target).get(name)
+        if annotation is not None and not fits(value, annotation):
+            raise InputError(f"{key}.{name}={value}", do=f"give {describe(annotation)}")
+    for name, parameter in signature.items():
+        positional = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.POSITIONAL_ONLY)
+        required = parameter.default is parameter.empty and parameter.kind not in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        )
+        if required and name not in arguments and not (partial and positional):
+            raise InputError(f"{key}.{name} is missing", do=f"add {key}.{name}=VALUE")
+
+
+def _annotations(target: Any) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError):  # a library's own forward references
+        return {}
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Whether a scalar, list or dict of a config is of an annotated type; unknown types fit."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return value in arguments
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, a) for a in arguments)
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation in (bool, str, type(None)):
+        return isinstance(value, annotation)
+    if origin in (tuple, list):
+        return isinstance(value, list | tuple)
+    return True
+
+
+def describe(annotation: Any) -> str:
+    """The annotation in words: `an integer`, `caffe or torchvision`."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " or ".join(map(str, arguments))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(describe(a) for a in arguments)
+    words = {int: "an integer", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+    return words.get(annotation, "a list" if origin in (tuple, list) else str(annotation))

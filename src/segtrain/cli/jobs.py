@@ -1,0 +1,244 @@
+"""What `segtrain` and `segeval` do with a composed config."""
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from segtrain.cli.build import build_crf, read_checkpoint, restore_model, saved_config
+from segtrain.cli.construct import construct
+from segtrain.data.loader import Augmented
+from segtrain.data.sample import Sample
+from segtrain.engine import checkpoint, distributed
+from segtrain.engine.device import Compute, choose
+from segtrain.engine.evaluate import Settings as EvaluationSettings
+from segtrain.engine.evaluate import evaluate
+from segtrain.engine.logging import FIGURES, RunLog, evaluation_table, percent, table
+from segtrain.engine.pictures import strip
+from segtrain.engine.train import Run, Settings, fit
+from segtrain.errors import InputError
+
+PICTURES = 4  # validation pictures that TensorBoard shows
+
+
+def train(config: dict[str, Any], folder: Path) -> dict:
+    """Trains and validates as `config` says, everything below `folder`; gives the last figures."""
+    torch.manual_seed(config["seed"])
+    torch.use_deterministic_algorithms(config["deterministic"])
+    compute = choose(config["device"], str(config["precision"]))
+    distributed.start(compute.device)
+    log = RunLog(folder, name="train", silent=distributed.rank() > 0)
+    write_yaml(config, folder / "config.yaml")
+    crf = build_crf(config)  # before the training, so that its faults come before it too
+    data = construct(config["data"], "data")
+    run = build_run(config, data, compute)
+    continue_run(run, config, log, folder)
+    describe(run, data, config, log)
+
+    transforms = construct(config["augment"], "augment").values()
+    dataset = Augmented(data.train, transforms, seed=config["seed"])
+    validate = Validation(data, compute, config, log, crf)
+    figures = fit(run, dataset, log, validate)
+    log.say(evaluation_table(figures))
+    figures |= {
+        "parameters": count_parameters(run.model),
+        "seconds_per_step": run.seconds_per_step,
+        "steps": run.step,
+    }
+    log.hyperparameters(hyperparameters(config), {"hparam/mean_iou": figures["mean_iou"] or 0.0})
+    write_metrics(figures, folder)
+    say_where(log, folder)
+    log.close()
+    distributed.stop()
+    return figures
+
+
+def evaluate_checkpoint(config: dict[str, Any], saved, folder: Path) -> dict:
+    """Evaluates a checkpoint's model on the validation split; gives the figures."""
+    compute = choose(config["device"], str(config["precision"]))
+    distributed.start(compute.device)
+    log = RunLog(folder, name="eval", silent=distributed.rank() > 0)
+    crf = build_crf(config)
+    data = construct(config["data"], "data")
+    model = restore_model(config["model"], saved).to(compute.device)
+    figures = Validation(data, compute, config, log, crf)(model, saved.meta["step"])
+    log.say(evaluation_table(figures))
+    write_yaml(config, folder / "config.yaml")
+    figures |= {"parameters": count_parameters(model), "seconds_per_step": None}
+    write_metrics(figures, folder)
+    log.say(f"figures: {relative(folder)}/metrics.json")
+    log.close()
+    distributed.stop()
+    return figures
+
+
+class Validation:
+    """Evaluates on the validation split, logs the figures and a few pictures of them.
+
+    The CRF, where there is one, takes part in the run's last validation only: it may take longer
+    than the network.
+    """
+
+    def __init__(self, data, compute: Compute, config: dict[str, Any], log: RunLog, crf: partial | None):
+        self.data, self.compute, self.log, self.crf = data, compute, log, crf
+        self.last_step = config.get("max_steps")
+        self.settings = EvaluationSettings(config["batch_size"], config["num_workers"])
+
+    def __call__(self, model: nn.Module, step: int) -> dict:
+        crf = self.crf if self.last_step in (None, step) else None
+
+        def show(index: int, sample: Sample, *labels) -> None:
+            if index < PICTURES:
+                picture = strip(sample, *labels, self.data.palette)
+                self.log.picture(step, f"val/{index}_{sample.name}", picture)
+
+        with self.log.progress("evaluating", len(self.data.val)) as advance:
+            figures = evaluate(
+                model,
+                self.data.val,
+                self.data.class_names,
+                self.compute,
+                self.settings,
+                crf=crf,
+                watch=show,
+                advance=advance,
+            )
+        self.log.evaluation(step, figures, self.data.class_names)
+        self.log.say(f"step {step}: {summary(figures)}")
+        return figures
+
+
+def build_run(config: dict[str, Any], data, compute: Compute) -> Run:
+    """The model on its device, its loss, optimizer and schedule."""
+    model = construct(config["model"], "model")
+    model = model.to(compute.device, memory_format=torch.channels_last)
+    if config["compile"]:
+        model.compile()
+    meta = {
+        "config": saved_config(config),
+        "class_names": list(data.class_names),
+        "palette": [list(colour) for colour in data.palette],
+    }
+    settings = Settings(**{name: config[name] for name in Settings.__dataclass_fields__})
+    return Run(
+        model=model,
+        loss=construct(config["loss"], "loss"),
+        optimizer=construct(config["optimizer"], "optimizer", partial=True)(model),
+        schedule=construct(config["schedule"], "schedule"),
+        compute=compute,
+        settings=settings,
+        meta=meta,
+    )
+
+
+def continue_run(run: Run, config: dict[str, Any], log: RunLog, folder: Path) -> None:
+    """Takes the weights of `init_from`, or the whole state of `resume`."""
+    if config["init_from"]:
+        result = checkpoint.initialise(run.model, read_checkpoint(config["init_from"]).weights())
+        if not result.loaded:
+            raise InputError(
+                f"init_from={config['init_from']}: no tensor fits this model", do="give another"
+            )
+        log.say(f"init_from {config['init_from']}: {len(result.loaded)} tensors loaded")
+        log.say(f"  new: {', '.join(result.new) or 'none'}")
+        log.say(f"  unused: {', '.join(result.unused) or 'none'}")
+    source = find_resume(config["resume"], folder)
+    if source is not None:
+        saved = (
+            checkpoint.load_newest(source, log.say) if source.is_dir() else checkpoint.load(source)
+        )
+        try:
+            run.restore(saved)
+        except (RuntimeError, KeyError) as error:
+            raise InputError(
+                f"resume={source}: made by another model or optimizer", do="resume with the same config"
+            ) from error
+        log.say(f"resumed {source} at step {run.step}")
+
+
+def find_resume(resume: str | None, folder: Path) -> Path | None:
+    """The checkpoint, or folder of checkpoints, that `resume` means; None to start anew."""
+    if resume is None:
+        return None
+    if resume != "auto":
+        path = Path(resume).expanduser()
+        return path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    candidates = [folder, *sorted(folder.parent.glob("*_*"), reverse=True)]
+    names = (checkpoint.LAST, checkpoint.PREVIOUS)
+    found = (c / "checkpoints" for c in candidates if any((c / "checkpoints" / n).exists() for n in names))
+    return next(found, None)
+
+
+def describe(run: Run, data, config: dict[str, Any], log: RunLog) -> None:
+    """What is about to be trained, on what, and at which rates."""
+    settings, size = run.settings, len(data.train)
+    pictures = settings.batch_size * settings.accumulate * distributed.world_size()
+    log.say(
+        f"{count_parameters(run.model):,} parameters · {size} pictures to train on, {len(data.val)} to"
+        f" validate · {settings.max_steps} steps of {pictures} = {settings.max_steps * pictures / size:.1f}"
+        f" epochs · {run.compute.device}, {run.compute.precision}"
+    )
+    groups = table("", "parameter group", "parameters", "learning rate", "decay")
+    for group in run.optimizer.param_groups:
+        count = sum(p.numel() for p in group["params"])
+        groups.add_row(group["name"], f"{count:,}", f"{group['base_lr']:.2e}", f"{group['weight_decay']:g}")
+    log.say(groups)
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def summary(figures: dict) -> str:
+    """The four figures in a line, with and without the CRF."""
+
+    def line(values: dict) -> str:
+        return ", ".join(f"{label} {percent(values[key])}" for key, label in FIGURES.items())
+
+    if "without_crf" in figures:
+        return f"without CRF {line(figures['without_crf'])}; with CRF {line(figures)}"
+    return line(figures)
+
+
+def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+    """The scalars of the config by dotted keys, for TensorBoard's table."""
+    flat: dict[str, Any] = {}
+
+    def walk(node: Any, key: str) -> None:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                walk(value, f"{key}.{name}" if key else name)
+        elif isinstance(node, bool | int | float | str):
+            flat[key.removesuffix("._target_")] = node
+
+    walk({k: v for k, v in config.items() if k != "augment"}, "")
+    return flat
+
+
+def write_yaml(config: dict[str, Any], path: Path) -> None:
+    if distributed.rank() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def write_metrics(figures: dict, folder: Path) -> None:
+    """metrics.json, as INTERFACE.md names its keys."""
+    if distributed.rank() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps(figures, indent=2))
+
+
+def relative(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+def say_where(log: RunLog, folder: Path) -> None:
+    """The commands that go on from here."""
+    best = f"{relative(folder)}/checkpoints/{checkpoint.BEST}"
+    log.say(f"curves and pictures:  tensorboard --logdir {relative(folder.parent)}")
+    log.say(f"evaluate with CRF:    segeval ckpt={best} crf=true")

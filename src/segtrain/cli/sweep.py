@@ -1,0 +1,63 @@
+"""What a sweep ends with: its runs side by side, the best first."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from segtrain.engine.logging import FIGURES, percent, table
+
+COLUMNS = ("run", "overrides", *FIGURES, "parameters", "seconds_per_step", "error")
+
+
+class Comparison(Callback):
+    """A Hydra callback: after `-m`, a table on the terminal and `comparison.csv`.
+
+    It reads each run's `metrics.json`, where a failed run left its reason, so that it works with
+    launchers whose jobs run elsewhere.
+    """
+
+    def on_multirun_end(self, config: DictConfig, **_) -> None:
+        # The config has not been resolved for any one job, but its sweep folder has no job in it.
+        folder = Path(OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"])
+        runs = read_runs(folder)
+        if runs:
+            write_csv(runs, folder / "comparison.csv")
+            print_runs(runs, folder)
+
+
+def read_runs(folder: Path) -> list[dict]:
+    """The runs below a sweep's folder, best mean IoU first, failed ones last."""
+    runs = []
+    for path in folder.glob("*/metrics.json"):
+        run = json.loads(path.read_text())
+        run["run"] = path.parent.name
+        run["overrides"] = " ".join(run["overrides"])
+        runs.append({column: run.get(column) for column in COLUMNS})
+    return sorted(runs, key=lambda run: (run["mean_iou"] is None, -(run["mean_iou"] or 0), run["run"]))
+
+
+def write_csv(runs: list[dict], path: Path) -> None:
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(runs)
+
+
+def print_runs(runs: list[dict], folder: Path) -> None:
+    result = table("the sweep, best first", "run", "", *FIGURES.values(), "parameters", "s/step")
+    result.columns[1].justify = "left"
+    for run in runs:
+        if run["error"]:
+            result.add_row(run["run"], run["overrides"], f"[red]{run['error']}[/red]")
+        else:
+            seconds = "-" if run["seconds_per_step"] is None else f"{run['seconds_per_step']:.2f}"
+            figures = [percent(run[key]) for key in FIGURES]
+            result.add_row(run["run"], run["overrides"], *figures, f"{run['parameters']:,}", seconds)
+    console = Console()
+    console.print(result)
+    console.print(f"{os.path.relpath(folder)}/comparison.csv", highlight=False)

@@ -1,0 +1,167 @@
+"""From samples to batches: the order is a function of (seed, epoch), an augmentation of
+(seed, epoch, index), so that a run can be resumed anywhere, with any number of workers."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from segtrain.data.sample import VOID, Sample
+from segtrain.errors import InputError, SegtrainError
+
+cv2.setNumThreads(0)  # its threads would fight with the loader's processes
+BORDER = (124, 116, 104)  # ImageNet's mean RGB: nearly zero once a backbone has normalised it
+
+
+class TrainingStream(Sampler):
+    """Endless batches of (epoch, index), each a pure function of the position in the stream.
+
+    Args:
+        length: samples in the data set.
+        batch_size: samples that one process takes at a time.
+        seed: of the order.
+        start: samples that all processes together have consumed before.
+        rank, world_size: this process takes every world_size-th batch.
+    """
+
+    def __init__(
+        self, length: int, batch_size: int, *, seed: int, start: int = 0, rank: int = 0, world_size: int = 1
+    ):
+        self.length, self.batch_size, self.seed, self.start = length, batch_size, seed, start
+        self.rank, self.world_size = rank, world_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, order = -1, []
+        position = self.start + self.rank * self.batch_size
+        while True:
+            batch = []
+            for p in range(position, position + self.batch_size):
+                if p // self.length != epoch:
+                    epoch = p // self.length
+                    order = epoch_order(self.length, self.seed, epoch)
+                batch.append((epoch, order[p % self.length]))
+            yield batch
+            position += self.batch_size * self.world_size
+
+
+def epoch_order(length: int, seed: int, epoch: int) -> list[int]:
+    """A permutation of 0 .. length-1 that depends on nothing but (seed, epoch)."""
+    return np.random.default_rng([seed, epoch]).permutation(length).tolist()
+
+
+class Augmented(Dataset):
+    """A data set under an albumentations pipeline, addressed by (epoch, index).
+
+    A known failure is returned, not raised: raised in a worker it would come wrapped in that
+    worker's traceback.
+    """
+
+    def __init__(self, dataset: Dataset, transforms: Sequence, *, seed: int):
+        import albumentations
+
+        self.dataset, self.seed = dataset, seed
+        self.pipeline = albumentations.Compose(list(transforms))
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample | SegtrainError:
+        epoch, index = key
+        try:
+            image, mask, name = self.dataset[index]
+        except SegtrainError as error:
+            return error
+        entropy = [self.seed, epoch, index]
+        self.pipeline.set_random_state(np.random.default_rng(entropy), random.Random(repr(entropy)))
+        augmented = self.pipeline(image=image, mask=mask)
+        if augmented["mask"].dtype != np.uint8 or augmented["image"].dtype != np.uint8:
+            return InputError("augment: the pipeline must return uint8", do="leave normalisation to the model")
+        return Sample(augmented["image"], augmented["mask"], name)
+
+
+class Plain(Dataset):
+    """A data set as it is, with known failures returned (see Augmented)."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Sample | SegtrainError:
+        try:
+            return self.dataset[index]
+        except SegtrainError as error:
+            return error
+
+
+Batch = tuple[Tensor, Tensor, list[str]]  # images uint8 N×3×H×W, masks uint8 N×H×W, names
+
+
+def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
+    """Stacks samples; smaller pictures get a border to the right and below, void in the mask."""
+    for sample in samples:
+        if isinstance(sample, SegtrainError):
+            return sample
+    height = max(s.mask.shape[0] for s in samples)
+    width = max(s.mask.shape[1] for s in samples)
+    images = np.empty((len(samples), height, width, 3), np.uint8)
+    images[:] = BORDER
+    masks = np.full((len(samples), height, width), VOID, np.uint8)
+    for i, (image, mask, _) in enumerate(samples):
+        images[i, : image.shape[0], : image.shape[1]] = image
+        masks[i, : mask.shape[0], : mask.shape[1]] = mask
+    # The permuted view is channels-last in memory, which is what convolutions like best.
+    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks), [s.name for s in samples]
+
+
+def training_batches(dataset: Augmented, stream: TrainingStream, *, num_workers: int) -> Iterator[Batch]:
+    """Endless batches in the stream's order. Raises a sample's InputError."""
+    loader = DataLoader(
+        dataset,
+        batch_sampler=stream,
+        collate_fn=collate,
+        num_workers=num_workers,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+        generator=torch.Generator(),  # or making the iterator would draw from the global one
+    )
+    for batch in loader:
+        if isinstance(batch, SegtrainError):
+            raise batch
+        yield batch
+
+
+def _as_it_is(sample):
+    return sample
+
+
+def evaluation_batches(
+    dataset: Dataset, batch_size: int, *, num_workers: int, rank: int = 0, world_size: int = 1
+) -> Iterator[list[Sample]]:
+    """Each of this rank's samples once and in order, in lists of pictures of one size.
+
+    Rank r takes samples r, r + world_size, ...: none is padded, none counts twice.
+    """
+    loader = DataLoader(
+        Plain(dataset),
+        batch_size=None,
+        sampler=range(rank, len(dataset), world_size),
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        generator=torch.Generator(),
+    )
+    group: list[Sample] = []
+    for sample in loader:
+        if isinstance(sample, SegtrainError):
+            raise sample
+        if group and (len(group) == batch_size or sample.image.shape != group[0].image.shape):
+            yield group
+            group = []
+        group.append(sample)
+    if group:
+        yield group

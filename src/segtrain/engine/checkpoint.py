@@ -1,0 +1,172 @@
+"""Checkpoints are data: tensors as safetensors, everything else as JSON, and a SHA-256.
+
+The file is a plain safetensors file. Its metadata hold `segtrain` (JSON: config, step, best score,
+classes) and `sha256`, the digest of the whole file with those 64 digits read as zeros, because
+neither torch nor safetensors notices a flipped bit. Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from segtrain.errors import InputError, SaveError
+
+DIGEST = "sha256"
+NO_DIGEST = "0" * 64
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+
+
+class Checkpoint(NamedTuple):
+    """tensors: name -> tensor, named `model.…`, `ema.…`, `optimizer.…`; meta: what JSON can hold."""
+
+    tensors: dict[str, Tensor]
+    meta: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with `prefix.`, without it."""
+        start = f"{prefix}."
+        return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights to evaluate with: the running average where the run kept one."""
+        return self.part("ema") or self.part("model")
+
+
+def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) -> None:
+    """Writes `path` so that at every moment it is either the old file or the new one.
+
+    Args:
+        previous: the file that was at `path` stays there under this name.
+
+    Raises:
+        SaveError: the disk is full or the folder cannot be written; `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    metadata = {"segtrain": json.dumps(checkpoint.meta), DIGEST: NO_DIGEST}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {k: v.detach().contiguous() for k, v in checkpoint.tensors.items()}
+        save_file(tensors, temporary, metadata=metadata)
+        with open(temporary, "r+b") as file:
+            digest, where = _digest(file)
+            file.seek(where)
+            file.write(digest.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            link = previous.with_name(f".{previous.name}.tmp")
+            link.unlink(missing_ok=True)
+            os.link(path, link)
+            os.replace(link, previous)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise SaveError(
+            f"{path}: could not be written ({error})", do="free some space; the file before it is untouched"
+        ) from error
+
+
+def load(path: Path) -> Checkpoint:
+    """Reads and verifies a checkpoint. Raises InputError: missing, damaged or not a checkpoint."""
+    if not path.is_file():
+        raise InputError(f"ckpt={path}: no such file", do="give the path of a best.ckpt or last.ckpt")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            meta = json.loads(metadata["segtrain"])
+            with open(path, "rb") as raw:
+                intact = _digest(raw)[0] == metadata[DIGEST]
+            if not intact:
+                raise InputError(f"{path}: the checkpoint is damaged", do="take previous.ckpt beside it")
+            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, meta)
+    except (SafetensorError, KeyError, ValueError, UnicodeDecodeError, OSError) as error:
+        raise InputError(
+            f"{path}: not a checkpoint of segtrain, or cut short", do="give a best.ckpt or last.ckpt"
+        ) from error
+
+
+def load_newest(folder: Path, say) -> Checkpoint:
+    """last.ckpt, or previous.ckpt where that is damaged; `say` gets a line that names both."""
+    try:
+        return load(folder / LAST)
+    except InputError as error:
+        if not (folder / PREVIOUS).is_file():
+            raise
+        say(f"{error}: taking {folder / PREVIOUS} instead")
+        return load(folder / PREVIOUS)
+
+
+def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state, a tensor for each parameter and kind, by the parameter's name."""
+    return {
+        f"{name}.{kind}": value
+        for group in optimizer.param_groups
+        for name, parameter in zip(group["names"], group["params"], strict=True)
+        for kind, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    }
+
+
+def load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Puts back what `optimizer_tensors` gave."""
+    for group in optimizer.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            state = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+            for kind, value in state.items():
+                if kind == "step":  # Adam's counter stays on the CPU
+                    state[kind] = value.clone()
+                else:  # laid out in memory as its parameter is
+                    state[kind] = torch.empty_like(parameter).copy_(value)
+            if state:
+                optimizer.state[parameter] = state
+
+
+class Initialised(NamedTuple):
+    """What `initialise` did: names of tensors loaded, left at their initial values, and unused."""
+
+    loaded: list[str]
+    new: list[str]
+    unused: list[str]
+
+
+def initialise(model: nn.Module, weights: dict[str, Tensor]) -> Initialised:
+    """Takes every tensor of `weights` that has its name and shape in the model (`init_from`)."""
+    own = model.state_dict()
+    fits = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    model.load_state_dict(fits, strict=False)
+    return Initialised(sorted(fits), sorted(set(own) - set(fits)), sorted(set(weights) - set(fits)))
+
+
+def _digest(file) -> tuple[str, int]:
+    """SHA-256 of an open checkpoint with its digest read as zeros, and where the digest stands."""
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    header = file.read(min(length, 100_000_000))
+    marker = f'"{DIGEST}":"'.encode()
+    at = header.find(marker)
+    if at < 0:
+        raise ValueError("no digest")
+    at += len(marker)
+    sha = hashlib.sha256(length.to_bytes(8, "little"))
+    sha.update(header[:at] + NO_DIGEST.encode() + header[at + 64 :])
+    while block := file.read(1 << 22):
+        sha.update(block)
+    return sha.hexdigest(), 8 + at
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the renaming itself survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

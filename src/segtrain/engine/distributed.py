@@ -1,0 +1,50 @@
+"""The only file that knows of ranks. Without torchrun everything here does nothing."""
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def start(device: torch.device) -> None:
+    """Joins the process group that torchrun describes in the environment, if there is one."""
+    if "RANK" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def stop() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """The sum of every rank's `x`, in place."""
+    if dist.is_initialized():
+        dist.all_reduce(x)
+    return x
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether `flag` is set on at least one rank."""
+    if not dist.is_initialized():
+        return flag
+    return bool(sum_over_ranks(torch.tensor(float(flag), device=device)).item())
+
+
+def wrap(model: nn.Module) -> nn.Module:
+    """The model whose backward averages gradients over ranks."""
+    if not dist.is_initialized() or world_size() == 1:
+        return model
+    if torch.cuda.is_available():
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return DistributedDataParallel(model)

@@ -1,0 +1,165 @@
+"""Where a run tells what it does: terminal, train.log, metrics.jsonl and TensorBoard."""
+
+import json
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from segtrain.engine import pictures
+
+FIGURES = {
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+    "mean_iou": "mean IoU",
+    "frequency_weighted_iou": "f.w. IoU",
+}
+WIDTH = 110  # of train.log, and of the terminal where it is not one
+
+
+class RunLog:
+    """The records of one run below `folder`; on ranks other than 0 it stays silent."""
+
+    def __init__(self, folder: Path, *, name: str, silent: bool = False):
+        self.folder, self.silent = folder, silent
+        self.terminal = Console(quiet=silent, soft_wrap=True, width=None if Console().is_terminal else WIDTH)
+        self._writer = None
+        if not silent:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = open(folder / f"{name}.log", "a")
+            self._text = Console(file=self._file, width=WIDTH, soft_wrap=True)
+            self._jsonl = open(folder / "metrics.jsonl", "a")
+
+    @property
+    def writer(self):
+        """TensorBoard's writer, made when it is first used."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(self.folder)
+        return self._writer
+
+    def say(self, what="", *, to_terminal: bool = True) -> None:
+        """A line or a table on the terminal and in the log."""
+        if self.silent:
+            return
+        if to_terminal:
+            self.terminal.print(what, highlight=False)
+        self._text.print(what, highlight=False)
+        self._file.flush()
+
+    def scalars(self, step: int, split: str, values: dict[str, float]) -> None:
+        """A line of metrics.jsonl and curves `split/name` in TensorBoard."""
+        if self.silent:
+            return
+        self._jsonl.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        self._jsonl.flush()
+        for name, value in values.items():
+            if value is not None:
+                self.writer.add_scalar(f"{split}/{name}", value, step)
+
+    def evaluation(self, step: int, figures: dict, class_names) -> None:
+        """The four figures, every class's IoU and the confusion matrix of a validation."""
+        if self.silent:
+            return
+        self.scalars(step, "val", {key: figures[key] for key in FIGURES})
+        for name, values in figures["per_class"].items():
+            if values["iou"] is not None:
+                self.writer.add_scalar(f"iou/{name}", values["iou"], step)
+        if "without_crf" in figures:
+            self.writer.add_scalar("val/mean_iou_without_crf", figures["without_crf"]["mean_iou"], step)
+        matrix = torch.tensor(figures["confusion_matrix"])
+        self.writer.add_figure(
+            "confusion_matrix", pictures.confusion_figure(matrix, class_names), step, close=False
+        )
+
+    def picture(self, step: int, tag: str, image: np.ndarray) -> None:
+        """A picture (uint8 H×W×3) in TensorBoard."""
+        if not self.silent:
+            self.writer.add_image(tag, image, step, dataformats="HWC")
+
+    def hyperparameters(self, values: dict, results: dict[str, float]) -> None:
+        """The run's row in TensorBoard's HPARAMS tab, by which a sweep can be sorted."""
+        if self.silent:
+            return
+        from torch.utils.tensorboard.summary import hparams
+
+        for summary in hparams(values, results):
+            self.writer.file_writer.add_summary(summary)
+        for name, value in results.items():
+            self.writer.add_scalar(name, value)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        if not self.silent:
+            self._file.close()
+            self._jsonl.close()
+
+    @contextmanager
+    def progress(self, what: str, total: int, *, done: int = 0):
+        """Yields `update(advance, text)`; without a terminal, a line every ten seconds or so."""
+        bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+            console=self.terminal,
+            transient=True,
+            disable=self.silent or not self.terminal.is_terminal,
+        )
+        task = bar.add_task(what, total=total, completed=done, text="")
+        last, start = time.monotonic(), time.monotonic()
+        first = done
+
+        def update(advance: int, text: str = "") -> None:
+            nonlocal last, done
+            done += advance
+            bar.update(task, advance=advance, text=text or bar.tasks[task].fields["text"])
+            if bar.disable and time.monotonic() - last >= 10:
+                last = time.monotonic()
+                left = (last - start) / max(done - first, 1) * (total - done)
+                self.terminal.print(f"{what} {done}/{total}  {text}  {left:.0f} s left", highlight=False)
+
+        with bar:
+            yield update
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table; the first column is text, the others are numbers."""
+    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        result.add_column(column, justify="left" if i == 0 else "right")
+    return result
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def evaluation_table(figures: dict) -> Table:
+    """Per-class IoU and accuracy and the four figures, before and after the CRF side by side."""
+    plain = figures.get("without_crf")
+    columns = ["", "IoU %", "accuracy %"] if plain is None else ["", "IoU %", "with CRF", "gain"]
+    result = table(f"{figures['images']} pictures, {figures['seconds']:.1f} s", *columns)
+    for name, values in figures["per_class"].items():
+        if plain is None:
+            result.add_row(name, percent(values["iou"]), percent(values["accuracy"]))
+        else:
+            result.add_row(name, *_beside(plain["per_class"][name]["iou"], values["iou"]))
+    result.add_section()
+    for key, label in FIGURES.items():
+        cells = [percent(figures[key])] if plain is None else _beside(plain[key], figures[key])
+        result.add_row(label, *cells)
+    return result
+
+
+def _beside(before: float | None, after: float | None) -> list[str]:
+    gain = "" if before is None or after is None else f"{100 * (after - before):+.1f}"
+    return [percent(before), percent(after), gain]

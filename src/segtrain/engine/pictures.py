@@ -1,0 +1,57 @@
+"""What TensorBoard shows as pictures."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from segtrain.data.sample import VOID, Sample
+
+VOID_COLOUR = (224, 224, 192)  # as in PASCAL VOC's palette
+CAPTION_HEIGHT = 14
+
+
+def colourise(labels: np.ndarray, palette) -> np.ndarray:
+    """Labels (uint8 H×W) in the data set's colours (uint8 H×W×3)."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = palette
+    table[VOID] = VOID_COLOUR
+    return table[labels]
+
+
+def strip(sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, palette) -> np.ndarray:
+    """Input, label, prediction and, where there is one, the CRF's, side by side (uint8 H×W×3)."""
+    panels = {
+        "input": sample.image,
+        "label": colourise(sample.mask, palette),
+        "prediction": colourise(predicted, palette),
+    }
+    if refined is not None:
+        panels["after CRF"] = colourise(refined, palette)
+    height, width = sample.mask.shape
+    canvas = Image.new("RGB", (len(panels) * (width + 2) - 2, height + CAPTION_HEIGHT), "white")
+    draw = ImageDraw.Draw(canvas)
+    for i, (caption, panel) in enumerate(panels.items()):
+        canvas.paste(Image.fromarray(panel), (i * (width + 2), CAPTION_HEIGHT))
+        draw.text((i * (width + 2) + 2, 1), caption, fill="black")
+    return np.asarray(canvas)
+
+
+def confusion_figure(matrix: Tensor, class_names: tuple[str, ...]):
+    """A matplotlib figure of the confusion matrix, each row in percent of its class's pixels."""
+    from matplotlib.figure import Figure
+
+    percent = 100 * matrix.double() / matrix.sum(1, keepdim=True).clamp(min=1)
+    side = 2 + 0.42 * len(class_names)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    ticks = range(len(class_names))
+    axes.set_xticks(ticks, class_names, rotation=90)
+    axes.set_yticks(ticks, class_names)
+    axes.set(xlabel="predicted", ylabel="labelled", title="% of the class's pixels")
+    for i in ticks:
+        for j in ticks:
+            if percent[i, j] >= 0.5:
+                colour = "white" if percent[i, j] > 60 else "black"
+                axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", color=colour, size=7)
+    return figure

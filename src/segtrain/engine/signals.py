@@ -1,0 +1,38 @@
+"""Stopping on request: the handler sets a flag, the loop saves at the next step boundary."""
+
+import signal
+from pathlib import Path
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved; `exit_code` is 128 + the signal's number."""
+
+    def __init__(self, number: int, saved: Path, step: int):
+        super().__init__(
+            f"stopped by {signal.Signals(number).name} at step {step}, saved as {saved};"
+            f" go on with resume={saved}"
+        )
+        self.exit_code = 128 + (signal.SIGTERM if number == signal.SIGUSR1 else number)
+
+
+class StopSignals:
+    """While entered, SIGTERM, SIGUSR1 and Ctrl-C set `requested`; a second Ctrl-C stops at once."""
+
+    def __enter__(self) -> "StopSignals":
+        self.requested, self.number = False, 0
+        numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+        self._before = {number: signal.signal(number, self._ask) for number in numbers}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _frame) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested, self.number = True, number
+
+    def stopped(self, saved: Path, step: int) -> Stopped:
+        # Another rank may have got the signal: then ours is taken for SIGTERM.
+        return Stopped(self.number or signal.SIGTERM, saved, step)

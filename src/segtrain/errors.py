@@ -1,0 +1,33 @@
+"""The failures that a user can mend: one line each, with an exit code (README, "Exit codes")."""
+
+
+class SegtrainError(Exception):
+    """A known failure: what is wrong and where, then what to do.
+
+    Args:
+        what: what is wrong and where (file, key, value), without a full stop.
+        do: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, do: str = ""):
+        super().__init__(f"{what}; {do}" if do else what)
+
+
+class InputError(SegtrainError):
+    """Bad input or configuration."""
+
+    exit_code = 2
+
+
+class DivergedError(SegtrainError):
+    """The loss is no longer finite."""
+
+    exit_code = 3
+
+
+class SaveError(SegtrainError):
+    """A checkpoint or report could not be written."""
+
+    exit_code = 4

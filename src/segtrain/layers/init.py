@@ -1,0 +1,12 @@
+"""Initial values for networks trained from scratch."""
+
+from torch import nn
+
+
+def he_normal(module: nn.Module) -> None:
+    """He-normal weights and zero biases for every convolution and fully connected layer (He et al. 2015)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,22 @@
+"""The last convolution of a segmentation network: one score map a class."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Score(nn.Conv2d):
+    """1×1 convolution to `num_classes` logits, zero-initialised (FCN, section 4.3).
+
+    Always in float32, also under autocast: logits are compared with one another, and on CPUs with
+    AMX oneDNN 3.13 writes out of bounds in the bfloat16 gradient of a 1×1 convolution from 4096
+    channels to 16 or fewer ("free(): invalid next size"; torch 2.15).
+    """
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__(channels, num_classes, 1)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return super().forward(features.float())
