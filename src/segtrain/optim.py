@@ -35,9 +35,7 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, factors: Mult
             is_norm, is_bias = isinstance(module, norms), leaf == "bias"
             new = not full.startswith("backbone.")
             rate = lr * (factors.head if new else 1) * (factors.bias if is_bias and not is_norm else 1)
-            decay = weight_decay * (
-                factors.norm_decay if is_norm else factors.bias_decay if is_bias else 1
-            )
+            decay = weight_decay * (factors.norm_decay if is_norm else factors.bias_decay if is_bias else 1)
             kind = "normalisation" if is_norm else "biases" if is_bias else "weights"
             name = f"{'head' if new else 'backbone'} {kind}"
             group = groups.setdefault(

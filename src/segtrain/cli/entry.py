@@ -1,5 +1,7 @@
 """The commands: Hydra around a job, and one line and an exit code for every known failure."""
 
+import json
+import math
 import os
 import re
 import sys
@@ -14,13 +16,16 @@ from omegaconf import DictConfig
 from segtrain.cli.compose import CONFIG_DIR, SAVED_GROUPS, evaluation_config, plain
 from segtrain.cli.problems import CONFIG_ERRORS, explain
 from segtrain.cli.scalars import check_scalars
-from segtrain.errors import InputError, SegtrainError
+from segtrain.errors import InputError
 
 ENVIRONMENT = {
     "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
     "NO_ALBUMENTATIONS_UPDATE": "1",  # or importing it asks the network for its newest version
-    "THP_MEM_ALLOC_ENABLE": "1",  # large pages for tensors: 1.4 times as fast on VGG16's fc6
+    "THP_MEM_ALLOC_ENABLE": "1",  # large pages for tensors
 }
+
+
+Job = Callable[[DictConfig, Path], dict]  # a composed config and the run's folder to its figures
 
 
 def segtrain() -> None:
@@ -61,28 +66,24 @@ def _newest_checkpoint() -> str:
     return str(found[-1]) if found else "PATH, the best.ckpt of a run"
 
 
-def _command(root: str, job: Callable[[DictConfig, Path], dict]) -> None:
+def _command(root: str, job: Job) -> None:
     """Runs a job under Hydra and leaves the process with its exit code."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     failures: list[BaseException] = []
 
-    def run(config: DictConfig) -> float | None:
+    def run(config: DictConfig) -> float:
         hydra_config = HydraConfig.get()
         folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
-        sweeping = hydra_config.mode == RunMode.MULTIRUN
-        if sweeping:
+        if hydra_config.mode == RunMode.MULTIRUN:
             print(f"\n── run {hydra_config.job.num}: {' '.join(overrides) or 'defaults'}", flush=True)
         try:
             figures = _recorded(job, config, folder, overrides)
         except Exception as error:
-            if sweeping:
-                raise  # Hydra goes on with the other runs and raises this at the end
-            failures.append(error)
-            return None
+            failures.append(error)  # raised when Hydra is done, with a sweep's other runs too
+            return math.nan
         return figures["mean_iou"]
 
-    # Hydra names the job after the function's file.
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=root, version_base="1.3")(run)
     try:
         main()
@@ -98,20 +99,19 @@ def _command(root: str, job: Callable[[DictConfig, Path], dict]) -> None:
         _leave(root, error, error.exit_code)
 
 
-def _recorded(job, config: DictConfig, folder: Path, overrides: list[str]) -> dict:
+def _recorded(job: Job, config: DictConfig, folder: Path, overrides: list[str]) -> dict:
     """The job's figures; `metrics.json` gets the run's overrides, or why it failed."""
-    import json
-
-    path = folder / "metrics.json"
+    path, record = folder / "metrics.json", {}
     try:
-        figures = job(config, folder)
-        path.write_text(json.dumps(figures | {"overrides": overrides}, indent=2))
+        record = job(config, folder)
     except Exception as error:
-        reason = explain(error, "train") if isinstance(error, CONFIG_ERRORS) else error
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"error": str(reason), "overrides": overrides}, indent=2))
+        record = {"error": str(explain(error, "train") if isinstance(error, CONFIG_ERRORS) else error)}
         raise
-    return figures
+    finally:
+        if int(os.environ.get("RANK", 0)) == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(record | {"overrides": overrides}, indent=2))
+    return record
 
 
 def _leave(root: str, message, code: int) -> None:

@@ -1,6 +1,5 @@
 """What `segtrain` and `segeval` do with a composed config."""
 
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -12,12 +11,13 @@ from torch import nn
 
 from segtrain.cli.build import build_crf, read_checkpoint, restore_model, saved_config
 from segtrain.cli.construct import construct
-from segtrain.data.loader import Augmented
 from segtrain.data.sample import Sample
 from segtrain.engine import checkpoint, distributed
-from segtrain.engine.device import Compute, choose
+from segtrain.engine.checkpoint import Checkpoint
+from segtrain.engine.device import Compute, choose, keep_freed_memory
 from segtrain.engine.evaluate import Settings as EvaluationSettings
 from segtrain.engine.evaluate import evaluate
+from segtrain.engine.loader import Augmented
 from segtrain.engine.logging import FIGURES, RunLog, evaluation_table, percent, table
 from segtrain.engine.pictures import strip
 from segtrain.engine.train import Run, Settings, fit
@@ -28,53 +28,39 @@ PICTURES = 4  # validation pictures that TensorBoard shows
 
 def train(config: dict[str, Any], folder: Path) -> dict:
     """Trains and validates as `config` says, everything below `folder`; gives the last figures."""
+    keep_freed_memory()
     torch.manual_seed(config["seed"])
     torch.use_deterministic_algorithms(config["deterministic"])
     compute = choose(config["device"], str(config["precision"]))
-    distributed.start(compute.device)
-    log = RunLog(folder, name="train", silent=distributed.rank() > 0)
-    write_yaml(config, folder / "config.yaml")
-    crf = build_crf(config)  # before the training, so that its faults come before it too
-    data = construct(config["data"], "data")
-    run = build_run(config, data, compute)
-    continue_run(run, config, log, folder)
-    describe(run, data, config, log)
+    with distributed.group(compute.device), RunLog(folder, "train", silent=distributed.rank() > 0) as log:
+        write_yaml(config, folder / "config.yaml")
+        crf = build_crf(config)  # before the training, so that its faults come before it too
+        data = construct(config["data"], "data")
+        run = build_run(config, data, compute)
+        continue_run(run, config, log, folder)
+        describe(run, data, log)
 
-    transforms = construct(config["augment"], "augment").values()
-    dataset = Augmented(data.train, transforms, seed=config["seed"])
-    validate = Validation(data, compute, config, log, crf)
-    figures = fit(run, dataset, log, validate)
-    log.say(evaluation_table(figures))
-    figures |= {
-        "parameters": count_parameters(run.model),
-        "seconds_per_step": run.seconds_per_step,
-        "steps": run.step,
-    }
-    log.hyperparameters(hyperparameters(config), {"hparam/mean_iou": figures["mean_iou"] or 0.0})
-    write_metrics(figures, folder)
-    say_where(log, folder)
-    log.close()
-    distributed.stop()
-    return figures
+        transforms = construct(config["augment"], "augment").values()
+        dataset = Augmented(data.train, transforms, seed=config["seed"])
+        figures = fit(run, dataset, log, Validation(data, compute, config, log, crf))
+        log.say(evaluation_table(figures))
+        log.hyperparameters(hyperparameters(config), {"hparam/mean_iou": figures["mean_iou"] or 0.0})
+        say_where(log, folder)
+    return figures | {"parameters": count_parameters(run.model), "seconds_per_step": run.seconds_per_step}
 
 
-def evaluate_checkpoint(config: dict[str, Any], saved, folder: Path) -> dict:
+def evaluate_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -> dict:
     """Evaluates a checkpoint's model on the validation split; gives the figures."""
     compute = choose(config["device"], str(config["precision"]))
-    distributed.start(compute.device)
-    log = RunLog(folder, name="eval", silent=distributed.rank() > 0)
-    crf = build_crf(config)
-    data = construct(config["data"], "data")
-    model = restore_model(config["model"], saved).to(compute.device)
-    figures = Validation(data, compute, config, log, crf)(model, saved.meta["step"])
-    log.say(evaluation_table(figures))
-    write_yaml(config, folder / "config.yaml")
-    figures |= {"parameters": count_parameters(model), "seconds_per_step": None}
-    write_metrics(figures, folder)
-    log.say(f"figures: {relative(folder)}/metrics.json")
-    log.close()
-    distributed.stop()
-    return figures
+    with distributed.group(compute.device), RunLog(folder, "eval", silent=distributed.rank() > 0) as log:
+        write_yaml(config, folder / "config.yaml")
+        crf = build_crf(config)
+        data = construct(config["data"], "data")
+        model = restore_model(config["model"], saved).to(compute.device)
+        figures = Validation(data, compute, config, log, crf)(model, saved.meta["step"])
+        log.say(evaluation_table(figures))
+        log.say(f"figures: {relative(folder)}/metrics.json")
+    return figures | {"parameters": count_parameters(model)}
 
 
 class Validation:
@@ -141,17 +127,13 @@ def continue_run(run: Run, config: dict[str, Any], log: RunLog, folder: Path) ->
     if config["init_from"]:
         result = checkpoint.initialise(run.model, read_checkpoint(config["init_from"]).weights())
         if not result.loaded:
-            raise InputError(
-                f"init_from={config['init_from']}: no tensor fits this model", do="give another"
-            )
+            raise InputError(f"init_from={config['init_from']}: no tensor fits this model", do="give another")
         log.say(f"init_from {config['init_from']}: {len(result.loaded)} tensors loaded")
         log.say(f"  new: {', '.join(result.new) or 'none'}")
         log.say(f"  unused: {', '.join(result.unused) or 'none'}")
     source = find_resume(config["resume"], folder)
     if source is not None:
-        saved = (
-            checkpoint.load_newest(source, log.say) if source.is_dir() else checkpoint.load(source)
-        )
+        saved = checkpoint.load_newest(source, log.say) if source.is_dir() else checkpoint.load(source)
         try:
             run.restore(saved)
         except (RuntimeError, KeyError) as error:
@@ -174,7 +156,7 @@ def find_resume(resume: str | None, folder: Path) -> Path | None:
     return next(found, None)
 
 
-def describe(run: Run, data, config: dict[str, Any], log: RunLog) -> None:
+def describe(run: Run, data, log: RunLog) -> None:
     """What is about to be trained, on what, and at which rates."""
     settings, size = run.settings, len(data.train)
     pictures = settings.batch_size * settings.accumulate * distributed.world_size()
@@ -224,13 +206,6 @@ def write_yaml(config: dict[str, Any], path: Path) -> None:
     if distributed.rank() == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(config, sort_keys=False))
-
-
-def write_metrics(figures: dict, folder: Path) -> None:
-    """metrics.json, as INTERFACE.md names its keys."""
-    if distributed.rank() == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "metrics.json").write_text(json.dumps(figures, indent=2))
 
 
 def relative(path: Path) -> str:

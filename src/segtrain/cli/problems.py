@@ -3,7 +3,7 @@
 import difflib
 import re
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,6 +20,8 @@ def explain(error: Exception, root: str) -> InputError:
         root: the root config, `train` or `eval`, whose keys are proposed.
     """
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return InputError(f"{error.override}: not of the form key=value", do="quote what has = or , in it")
     if found := re.search(r"Could not find '([\w/]+)/([^']+)'", text):
         group, option = found.groups()
         return _unknown_option(group, option)

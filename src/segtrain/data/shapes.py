@@ -28,7 +28,7 @@ PALETTE = (
     (190, 110, 200),
 )
 HUES = (8, 100, 55)  # OpenCV degrees / 2, the usual colour of dots, stripes and checks
-HUE_SPREAD = 14  # standard deviation: neighbouring textures' colours overlap
+HUE_SPREAD = 9  # standard deviation: neighbouring textures' colours overlap
 SPLITS = {"train": 0, "val": 1}
 Rng = np.random.Generator
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from segtrain.data.files import Pair, PairedFiles, find_root, read_list
 from segtrain.data.sample import check_num_classes
 
-CLASS_NAMES = (
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse"
-    " motorbike person pottedplant sheep sofa train tvmonitor"
-).split()
+CLASS_NAMES = tuple(
+    """background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
+    motorbike person pottedplant sheep sofa train tvmonitor""".split()
+)
 
 
 def voc_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
@@ -40,7 +40,7 @@ class VOC:
         num_classes: must be 21.
     """
 
-    class_names = tuple(CLASS_NAMES)
+    class_names = CLASS_NAMES
     palette = voc_palette(21)
 
     def __init__(
@@ -82,6 +82,8 @@ def _download(root: str) -> None:
 
     # Before Python 3.12 an archive may write outside the folder unless this filter is set.
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
-    if not any((Path(root) / folder / "JPEGImages").is_dir() for folder in ("", "VOC2012", "VOCdevkit/VOC2012")):
+    if not any(
+        (Path(root) / folder / "JPEGImages").is_dir() for folder in ("", "VOC2012", "VOCdevkit/VOC2012")
+    ):
         Path(root).mkdir(parents=True, exist_ok=True)
         VOCSegmentation(root, year="2012", download=True)

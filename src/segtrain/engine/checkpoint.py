@@ -87,7 +87,8 @@ def load(path: Path) -> Checkpoint:
                 intact = _digest(raw)[0] == metadata[DIGEST]
             if not intact:
                 raise InputError(f"{path}: the checkpoint is damaged", do="take previous.ckpt beside it")
-            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, meta)
+            names = file.keys()  # it is no dict
+            return Checkpoint({name: file.get_tensor(name) for name in names}, meta)
     except (SafetensorError, KeyError, ValueError, UnicodeDecodeError, OSError) as error:
         raise InputError(
             f"{path}: not a checkpoint of segtrain, or cut short", do="give a best.ckpt or last.ckpt"

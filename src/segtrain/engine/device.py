@@ -1,5 +1,7 @@
 """Where to compute and in what precision."""
 
+import ctypes
+import sys
 from typing import NamedTuple
 
 import torch
@@ -49,3 +51,20 @@ def _fastest(device: str) -> str:
     if device == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
         return "bf16"
     return "32"
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep what tensors free, for the tensors of the next step.
+
+    By default it hands large blocks back to the kernel, which must clear them page by page every
+    step: on VGG16's 103-million-weight fc6 a step takes 1.5 times as long. Elsewhere than on
+    glibc this does nothing.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, 2**31 - 1)
+        mallopt(m_top_pad, 256 * 2**20)

@@ -1,6 +1,7 @@
 """The only file that knows of ranks. Without torchrun everything here does nothing."""
 
 import os
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -8,15 +9,16 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
-def start(device: torch.device) -> None:
-    """Joins the process group that torchrun describes in the environment, if there is one."""
-    if "RANK" in os.environ and not dist.is_initialized():
+@contextmanager
+def group(device: torch.device):
+    """While entered, this process is in the group that torchrun describes, if there is one."""
+    if "RANK" in os.environ:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-
-
-def stop() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    try:
+        yield
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def rank() -> int:

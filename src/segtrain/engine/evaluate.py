@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segtrain.data.loader import evaluation_batches
 from segtrain.data.sample import Sample
 from segtrain.engine import distributed
 from segtrain.engine.device import Compute
+from segtrain.engine.loader import evaluation_batches
 from segtrain.metrics import confusion_matrix, scores
 
 Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W

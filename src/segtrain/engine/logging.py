@@ -25,7 +25,7 @@ WIDTH = 110  # of train.log, and of the terminal where it is not one
 class RunLog:
     """The records of one run below `folder`; on ranks other than 0 it stays silent."""
 
-    def __init__(self, folder: Path, *, name: str, silent: bool = False):
+    def __init__(self, folder: Path, name: str, *, silent: bool = False):
         self.folder, self.silent = folder, silent
         self.terminal = Console(quiet=silent, soft_wrap=True, width=None if Console().is_terminal else WIDTH)
         self._writer = None
@@ -94,7 +94,12 @@ class RunLog:
         for name, value in results.items():
             self.writer.add_scalar(name, value)
 
-    def close(self) -> None:
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, _type, error: BaseException | None, _trace) -> None:
+        if error is not None:
+            self.say(f"{type(error).__name__}: {error}", to_terminal=False)
         if self._writer is not None:
             self._writer.close()
         if not self.silent:

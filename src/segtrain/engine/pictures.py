@@ -41,6 +41,7 @@ def confusion_figure(matrix: Tensor, class_names: tuple[str, ...]):
     from matplotlib.figure import Figure
 
     percent = 100 * matrix.double() / matrix.sum(1, keepdim=True).clamp(min=1)
+    percent = percent.numpy()
     side = 2 + 0.42 * len(class_names)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()

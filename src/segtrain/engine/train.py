@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from segtrain.data.loader import Augmented, Batch, TrainingStream, training_batches
 from segtrain.engine import checkpoint, distributed
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute
+from segtrain.engine.loader import Augmented, Batch, TrainingStream, training_batches
 from segtrain.engine.logging import RunLog
 from segtrain.engine.signals import StopSignals
 from segtrain.errors import DivergedError
@@ -251,7 +251,7 @@ class Meter:
                 at = step - len(self.losses) + 1 + i
                 raise DivergedError(
                     f"the loss is {loss} at step {at} (learning rate {rate:.3g})",
-                    do="lower optimizer.lr, set clip_norm=1, or precision=32; the checkpoints are from before",
+                    do="lower optimizer.lr or set clip_norm=1; the checkpoints are from before",
                 )
 
     def read(self, step: int, rate: float) -> dict[str, float]:
@@ -270,6 +270,4 @@ class Meter:
 
 
 def _status(values: dict[str, float]) -> str:
-    return (
-        f"loss {values['loss']:.4f}  lr {values['lr']:.2e}  {values['pictures_per_second']:.1f} pictures/s"
-    )
+    return f"loss {values['loss']:.4f}  lr {values['lr']:.2e}  {values['pictures_per_second']:.1f} pictures/s"

@@ -79,7 +79,9 @@ class Augmented(Dataset):
         self.pipeline.set_random_state(np.random.default_rng(entropy), random.Random(repr(entropy)))
         augmented = self.pipeline(image=image, mask=mask)
         if augmented["mask"].dtype != np.uint8 or augmented["image"].dtype != np.uint8:
-            return InputError("augment: the pipeline must return uint8", do="leave normalisation to the model")
+            return InputError(
+                "augment: the pipeline must return uint8", do="leave normalisation to the model"
+            )
         return Sample(augmented["image"], augmented["mask"], name)
 
 

@@ -1,0 +1,120 @@
+"""Every mistake of a user is one line with what, where and what to do, and exit code 2."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import FAST, TINY
+
+
+def refused(outcome, *words):
+    assert outcome.code == 2, outcome.err
+    lines = [line for line in outcome.err.splitlines() if line.startswith(("segtrain:", "segeval:"))]
+    assert len(lines) == 1
+    assert "Traceback" not in outcome.err + outcome.out
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("model=fcn9s", ["model=fcn9s", "did you mean model=fcn", "fcn32s"]),
+        ("model/backbone=vgg17", ["model/backbone=vgg17", "vgg16"]),
+        ("data=vok", ["data=vok", "did you mean data=voc?"]),
+        ("experiment=nothing", ["experiment=nothing"]),
+        ("batch_sise=4", ["batch_sise", "did you mean batch_size?"]),
+        ("optimizer.lrr=1", ["optimizer.lrr", "did you mean optimizer.lr?"]),
+        ("+model.strid=8", ["model.strid", "did you mean model.stride?"]),
+        ("modle=fcn8s", ["modle", "did you mean model?"]),
+        ("crf=maybe", ["crf=maybe", "true or false"]),
+        ("crf=3", ["crf=3", "true or false"]),
+        ("batch_size=0", ["batch_size=0", "at least 1"]),
+        ("max_steps=many", ["max_steps=many", "an integer"]),
+        ("optimizer.lr=fast", ["optimizer.lr=fast", "a number"]),
+        ("model.backbone.layout=caffe", ["model.backbone.layout"]),
+        ("precision=8", ["precision=8", "bf16"]),
+        ("device=cuda:7", ["device=cuda:7"]),
+        ("ema=1.5", ["ema=1.5"]),
+        ("data.num_classes=3", ["data.num_classes=3", "7 classes"]),
+        ("loss.normalize=never", ["loss.normalize=never", "pixels or pictures"]),
+        ("model.backbone.pretrained=no_such_file.pth", ["no_such_file.pth"]),
+        ("init_from=nowhere.ckpt", ["nowhere.ckpt"]),
+        ("resume=nowhere.ckpt", ["nowhere.ckpt"]),
+        ("seed=1=2", ["seed=1=2"]),
+    ],
+)
+def test_a_wrong_argument_is_named_with_what_would_be_right(run, argument, words):
+    refused(run("segtrain", *TINY, *FAST, argument), *words)
+
+
+VOC = ["data=voc", "model.backbone.width=0.0625", *FAST]
+
+
+def make_voc(folder, mask):
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (folder / name).mkdir(parents=True)
+    for split in ("train", "val"):
+        (folder / f"ImageSets/Segmentation/{split}.txt").write_text("one\n")
+    Image.new("RGB", (40, 36)).save(folder / "JPEGImages/one.jpg")
+    Image.fromarray(mask).save(folder / "SegmentationClass/one.png")
+    return f"data.root={folder}"
+
+
+def test_a_missing_data_folder(run, tmp_path):
+    refused(run("segtrain", *VOC, "data.root=nowhere"), "data.root=nowhere", "nowhere/VOCdevkit/VOC2012")
+
+
+def test_a_picture_without_a_mask(run, tmp_path):
+    root = make_voc(tmp_path / "voc", np.zeros((36, 40), np.uint8))
+    (tmp_path / "voc/SegmentationClass/one.png").unlink()
+    refused(run("segtrain", *VOC, root), "SegmentationClass/one.png: no such file")
+
+
+def test_a_mask_of_another_size(run, tmp_path):
+    root = make_voc(tmp_path / "voc", np.zeros((10, 10), np.uint8))
+    refused(run("segtrain", *VOC, root), "one.png: the mask is 10×10", "40×36")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_label_outside_the_classes(run, tmp_path, workers):
+    mask = np.zeros((36, 40), np.uint8)
+    mask[3, 5] = 37
+    root = make_voc(tmp_path / "voc", mask)
+    refused(run("segtrain", *VOC, root, f"num_workers={workers}"), "one.png", "label 37")
+
+
+def test_an_evaluation_without_a_checkpoint(run):
+    refused(run("segeval"), "ckpt= is missing", "add ckpt=")
+
+
+def test_a_checkpoint_that_is_not_one(run, tmp_path):
+    (tmp_path / "notes.ckpt").write_text("not a checkpoint")
+    refused(run("segeval", f"ckpt={tmp_path}/notes.ckpt"), "notes.ckpt: not a checkpoint")
+    refused(run("segeval", "ckpt=nothing.ckpt"), "ckpt=nothing.ckpt: no such file")
+
+
+def test_a_misspelt_key_of_an_evaluation(run, tiny):
+    trained = tiny()
+    refused(run("segeval", f"ckpt={trained.folder}", "data.val_imagse=2"), "did you mean data.val_images?")
+    refused(run("segeval", f"ckpt={trained.folder}", "crf=perhaps"), "crf=perhaps")
+    refused(run("segeval", "chpt=x"), "did you mean ckpt?")
+
+
+def test_a_network_that_diverges_leaves_with_3(tiny):
+    done = tiny("optimizer=sgd", "optimizer.lr=1e30", "clip_norm=0", "max_steps=8", "log_every=1")
+    assert done.code == 3
+    assert "the loss is" in done.err
+    assert "lower optimizer.lr" in done.err
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_with_4(tiny, monkeypatch):
+    from segtrain.engine import checkpoint
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    done = tiny()
+    assert done.code == 4
+    assert "No space left on device" in done.err

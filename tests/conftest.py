@@ -1,0 +1,58 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+TINY = ["model.backbone.width=0.0625", "data.size=32", "data.train_images=8", "data.val_images=3"]
+FAST = ["max_steps=2", "batch_size=2", "num_workers=0", "device=cpu", "precision=32"]
+
+
+class Outcome:
+    """What a command left: its exit code, what it printed, and its run's folder."""
+
+    def __init__(self, code: int, out: str, err: str, folder: Path):
+        self.code, self.out, self.err, self.folder = code, out, err, folder
+
+
+@pytest.fixture
+def run(monkeypatch, capfd, tmp_path):
+    """Runs a command of segtrain in this process: `run("segtrain", "max_steps=1")`."""
+    from segtrain.cli import entry
+
+    monkeypatch.chdir(tmp_path)
+    count = 0
+
+    def call(command: str, *arguments: str) -> Outcome:
+        nonlocal count
+        count += 1
+        folder = tmp_path / f"run{count}"
+        sweeping = "-m" in arguments
+        where = f"hydra.sweep.dir={folder}" if sweeping else f"hydra.run.dir={folder}"
+        monkeypatch.setattr(sys, "argv", [command, *arguments, where])
+        code = 0
+        try:
+            getattr(entry, command)()
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capfd.readouterr()
+        return Outcome(code, out, err, folder)
+
+    return call
+
+
+@pytest.fixture
+def tiny(run):
+    """A tiny training run of two steps on `shapes`, with further arguments on top."""
+    return lambda *arguments: run("segtrain", *TINY, *FAST, *arguments)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder with real data sets, for tests marked `data`."""
+    folder = Path(os.environ.get("SEGTRAIN_DATA", ""))
+    if not os.environ.get("SEGTRAIN_DATA"):
+        pytest.skip("SEGTRAIN_DATA is not set")
+    return folder

@@ -1,0 +1,209 @@
+"""The loop on a network of one convolution and pictures of eight pixels' side."""
+
+import math
+import os
+import signal
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from segtrain import losses, optim, schedules
+from segtrain.data.sample import VOID, Sample
+from segtrain.engine import checkpoint, train
+from segtrain.engine.device import Compute
+from segtrain.engine.loader import Augmented
+from segtrain.engine.logging import RunLog
+from segtrain.engine.signals import Stopped
+from segtrain.engine.train import Run, Settings, fit
+from segtrain.errors import DivergedError
+
+CPU = Compute(torch.device("cpu"), "32")
+
+
+class Blocks(torch.utils.data.Dataset):
+    """Bright squares on dark ground; the void share grows with the index."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        mask = (rng.random((8, 8)) > 0.5).astype(np.uint8)
+        image = np.repeat(mask[..., None] * 200, 3, 2) + rng.integers(0, 50, (8, 8, 3), np.uint8)
+        mask[: index % 8] = VOID
+        return Sample(image.astype(np.uint8), mask, str(index))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Conv2d(3, 4, 3, padding=1)
+        self.dropout = nn.Dropout(0.5)
+        self.score = nn.Conv2d(4, 2, 1)
+
+    def forward(self, images):
+        return {"out": self.score(self.dropout(torch.relu(self.backbone(images / 255))))}
+
+
+def make_run(**changes) -> Run:
+    values = {
+        "seed": 0,
+        "max_steps": 12,
+        "batch_size": 2,
+        "accumulate": 1,
+        "clip_norm": 0.0,
+        "ema": 0.0,
+        "val_every": 100,
+        "checkpoint_every": 100,
+        "log_every": 1,
+        "num_workers": 0,
+    }
+    lr = changes.pop("lr", 0.1)
+    torch.manual_seed(0)
+    net = Net()
+    return Run(
+        model=net,
+        loss=losses.CrossEntropy(weights={"out": 1.0}),
+        optimizer=optim.sgd(net, lr=lr),
+        schedule=schedules.Poly(),
+        compute=CPU,
+        settings=Settings(**values | changes),
+        meta={"config": {}},
+    )
+
+
+def do(run, folder, validate=lambda model, step: {"mean_iou": step / 100}):
+    import albumentations
+
+    dataset = Augmented(Blocks(), [albumentations.HorizontalFlip(p=0.5)], seed=run.settings.seed)
+    with RunLog(folder, "train") as log:
+        return fit(run, dataset, log, validate)
+
+
+def weights(run):
+    return torch.cat([p.detach().flatten() for p in run.model.parameters()])
+
+
+def logged(folder):
+    import json
+
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["loss"] for line in lines if line["split"] == "train"}
+
+
+def test_the_loss_falls(tmp_path):
+    do(make_run(max_steps=60), tmp_path)
+    losses_by_step = logged(tmp_path)
+    assert losses_by_step[60] < 0.7 * losses_by_step[1]
+
+
+def test_a_seed_gives_the_same_weights_twice(tmp_path):
+    one, other = make_run(), make_run()
+    do(one, tmp_path / "a")
+    do(other, tmp_path / "b")
+    assert torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "ema": 0.9}])
+def test_resume_at_any_step_gives_the_weights_of_the_unbroken_run(tmp_path, settings):
+    whole = make_run(checkpoint_every=1, max_steps=6, **settings)
+    steps = {}
+
+    def keep(saved, path, *, previous=None):
+        steps.setdefault(
+            saved.meta["step"],
+            checkpoint.Checkpoint({k: v.clone() for k, v in saved.tensors.items()}, dict(saved.meta)),
+        )
+
+    original, train.checkpoint.save = train.checkpoint.save, keep
+    try:
+        do(whole, tmp_path / "whole")
+        for step in range(1, 6):
+            resumed = make_run(max_steps=6, **settings)
+            resumed.restore(steps[step])
+            do(resumed, tmp_path / f"from{step}")
+            assert torch.equal(weights(resumed), weights(whole)), step
+            assert logged(tmp_path / f"from{step}") == {
+                k: v for k, v in logged(tmp_path / "whole").items() if k > step
+            }
+    finally:
+        train.checkpoint.save = original
+
+
+def test_accumulated_batches_have_the_gradient_of_one_large_batch_though_void_is_uneven(tmp_path):
+    runs = make_run(batch_size=4, max_steps=1), make_run(batch_size=2, accumulate=2, max_steps=1)
+    for i, run in enumerate(runs):
+        run.model.dropout.p = 0.0
+        do(run, tmp_path / str(i))
+    assert torch.allclose(weights(runs[0]), weights(runs[1]), rtol=1e-5, atol=1e-7)
+
+
+def test_the_gradient_is_clipped_to_its_largest_norm(tmp_path):
+    clipped = make_run(clip_norm=1e-3, max_steps=1, lr=1.0)
+    before = weights(clipped).clone()
+    do(clipped, tmp_path)
+    assert (weights(clipped) - before).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_running_average_is_what_is_validated_and_stored(tmp_path):
+    seen = []
+    run = make_run(ema=0.9)
+    do(run, tmp_path, lambda model, step: seen.append(model) or {"mean_iou": 0.5})
+    assert seen[0] is run.averaged.module
+    saved = checkpoint.load(tmp_path / "checkpoints/best.ckpt")
+    assert torch.equal(saved.weights()["score.weight"], run.averaged.module.score.weight)
+    assert not torch.equal(saved.weights()["score.weight"], run.model.score.weight)
+
+
+def test_the_best_validation_is_kept_and_a_worse_one_is_not(tmp_path):
+    scores = {2: 0.3, 4: 0.6, 6: 0.5}
+    do(make_run(max_steps=6, val_every=2), tmp_path, lambda _, step: {"mean_iou": scores[step]})
+    assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 4
+    assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 6
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_touches_no_checkpoint(tmp_path):
+    run = make_run(max_steps=8, checkpoint_every=2, log_every=100)
+    loss = run.loss.forward
+
+    def spoiled(outputs, masks):
+        return loss(outputs, masks) * (math.nan if run.step == 4 else 1)
+
+    run.loss.forward = spoiled
+    with pytest.raises(DivergedError, match=r"the loss is nan at step 5 \(learning rate"):
+        do(run, tmp_path)
+    assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 4
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_saves_at_the_next_step_and_leaves(tmp_path, number, code):
+    run = make_run(max_steps=50)
+    forward = run.loss.forward
+
+    def forward_and_signal(outputs, masks):
+        if run.step == 6:
+            os.kill(os.getpid(), number)
+        return forward(outputs, masks)
+
+    run.loss.forward = forward_and_signal
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped, match="step 7") as stop:
+        do(run, tmp_path)
+    assert stop.value.exit_code == code
+    assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 7
+    assert signal.getsignal(number) is before
+
+
+def test_rates_follow_the_schedule_in_every_group(tmp_path):
+    run = make_run(max_steps=4)
+    do(run, tmp_path)
+    import json
+
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert rates == pytest.approx([0.1 * (1 - s / 4) ** 0.9 for s in range(4)])
+    assert all(a > b for a, b in pairwise(rates))

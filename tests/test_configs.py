@@ -1,0 +1,47 @@
+"""Every YAML that is shipped is one that works."""
+
+import pytest
+import yaml
+
+from segtrain.cli.compose import CONFIG_DIR, compose_config, plain
+from segtrain.cli.construct import TARGET, check_arguments, locate
+
+GROUPS = ("model", "model/backbone", "data", "augment", "loss", "optimizer", "schedule", "dense_crf")
+OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONFIG_DIR / g).glob("*.yaml"))]
+EXPERIMENTS = sorted(p.stem for p in (CONFIG_DIR / "experiment").glob("*.yaml"))
+POSITIONAL = ("optimizer", "dense_crf")  # they still want their model, or their picture
+
+
+def check_targets(node, key):
+    for name, value in node.items():
+        if isinstance(value, dict):
+            check_targets(value, f"{key}.{name}")
+    if TARGET in node:
+        arguments = {k: v for k, v in node.items() if k != TARGET}
+        check_arguments(locate(node[TARGET], key), arguments, key, partial=key in POSITIONAL)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_binds_to_the_signature_of_its_target(group, option):
+    config = plain(compose_config("train", [f"{group}={option}"]))
+    check_targets(config[group.split("/")[0]], group.split("/")[0])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_recipe_composes_and_binds(name):
+    config = plain(compose_config("train", [f"experiment={name}"]))
+    for group in ("model", "data", "augment", "loss", "optimizer", "schedule", "dense_crf"):
+        check_targets(config[group], group)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_recipe_chooses_a_model_and_leaves_its_architecture_alone(name):
+    recipe = yaml.safe_load((CONFIG_DIR / "experiment" / f"{name}.yaml").read_text())
+    assert "model" not in recipe  # it would be merged onto whatever model the user chooses
+
+
+def test_every_switch_at_the_root_is_explained():
+    for root in ("train", "eval"):
+        lines = (CONFIG_DIR / f"{root}.yaml").read_text().splitlines()
+        switches = [line for line in lines if line and line[0].isalpha() and not line.endswith(":")]
+        assert all("#" in line for line in switches)

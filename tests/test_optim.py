@@ -1,0 +1,54 @@
+import pytest
+import torch
+from torch import nn
+
+from segtrain import optim
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+        self.score = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        return self.score(self.backbone(x))
+
+
+DEEPLAB = {"head": 10.0, "bias": 2.0, "bias_decay": 0.0, "norm_decay": 0.5}
+
+
+def test_rates_and_decays_of_the_groups_follow_the_multipliers():
+    groups = {
+        g["name"]: g for g in optim.sgd(Net(), lr=1.0, weight_decay=0.1, multipliers=DEEPLAB).param_groups
+    }
+    rates = {name: (g["lr"], g["weight_decay"]) for name, g in groups.items()}
+    assert rates == {
+        "backbone weights": (1.0, 0.1),
+        "backbone biases": (2.0, 0.0),
+        "backbone normalisation": (1.0, 0.05),
+        "head weights": (10.0, 0.1),
+        "head biases": (20.0, 0.0),
+    }
+
+
+def test_every_trainable_parameter_is_in_one_group_and_no_frozen_one():
+    net = Net()
+    net.backbone[0].weight.requires_grad = False
+    names = [n for g in optim.adamw(net, lr=1.0).param_groups for n in g["names"]]
+    assert sorted(names) == sorted(n for n, p in net.named_parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("make", [optim.sgd, optim.adam, optim.adamw, optim.rmsprop])
+def test_each_optimizer_lowers_a_loss(make):
+    torch.manual_seed(0)
+    net, x = Net(), torch.rand(4, 3, 5, 5)
+    optimizer = make(net, lr=0.01)
+    losses = []
+    for _ in range(20):
+        loss = (net(x) - 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
