@@ -26,6 +26,11 @@ def test_marginals_have_the_shape_of_the_probabilities_and_sum_to_1(picture, sof
     assert np.allclose(refined.sum(0), 1, atol=1e-5)
 
 
+def test_a_picture_that_cannot_be_written_to_will_do(picture, softmax):
+    picture.flags.writeable = False
+    assert dense_crf(picture, softmax).shape == softmax.shape
+
+
 def test_kernels_of_weight_0_change_nothing(picture, softmax):
     refined = dense_crf(picture, softmax, gaussian=NOTHING, bilateral=NOTHING | {"srgb": 13})
     assert np.allclose(refined, softmax, atol=1e-4)

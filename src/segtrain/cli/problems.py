@@ -43,7 +43,7 @@ def _unknown_option(group: str, option: str) -> InputError:
 def _unknown_key(key: str, root: str) -> InputError:
     config = compose_config(root, [])
     keys = [*_keys(config), *(p.name for p in CONFIG_DIR.iterdir() if p.is_dir())]
-    near = difflib.get_close_matches(key, keys, 1)
+    near = difflib.get_close_matches(key, [k for k in keys if k != key], 1)
     return InputError(
         f"{key}: no such key", do=f"did you mean {near[0]}?" if near else f"see seg{root} --help"
     )

@@ -60,7 +60,7 @@ def dense_crf(
     field.addPairwiseBilateral(
         sxy=bilateral["sxy"],
         srgb=bilateral["srgb"],
-        rgbim=np.ascontiguousarray(image),
+        rgbim=np.array(image, order="C"),  # a copy: pydensecrf wants it writable
         compat=bilateral["compat"],
     )
     return np.asarray(field.inference(iterations), np.float32).reshape(classes, height, width)

@@ -1,0 +1,41 @@
+# `make train` and `make test` are all that a fresh machine needs; `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-all lint format bench clean
+
+help: ## lists these commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(STAMP) ## makes .venv and installs segtrain with all that it needs
+
+$(STAMP): pyproject.toml
+	@bash scripts/install.sh "$(PYTHON)"
+	@touch $@
+
+train: $(STAMP) ## trains FCN-8s on the embedded data and evaluates it without and with the CRF
+	@bash scripts/train.sh
+
+test: $(STAMP) ## the tests, under ten minutes on two cores
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: $(STAMP) ## also the slow ones, those that need a GPU, and those on real data in SEGTRAIN_DATA
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## checks style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## puts the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## what FCN's 100-pixel padding costs, and what fc6 costs as a convolution
+	$(BIN)/python scripts/bench_fcn.py
+
+clean: ## removes .venv and the caches; runs below outputs/ stay
+	rm -rf .venv .pytest_cache .ruff_cache

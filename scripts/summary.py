@@ -1,0 +1,16 @@
+"""The last lines of `make train`: what was reached and what to try next. summary.py RUN"""
+
+import json
+import sys
+from pathlib import Path
+
+run = Path(sys.argv[1])
+figures = json.loads((run / "metrics.json").read_text())
+network = figures.get("without_crf", figures)
+
+print(f"\nmean IoU on the validation split of shapes: {network['mean_iou']:.3f} without the CRF", end="")
+print(f", {figures['mean_iou']:.3f} with it" if "without_crf" in figures else " (the CRF is not installed)")
+print(f"""
+look at it:    .venv/bin/tensorboard --logdir {run.parent}
+real data:     .venv/bin/segtrain model=fcn8s data=voc data.root=data data.download=true max_steps=20000
+a sweep:       .venv/bin/segtrain -m model=fcn32s,fcn16s,fcn8s model/backbone=vgg16_bn""")

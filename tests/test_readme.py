@@ -1,0 +1,106 @@
+"""Each command and each piece of code in the README runs."""
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
+COMMANDS = [line for line in BLOCKS if re.match(r"(PYTHONPATH=\. )?seg(train|eval)\b", line)]
+CODE = re.findall(r"```python\n(.*?)```", README, re.S)
+SMALL = ["num_workers=0", "device=cpu", "precision=32"]
+SHORT = ["max_steps=1", "batch_size=2", "log_every=1", *SMALL]
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with the data sets that the README's commands name, in miniature."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    voc = tmp_path / "data/VOCdevkit/VOC2012"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (voc / folder).mkdir(parents=True)
+    write_pair(voc / "JPEGImages/a.jpg", voc / "SegmentationClass/a.png")
+    camvid = tmp_path / "data/CamVid"
+    for split in ("train", "val"):
+        (voc / f"ImageSets/Segmentation/{split}.txt").write_text("a\n")
+        write_pair(camvid / split / "a.png", camvid / f"{split}annot" / "a.png")
+        (camvid / f"{split}.txt").write_text(f"{split}/a.png {split}annot/a.png\n")
+    for name in "abc":
+        write_pair(tmp_path / f"photos/images/{name}.jpg", tmp_path / f"photos/masks/{name}.png")
+    (tmp_path / "mydata.py").write_text(next(code for code in CODE if "class Rust" in code))
+    (tmp_path / "conf/data").mkdir(parents=True)
+    yaml = re.search(r"```yaml\n(.*?)```", README, re.S)[1]
+    (tmp_path / "conf/data/rust.yaml").write_text(yaml)
+    return tmp_path
+
+
+def write_pair(image: Path, mask: Path) -> None:
+    for path in (image, mask):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (40, 33)).save(image)
+    Image.fromarray(np.eye(33, 40, dtype=np.uint8)).save(mask)
+
+
+def call(command: str, *more: str) -> None:
+    from segtrain.cli import entry
+
+    words = shlex.split(command.removeprefix("PYTHONPATH=. "))
+    sys.argv = [*words, *more]
+    getattr(entry, words[0])()
+
+
+def small_model(command: str) -> list[str]:
+    shapes = [] if re.search("data=|_voc", command) else ["data.size=32", "data.train_images=4", "data.val_images=2"]
+    return ["model.backbone.width=0.0625", *shapes]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_runs(command, workplace, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [])
+    # What the commands before it left: a run of the model and data that it names.
+    for folder in re.findall(r"outputs/(\w+)_(\w+)/RUN", command):
+        make_run(workplace, *folder)
+    if command.startswith("segtrain resume=auto"):
+        make_run(workplace, "fcn8s", "shapes")
+    # Weights are not downloaded in a test, nor is the archive of VOC.
+    command = re.sub(r" model\.backbone\.pretrained=true| data\.download=true", "", command)
+    command = re.sub(r" max_steps=\d+", "", command)
+    steps = ["max_steps=2"] if "resume" in command else []
+    if "segeval" in command:
+        call(command, *SMALL)
+    else:
+        call(command, *SHORT, *small_model(command), *steps)
+
+
+def make_run(workplace: Path, model: str, data: str) -> None:
+    root = [f"data.root={workplace}/data"] if data == "voc" else []
+    own = ["--config-dir", "conf"] if data == "rust" else []
+    small = small_model("" if data == "shapes" else "data=")
+    base = shlex.join(["segtrain", *own, f"model={model}", f"data={data}", *root])
+    call(base, f"hydra.run.dir=outputs/{model}_{data}/RUN", *SHORT, *small)
+
+
+def test_the_python_of_the_readme_runs():
+    for code in CODE:
+        exec(code, {"__name__": "readme"})
+
+
+def test_the_targets_and_programs_of_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for line in BLOCKS:
+        if line.startswith("make "):
+            assert f"\n{line.split()[1]}:" in makefile
+    assert shutil.which("tensorboard", path=Path(sys.executable).parent)
+
+
+def test_the_links_of_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
