@@ -58,7 +58,11 @@ def call(command: str, *more: str) -> None:
 
 
 def small_model(command: str) -> list[str]:
-    shapes = [] if re.search("data=|_voc", command) else ["data.size=32", "data.train_images=4", "data.val_images=2"]
+    shapes = (
+        []
+        if re.search("data=|_voc", command)
+        else ["data.size=32", "data.train_images=4", "data.val_images=2"]
+    )
     return ["model.backbone.width=0.0625", *shapes]
 
 
