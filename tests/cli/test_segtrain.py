@@ -46,7 +46,9 @@ def test_tensorboard_gets_curves_pictures_the_matrix_and_hyperparameters(tiny):
     assert {"iou/background", "val/mean_iou_without_crf", "hparam/mean_iou"} <= scalars
     images = events.Tags()["images"]
     assert {"confusion_matrix", "val/0_val_00000"} <= set(images)
-    assert events.summary_metadata["_hparams_/session_start_info"]
+    row = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    for word in (b"fcn8s", b"vgg16", b"shapes", b"optimizer.lr", b"batch_size"):
+        assert word in row
 
 
 def test_a_checkpoint_is_evaluated_alone_and_with_the_crf(tiny, run):

@@ -49,7 +49,7 @@ def test_floor_pooling_would_not_reach_as_the_papers_document_says():
         if isinstance(module, torch.nn.MaxPool2d):
             module.ceil_mode = False
     with pytest.raises(ValueError, match="cannot crop"):
-        model(torch.zeros(1, 3, 14, 14))
+        model(torch.zeros(1, 3, 46, 46))
 
 
 def test_a_new_net_predicts_nothing_at_all():

@@ -25,6 +25,7 @@ ENVIRONMENT = {
 }
 
 
+GROUPS = ("model", "model/backbone", "data", "augment", "loss", "optimizer", "schedule")
 Job = Callable[[DictConfig, Path], dict]  # a composed config and the run's folder to its figures
 
 
@@ -47,7 +48,9 @@ def _train(config: DictConfig, folder: Path) -> dict:
     values.pop("experiment", None)
     from segtrain.cli.jobs import train  # torch is imported when there is something to train
 
-    return train(values, folder)
+    choices = HydraConfig.get().runtime.choices
+    named = {group: option for group, option in choices.items() if option and group in GROUPS}
+    return train(values, named, folder)
 
 
 def _evaluate(config: DictConfig, folder: Path) -> dict:

@@ -23,11 +23,16 @@ from segtrain.engine.pictures import strip
 from segtrain.engine.train import Run, Settings, fit
 from segtrain.errors import InputError
 
+NOT_COMPARED = ("log_every", "val_every", "checkpoint_every", "num_workers", "compile", "deterministic")
 PICTURES = 4  # validation pictures that TensorBoard shows
 
 
-def train(config: dict[str, Any], folder: Path) -> dict:
-    """Trains and validates as `config` says, everything below `folder`; gives the last figures."""
+def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict:
+    """Trains and validates as `config` says, everything below `folder`; gives the last figures.
+
+    Args:
+        choices: the options that the groups of the config were chosen by, `model: fcn8s`.
+    """
     keep_freed_memory()
     torch.manual_seed(config["seed"])
     torch.use_deterministic_algorithms(config["deterministic"])
@@ -44,7 +49,7 @@ def train(config: dict[str, Any], folder: Path) -> dict:
         dataset = Augmented(data.train, transforms, seed=config["seed"])
         figures = fit(run, dataset, log, Validation(data, compute, config, log, crf))
         log.say(evaluation_table(figures))
-        log.hyperparameters(hyperparameters(config), {"hparam/mean_iou": figures["mean_iou"] or 0.0})
+        log.hyperparameters(hyperparameters(config, choices), {"hparam/mean_iou": figures["mean_iou"] or 0.0})
         say_where(log, folder)
     return figures | {"parameters": count_parameters(run.model), "seconds_per_step": run.seconds_per_step}
 
@@ -187,19 +192,11 @@ def summary(figures: dict) -> str:
     return line(figures)
 
 
-def hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
-    """The scalars of the config by dotted keys, for TensorBoard's table."""
-    flat: dict[str, Any] = {}
-
-    def walk(node: Any, key: str) -> None:
-        if isinstance(node, dict):
-            for name, value in node.items():
-                walk(value, f"{key}.{name}" if key else name)
-        elif isinstance(node, bool | int | float | str):
-            flat[key.removesuffix("._target_")] = node
-
-    walk({k: v for k, v in config.items() if k != "augment"}, "")
-    return flat
+def hyperparameters(config: dict[str, Any], choices: dict[str, str]) -> dict[str, Any]:
+    """A run's row in TensorBoard's table: the options chosen, the optimizer's and the loop's numbers."""
+    numbers = {f"optimizer.{k}": v for k, v in config["optimizer"].items()} | config
+    row = {k: v for k, v in numbers.items() if isinstance(v, bool | int | float) and k not in NOT_COMPARED}
+    return choices | row
 
 
 def write_yaml(config: dict[str, Any], path: Path) -> None:

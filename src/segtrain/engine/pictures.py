@@ -54,5 +54,5 @@ def confusion_figure(matrix: Tensor, class_names: tuple[str, ...]):
         for j in ticks:
             if percent[i, j] >= 0.5:
                 colour = "white" if percent[i, j] > 60 else "black"
-                axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", color=colour, size=7)
+                axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", color=colour, size=9)
     return figure
