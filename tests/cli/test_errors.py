@@ -42,10 +42,13 @@ def refused(outcome, *words):
         ("init_from=nowhere.ckpt", ["nowhere.ckpt"]),
         ("resume=nowhere.ckpt", ["nowhere.ckpt"]),
         ("seed=1=2", ["seed=1=2"]),
+        ("dense_crf.iterations=ten", ["dense_crf.iterations=ten", "an integer"]),
+        ("dense_crf.bilateral.srgb=0", ["dense_crf.bilateral.srgb=0"]),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_would_be_right(run, argument, words):
-    refused(run("segtrain", *TINY, *FAST, argument), *words)
+    crf = "crf=true" if argument.startswith("dense_crf") else "crf=false"
+    refused(run("segtrain", *TINY, *FAST, crf, argument), *words)
 
 
 VOC = ["data=voc", "model.backbone.width=0.0625", *FAST]
@@ -99,6 +102,30 @@ def test_a_misspelt_key_of_an_evaluation(run, tiny):
     refused(run("segeval", f"ckpt={trained.folder}", "data.val_imagse=2"), "did you mean data.val_images?")
     refused(run("segeval", f"ckpt={trained.folder}", "crf=perhaps"), "crf=perhaps")
     refused(run("segeval", "chpt=x"), "did you mean ckpt?")
+
+
+def test_a_crf_that_is_not_installed_is_said_before_the_training(tiny, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    done = tiny("crf=true")
+    refused(done, "crf=true needs pydensecrf", "pip install pydensecrf2")
+    assert not (done.folder / "checkpoints").exists()
+
+
+def test_a_stopped_sweep_stops_all_its_runs(run, monkeypatch):
+    from segtrain.engine import train
+    from segtrain.engine.signals import StopSignals
+
+    monkeypatch.setattr(StopSignals, "requested", True, raising=False)
+    monkeypatch.setattr(StopSignals, "__enter__", lambda self: self)
+    monkeypatch.setattr(StopSignals, "__exit__", lambda *_: None)
+    monkeypatch.setattr(StopSignals, "number", 15, raising=False)
+    assert train.StopSignals is StopSignals
+    done = run("segtrain", "-m", "seed=0,1", *TINY, *FAST)
+    assert done.code == 143
+    assert "stopped by SIGTERM at step 1" in done.err
+    assert not (done.folder / "1").exists()
 
 
 def test_a_network_that_diverges_leaves_with_3(tiny):

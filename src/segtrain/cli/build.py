@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from segtrain.cli.compose import SAVED_GROUPS, check_trust, compose_config, plain
@@ -83,8 +84,16 @@ def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
 
 
 def build_crf(config: dict[str, Any]) -> partial | None:
-    """The dense CRF with its parameters, where `crf` is on."""
-    return construct(config["dense_crf"], "dense_crf", partial=True) if config["crf"] else None
+    """The dense CRF with its parameters, where `crf` is on.
+
+    Raises:
+        InputError: a parameter that does not fit, or a backend that is not installed.
+    """
+    if not config["crf"]:
+        return None
+    crf = construct(config["dense_crf"], "dense_crf", partial=True)
+    crf(np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 2), 0.5, np.float32))  # its faults come now
+    return crf
 
 
 def saved_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from segtrain.cli.compose import CONFIG_DIR, SAVED_GROUPS, evaluation_config, plain
 from segtrain.cli.problems import CONFIG_ERRORS, explain
 from segtrain.cli.scalars import check_scalars
-from segtrain.errors import InputError
+from segtrain.engine.signals import Stopped
+from segtrain.errors import InputError, SegtrainError
 
 ENVIRONMENT = {
     "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
@@ -85,7 +86,7 @@ def _command(root: str, job: Job) -> None:
         except Exception as error:
             failures.append(error)  # raised when Hydra is done, with a sweep's other runs too
             return math.nan
-        return figures["mean_iou"]
+        return math.nan if figures["mean_iou"] is None else figures["mean_iou"]
 
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=root, version_base="1.3")(run)
     try:
@@ -94,11 +95,11 @@ def _command(root: str, job: Job) -> None:
             raise failures[0]
     except KeyboardInterrupt:
         _leave(root, "stopped", 130)
+    except Stopped as stop:
+        _leave(root, stop, stop.exit_code)
     except CONFIG_ERRORS as error:
         _leave(root, explain(error, root), InputError.exit_code)
-    except Exception as error:
-        if not hasattr(error, "exit_code"):
-            raise  # a defect of ours: the traceback is what we want to see
+    except SegtrainError as error:  # anything else is a defect of ours, with its traceback
         _leave(root, error, error.exit_code)
 
 
@@ -107,7 +108,7 @@ def _recorded(job: Job, config: DictConfig, folder: Path, overrides: list[str]) 
     path, record = folder / "metrics.json", {}
     try:
         record = job(config, folder)
-    except Exception as error:
+    except BaseException as error:
         record = {"error": str(explain(error, "train") if isinstance(error, CONFIG_ERRORS) else error)}
         raise
     finally:

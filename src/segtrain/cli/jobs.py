@@ -39,7 +39,7 @@ def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict
     compute = choose(config["device"], str(config["precision"]))
     with distributed.group(compute.device), RunLog(folder, "train", silent=distributed.rank() > 0) as log:
         write_yaml(config, folder / "config.yaml")
-        crf = build_crf(config)  # before the training, so that its faults come before it too
+        crf = build_crf(config)
         data = construct(config["data"], "data")
         run = build_run(config, data, compute)
         continue_run(run, config, log, folder)

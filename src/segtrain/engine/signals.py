@@ -4,8 +4,11 @@ import signal
 from pathlib import Path
 
 
-class Stopped(Exception):
-    """The run was asked to stop and has saved; `exit_code` is 128 + the signal's number."""
+class Stopped(BaseException):
+    """The run was asked to stop and has saved; `exit_code` is 128 + the signal's number.
+
+    Like KeyboardInterrupt no Exception: it ends a sweep too, and not one of its runs only.
+    """
 
     def __init__(self, number: int, saved: Path, step: int):
         super().__init__(
