@@ -67,6 +67,22 @@ def test_voc_names_every_place_that_was_looked_at(tmp_path):
     assert "data.download=true" in str(error.value)
 
 
+def test_voc_is_downloaded_by_torchvision_and_only_where_it_is_not_there(devkit, tmp_path, monkeypatch):
+    import torchvision.datasets
+
+    asked = []
+
+    def fetch(root, year, download):
+        asked.append((root, year, download))
+        devkit.parent.rename(Path(root) / "VOCdevkit")
+
+    monkeypatch.setattr(torchvision.datasets, "VOCSegmentation", fetch)
+    root = str(tmp_path / "new")
+    assert VOC(root=root, download=True).train[0].name == "2007_1"
+    assert VOC(root=root, download=True).val[0].name == "2007_2"
+    assert asked == [(root, "2012", True)]
+
+
 def test_an_unknown_split_is_named(devkit):
     with pytest.raises(InputError, match=r"nosplit\.txt"):
         _ = VOC(root=str(devkit), val_split="nosplit").val

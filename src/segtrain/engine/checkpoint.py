@@ -55,6 +55,7 @@ def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) ->
         path.parent.mkdir(parents=True, exist_ok=True)
         tensors = {k: v.detach().contiguous() for k, v in checkpoint.tensors.items()}
         save_file(tensors, temporary, metadata=metadata)
+        os.chmod(temporary, 0o666 & ~_umask())  # safetensors keeps its files to their owner
         with open(temporary, "r+b") as file:
             digest, where = _digest(file)
             file.seek(where)
@@ -162,6 +163,12 @@ def _digest(file) -> tuple[str, int]:
     while block := file.read(1 << 22):
         sha.update(block)
     return sha.hexdigest(), 8 + at
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:

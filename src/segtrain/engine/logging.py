@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -73,10 +72,8 @@ class RunLog:
                 self.writer.add_scalar(f"iou/{name}", values["iou"], step)
         if "without_crf" in figures:
             self.writer.add_scalar("val/mean_iou_without_crf", figures["without_crf"]["mean_iou"], step)
-        matrix = torch.tensor(figures["confusion_matrix"])
-        self.writer.add_figure(
-            "confusion_matrix", pictures.confusion_figure(matrix, class_names), step, close=False
-        )
+        figure = pictures.confusion_figure(figures["confusion_matrix"], class_names)
+        self.writer.add_figure("confusion_matrix", figure, step, close=False)
 
     def picture(self, step: int, tag: str, image: np.ndarray) -> None:
         """A picture (uint8 H×W×3) in TensorBoard."""

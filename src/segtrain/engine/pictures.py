@@ -2,7 +2,6 @@
 
 import numpy as np
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from segtrain.data.sample import VOID, Sample
 
@@ -36,12 +35,12 @@ def strip(sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, pal
     return np.asarray(canvas)
 
 
-def confusion_figure(matrix: Tensor, class_names: tuple[str, ...]):
+def confusion_figure(matrix: list[list[int]], class_names: tuple[str, ...]):
     """A matplotlib figure of the confusion matrix, each row in percent of its class's pixels."""
     from matplotlib.figure import Figure
 
-    percent = 100 * matrix.double() / matrix.sum(1, keepdim=True).clamp(min=1)
-    percent = percent.numpy()
+    pixels = np.array(matrix, float)
+    percent = 100 * pixels / np.maximum(pixels.sum(1, keepdims=True), 1)
     side = 2 + 0.42 * len(class_names)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()

@@ -106,7 +106,7 @@ def fit(run: Run, dataset: Augmented, log: RunLog, validate: Callable[[nn.Module
     settings, folder = run.settings, log.folder / "checkpoints"
     batches = _batches(run, dataset)
     figures: dict = {}
-    meter = Meter(run.step)
+    meter, status = Meter(), ""
     with StopSignals() as stop, log.progress("training", settings.max_steps, done=run.step) as update:
         while run.step < settings.max_steps:
             rate = _set_rates(run)
@@ -119,8 +119,8 @@ def fit(run: Run, dataset: Augmented, log: RunLog, validate: Callable[[nn.Module
                 values = meter.read(run.step, rate)
                 run.seconds_per_step = values["seconds_per_step"]
                 log.scalars(run.step, "train", values)
-                update(run.step - meter.shown, _status(values))
-                meter.shown = run.step
+                status = _status(values)
+            update(1, status)
             if last or run.step % settings.val_every == 0:
                 meter.check_finite(run.step, rate)
                 with meter.paused():
@@ -218,8 +218,7 @@ def _ema(decay: float):
 class Meter:
     """Sums since the last reading; the loss stays on the device until then."""
 
-    def __init__(self, step: int):
-        self.shown = step
+    def __init__(self):
         self._reset()
 
     def _reset(self) -> None:
