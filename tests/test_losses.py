@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from segtrain.losses import CrossEntropy, match_size
+from segtrain.losses import CrossEntropy
 
 
 def test_the_loss_is_a_sum_over_valid_pixels_and_counts_them():
@@ -43,9 +43,11 @@ def test_the_unnormalised_loss_is_divided_by_pictures():
     assert loss.count(torch.zeros(3, 4, 4, dtype=torch.uint8)).item() == 3
 
 
-def test_labels_are_reduced_to_the_logits_by_their_nearest():
-    masks = torch.arange(16, dtype=torch.uint8).view(1, 4, 4)
-    _, small = match_size(torch.zeros(1, 2, 2, 2), masks, "labels")
-    assert small.dtype == torch.uint8
-    assert set(small.flatten().tolist()) <= set(range(16))
-    assert small.shape == (1, 2, 2)
+def test_labels_are_taken_at_the_cells_of_coarse_logits_and_counted_there():
+    loss = CrossEntropy(weights={"out": 1.0}, label_stride=8)
+    masks = torch.full((1, 17, 9), 255, dtype=torch.uint8)
+    masks[0, ::8, ::8] = 1  # all that is seen
+    logits = torch.zeros(1, 2, 3, 2)
+    logits[:, 1] = 5
+    assert loss.count(masks).item() == 6
+    assert loss({"out": logits}, masks).item() == pytest.approx(6 * math.log(1 + math.exp(-5)), rel=1e-5)

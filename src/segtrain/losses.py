@@ -8,17 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segtrain.sizes import subsample_labels, upsample_logits
+
 IGNORE = 255
-
-
-def match_size(logits: Tensor, masks: Tensor, resize: Literal["logits", "labels"]) -> tuple[Tensor, Tensor]:
-    """Logits N×C×h×w and masks N×H×W at one size: logits bilinearly up, or labels down (nearest)."""
-    if logits.shape[-2:] == masks.shape[-2:]:
-        return logits, masks
-    if resize == "logits":
-        return F.interpolate(logits, masks.shape[-2:], mode="bilinear", align_corners=False), masks
-    small = F.interpolate(masks[:, None].float(), logits.shape[-2:], mode="nearest-exact")
-    return logits, small[:, 0].to(masks.dtype)
 
 
 class CrossEntropy(nn.Module):
@@ -28,7 +20,8 @@ class CrossEntropy(nn.Module):
         weights: output name -> weight; `out`, and a model's auxiliaries by their names.
         normalize: `pixels` divides by the valid pixels of the whole step; `pictures` by its
             pictures, which is Caffe's `normalize: false` and FCN's "unnormalised" loss.
-        resize: what is resized where a network's logits are smaller than the labels.
+        label_stride: 1 upsamples coarse logits to the labels; 8 takes every 8th label instead, for
+            networks of stride 8 (how DeepLab v1 and v2 were trained).
     """
 
     def __init__(
@@ -36,16 +29,20 @@ class CrossEntropy(nn.Module):
         *,
         weights: Mapping[str, float],
         normalize: Literal["pixels", "pictures"] = "pixels",
-        resize: Literal["logits", "labels"] = "logits",
+        label_stride: int = 1,
     ):
         super().__init__()
-        self.weights, self.normalize, self.resize = dict(weights), normalize, resize
+        self.weights, self.normalize, self.label_stride = dict(weights), normalize, label_stride
 
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
         """The weighted sum over pixels (a scalar), to be divided by the step's `count`s."""
         total = outputs["out"].new_zeros((), dtype=torch.float32)
         for name, weight in self.weights.items():
-            logits, labels = match_size(outputs[name].float(), masks, self.resize)
+            logits, labels = outputs[name].float(), masks
+            if self.label_stride == 1:
+                logits = upsample_logits(logits, masks.shape[-2:])
+            else:
+                labels = subsample_labels(masks, self.label_stride, logits.shape[-2:], IGNORE)
             total = total + weight * F.cross_entropy(
                 logits, labels.long(), ignore_index=IGNORE, reduction="sum"
             )
@@ -55,4 +52,5 @@ class CrossEntropy(nn.Module):
         """What the batch adds to the divisor: its valid pixels or its pictures (float32 scalar)."""
         if self.normalize == "pictures":
             return masks.new_tensor(len(masks), dtype=torch.float32)
-        return (masks != IGNORE).sum(dtype=torch.float32)
+        used = masks[:, :: self.label_stride, :: self.label_stride]
+        return (used != IGNORE).sum(dtype=torch.float32)

@@ -165,6 +165,12 @@ def test_the_best_validation_is_kept_and_a_worse_one_is_not(tmp_path):
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 6
 
 
+def test_the_crf_makes_no_network_the_best(tmp_path):
+    figures = {2: {"mean_iou": 0.6}, 4: {"mean_iou": 0.7, "without_crf": {"mean_iou": 0.5}}}
+    do(make_run(max_steps=4, val_every=2), tmp_path, lambda _, step: figures[step])
+    assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 2
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_touches_no_checkpoint(tmp_path):
     run = make_run(max_steps=8, checkpoint_every=2, log_every=100)
     loss = run.loss.forward

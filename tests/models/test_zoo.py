@@ -5,6 +5,7 @@ import torch
 
 from segtrain import build_model
 from segtrain.cli.compose import CONFIG_DIR
+from segtrain.sizes import stride_of, upsample_logits
 
 ZOO = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
 CLASSES = 21
@@ -14,6 +15,7 @@ PARAMETERS = {
     "fcn16s": 134_357_354,
     "fcn8s": 134_362_751,
     "fcn8s_atonce": 134_362_751,
+    "deeplabv1": 20_505_429,
 }
 
 
@@ -38,12 +40,16 @@ def test_parameters_are_as_many_as_in_the_paper(name):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_the_output_has_the_size_of_the_picture(name):
+def test_the_output_covers_the_picture_at_every_size(name):
     model = small(name).eval()
     with torch.inference_mode():
         for height, width in ((64, 64), (33, 65), (1, 47), (97, 2), (130, 71)):
             out = model(torch.zeros(2, 3, height, width, dtype=torch.uint8))["out"]
-            assert out.shape == (2, 3, height, width)
+            for cells, pixels in zip(out.shape[-2:], (height, width), strict=True):
+                stride = stride_of(cells, pixels)
+                assert stride * (cells - 1) + 1 >= pixels
+                assert stride * (cells - 2) + 1 < pixels
+            assert upsample_logits(out, (height, width)).shape == (2, 3, height, width)
 
 
 @pytest.mark.parametrize("name", ZOO)

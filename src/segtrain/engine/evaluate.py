@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segtrain.data.sample import Sample
 from segtrain.engine import distributed
 from segtrain.engine.device import Compute
 from segtrain.engine.loader import evaluation_batches
 from segtrain.metrics import confusion_matrix, scores
+from segtrain.sizes import upsample_logits
 
 Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W
 Watch = Callable[[int, Sample, np.ndarray, np.ndarray | None], None]
@@ -88,7 +88,4 @@ def predict(model: nn.Module, images: list[np.ndarray], compute: Compute) -> Ten
     batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(compute.device)
     with compute.autocast():
         logits = model(batch)["out"]
-    logits = logits.float()
-    if logits.shape[-2:] != batch.shape[-2:]:
-        logits = F.interpolate(logits, batch.shape[-2:], mode="bilinear", align_corners=False)
-    return logits.softmax(1)
+    return upsample_logits(logits.float(), batch.shape[-2:]).softmax(1)

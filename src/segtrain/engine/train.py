@@ -185,8 +185,11 @@ def _train_step(run: Run, batches: list[Batch]) -> Tensor:
 
 
 def _keep_best(run: Run, figures: dict, folder: Path) -> None:
-    """Writes best.ckpt (weights alone) where no validation before was as good."""
-    score = figures["mean_iou"] if figures["mean_iou"] is not None else 0.0
+    """Writes best.ckpt (weights alone) where no validation before was as good.
+
+    The network's own figure counts: the CRF takes part in the last validation alone.
+    """
+    score = figures.get("without_crf", figures)["mean_iou"] or 0.0
     if score > run.best:
         run.best = score
         if distributed.rank() == 0:
