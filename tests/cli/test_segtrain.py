@@ -97,6 +97,7 @@ def test_stages_start_from_one_another_and_say_what_is_new(tiny):
     first = tiny("model=fcn32s")
     second = tiny("model=fcn16s", f"init_from={first.folder}/checkpoints/best.ckpt")
     third = tiny("model=fcn8s", f"init_from={second.folder}")
+    assert "loaded: backbone (30 tensors), score32 (2 tensors)" in second.out
     assert "new: score16.bias, score16.weight" in second.out
     assert "new: score8.bias, score8.weight" in third.out
 

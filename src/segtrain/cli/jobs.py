@@ -1,5 +1,6 @@
 """What `segtrain` and `segeval` do with a composed config."""
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,12 @@ def continue_run(run: Run, config: dict[str, Any], log: RunLog, folder: Path) ->
         result = checkpoint.initialise(run.model, read_checkpoint(config["init_from"]).weights())
         if not result.loaded:
             raise InputError(f"init_from={config['init_from']}: no tensor fits this model", do="give another")
-        log.say(f"init_from {config['init_from']}: {len(result.loaded)} tensors loaded")
-        log.say(f"  new: {', '.join(result.new) or 'none'}")
-        log.say(f"  unused: {', '.join(result.unused) or 'none'}")
+        parts = Counter(name.split(".")[0] for name in result.loaded)
+        loaded = ", ".join(f"{part} ({count} tensors)" for part, count in parts.items())
+        log.say(f"init_from {config['init_from']}")
+        log.say(f"  loaded: {loaded}")
+        log.say(f"  new: {', '.join(result.new) or 'nothing'}")
+        log.say(f"  left out: {', '.join(result.unused) or 'nothing'}")
     source = find_resume(config["resume"], folder)
     if source is not None:
         saved = checkpoint.load_newest(source, log.say) if source.is_dir() else checkpoint.load(source)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from segtrain.engine import distributed
 from segtrain.errors import InputError
 
 DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
@@ -42,6 +43,9 @@ def choose(device: str, precision: str) -> Compute:
         precision = _fastest(device)
     if precision == "16" and device == "cpu":
         raise InputError("precision=16 needs a GPU", do="use precision=bf16 or precision=32")
+    if device == "cuda":
+        device = f"cuda:{distributed.local_rank()}"
+        torch.cuda.set_device(device)
     return Compute(torch.device(device), precision)
 
 

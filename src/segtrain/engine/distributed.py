@@ -25,6 +25,11 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def local_rank() -> int:
+    """Which of this machine's GPUs is ours."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
 def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
