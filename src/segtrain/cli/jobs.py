@@ -159,10 +159,10 @@ def find_resume(resume: str | None, folder: Path) -> Path | None:
     if resume != "auto":
         path = Path(resume).expanduser()
         return path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    candidates = [folder, *sorted(folder.parent.glob("*_*"), reverse=True)]
+    beside = sorted(folder.parent.glob("*/checkpoints"), key=lambda p: p.stat().st_mtime, reverse=True)
+    candidates = [folder / "checkpoints", *beside]
     names = (checkpoint.LAST, checkpoint.PREVIOUS)
-    found = (c / "checkpoints" for c in candidates if any((c / "checkpoints" / n).exists() for n in names))
-    return next(found, None)
+    return next((c for c in candidates if any((c / name).is_file() for name in names)), None)
 
 
 def describe(run: Run, data, log: RunLog) -> None:

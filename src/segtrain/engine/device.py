@@ -1,6 +1,7 @@
 """Where to compute and in what precision."""
 
 import ctypes
+import re
 import sys
 from typing import NamedTuple
 
@@ -33,11 +34,16 @@ def choose(device: str, precision: str) -> Compute:
     Raises:
         InputError: a device that is not there, or float16 on a CPU.
     """
+    mps = torch.backends.mps.is_available()
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device={device}: torch sees no GPU", do="use device=auto or device=cpu")
-    if device == "mps" and not torch.mps.is_available():
+        device = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    found = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", device)
+    if found is None:
+        raise InputError(f"device={device}", do="give auto, cpu, cuda, cuda:1 or mps")
+    gpus = torch.cuda.device_count()
+    if device.startswith("cuda") and int(found[1] or 0) >= gpus:
+        raise InputError(f"device={device}: torch sees {gpus} GPUs", do="use device=auto or device=cpu")
+    if device == "mps" and not mps:
         raise InputError("device=mps: torch sees no Metal GPU", do="use device=auto or device=cpu")
     if precision == "auto":
         precision = _fastest(device)
@@ -52,7 +58,8 @@ def choose(device: str, precision: str) -> Compute:
 def _fastest(device: str) -> str:
     if device.startswith("cuda"):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "16"
-    if device == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # torch has no public name for them
+    if device == "cpu" and any(getattr(torch.cpu, name, bool)() for name in names):
         return "bf16"
     return "32"
 
