@@ -4,6 +4,8 @@
 dense CRF. Everything else is reached by the commands `segtrain` and `segeval`.
 """
 
+import importlib
+
 __version__ = "0.1.0"
 
 
@@ -13,4 +15,6 @@ def __getattr__(name: str):
         from segtrain.cli import build
 
         return getattr(build, name)
+    if name == "crf":
+        return importlib.import_module("segtrain.crf")
     raise AttributeError(f"module 'segtrain' has no attribute {name!r}")
