@@ -3,7 +3,7 @@
 import pytest
 
 from segtrain.cli.build import load_model
-from segtrain.cli.compose import check_trust
+from segtrain.cli.compose import check_trust, offline
 from segtrain.engine.checkpoint import Checkpoint, load, save
 from segtrain.errors import InputError
 
@@ -44,6 +44,12 @@ def test_a_users_own_package_is_opened_by_name():
     check_trust(node, "config", "mypackage")
     with pytest.raises(InputError, match="trust=mypackage"):
         check_trust(node, "config", "mypack")
+
+
+def test_neither_data_nor_weights_are_downloaded_for_a_checkpoint():
+    model = {"_target_": "a", "backbone": {"pretrained": True, "width": 1.0}}
+    assert offline(model) == {"_target_": "a", "backbone": {"pretrained": False, "width": 1.0}}
+    assert offline({"root": "x", "download": True}) == {"root": "x", "download": False}
 
 
 def test_a_hostile_checkpoint_runs_nothing(tiny, run, tmp_path):

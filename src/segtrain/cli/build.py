@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from segtrain.cli.compose import SAVED_GROUPS, check_trust, compose_config, plain
+from segtrain.cli.compose import SAVED_GROUPS, check_trust, compose_config, offline, plain
 from segtrain.cli.construct import construct
 from segtrain.cli.problems import CONFIG_ERRORS, explain
 from segtrain.engine import checkpoint
@@ -50,7 +50,7 @@ def load_model(path: str | Path, *, trust: str | None = None) -> nn.Module:
     saved = read_checkpoint(path)
     config = saved.meta["config"]
     check_trust(config, "config", trust)
-    model = restore_model(config["model"], saved)
+    model = restore_model(offline(config["model"]), saved)
     model.class_names = tuple(saved.meta["class_names"])
     model.palette = tuple(map(tuple, saved.meta["palette"]))
     return model
@@ -67,10 +67,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
     """The model of a config with a checkpoint's weights, in eval mode. Raises InputError."""
-    # Its own weights come next: nothing is downloaded, nothing else is read.
-    backbone = node.get("backbone")
-    if isinstance(backbone, dict) and "pretrained" in backbone:
-        node = node | {"backbone": backbone | {"pretrained": False}}
     model = construct(node, "model")
     result = checkpoint.initialise(model, saved.weights())
     if result.new or result.unused:

@@ -66,6 +66,13 @@ def check_trust(node: Any, key: str, trust: str | None) -> None:
         raise InputError(f"the checkpoint's {key}={node}: no interpolation is resolved", do="do not use it")
 
 
+def offline(node: Any) -> Any:
+    """A config without downloads and pretrained weights: a checkpoint brings its own weights."""
+    if isinstance(node, dict):
+        return {k: False if k in ("download", "pretrained") else offline(v) for k, v in node.items()}
+    return node
+
+
 def evaluation_config(given: DictConfig, saved: dict[str, Any]) -> dict[str, Any]:
     """A checkpoint's config with what the user set on the command line of segeval on top.
 
@@ -73,7 +80,7 @@ def evaluation_config(given: DictConfig, saved: dict[str, Any]) -> dict[str, Any
     merged into it.
     """
     check_trust(saved, "config", given.trust)
-    base = {group: saved[group] for group in SAVED_GROUPS if saved.get(group)}
+    base = {group: offline(saved[group]) for group in SAVED_GROUPS if saved.get(group)}
     for group in SAVED_GROUPS:
         if given.get(group) and given[group].get("_target_"):
             del base[group]

@@ -1,0 +1,43 @@
+"""Every augmentation pipeline that is shipped, on pictures larger and smaller than its window."""
+
+import numpy as np
+import pytest
+import torch
+
+from segtrain.cli.compose import CONFIG_DIR, compose_config, plain
+from segtrain.cli.construct import construct
+from segtrain.data.sample import Sample
+from segtrain.engine.loader import Augmented
+
+PIPELINES = sorted(path.stem for path in (CONFIG_DIR / "augment").glob("*.yaml"))
+
+
+class Stripes(torch.utils.data.Dataset):
+    """Pictures whose value is 40 times their label; a void column in each."""
+
+    def __init__(self, height, width):
+        self.labels = np.tile(np.repeat([0, 1, 3, 5], -(-width // 4))[:width].astype(np.uint8), (height, 1))
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        mask = self.labels.copy()
+        mask[:, 10] = 255
+        return Sample(np.repeat(40 * self.labels[..., None], 3, 2), mask, "stripes")
+
+
+@pytest.mark.parametrize("size", [(100, 90), (400, 700)])
+@pytest.mark.parametrize("name", PIPELINES)
+def test_labels_stay_labels_and_stay_on_their_pixels(name, size):
+    transforms = construct(plain(compose_config("train", [f"augment={name}"]))["augment"], "augment")
+    data = Augmented(Stripes(*size), transforms.values(), seed=0)
+    for epoch in range(4):
+        image, mask, _ = data[epoch, 0]
+        assert image.shape[:2] == mask.shape
+        assert set(np.unique(mask)) <= {0, 1, 3, 5, 255}
+        seen = mask != 255
+        # Interpolation mixes values at the stripes' borders and nowhere else.
+        assert (np.abs(image[..., 0].astype(int) - 40 * mask)[seen] <= 2).mean() > 0.95
+        if "crop" in name:
+            assert mask.shape == (320, 320)
