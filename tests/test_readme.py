@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
 COMMANDS = [line for line in BLOCKS if re.match(r"(PYTHONPATH=\. )?seg(train|eval)\b", line)]
+COMMANDS += re.findall(r"`(segtrain [^`]*=[^`]*)`", README)
 CODE = re.findall(r"```python\n(.*?)```", README, re.S)
 SMALL = ["num_workers=0", "device=cpu", "precision=32"]
 SHORT = ["max_steps=1", "batch_size=2", "log_every=1", *SMALL]

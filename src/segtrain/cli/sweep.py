@@ -8,7 +8,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from segtrain.engine.logging import FIGURES, percent, table
+from segtrain.engine.logging import FIGURES, WIDTH, percent, table
 
 COLUMNS = ("run", "overrides", *FIGURES, "parameters", "seconds_per_step", "error")
 
@@ -49,7 +49,9 @@ def write_csv(runs: list[dict], path: Path) -> None:
 
 def print_runs(runs: list[dict], folder: Path) -> None:
     result = table("the sweep, best first", "run", "", *FIGURES.values(), "parameters", "s/step")
-    result.columns[1].justify = "left"
+    result.columns[1].justify, result.columns[1].overflow = "left", "fold"
+    for column in (result.columns[0], *result.columns[2:]):
+        column.no_wrap = True
     for run in runs:
         if run["error"]:
             result.add_row(run["run"], run["overrides"], f"[red]{run['error']}[/red]")
@@ -57,6 +59,6 @@ def print_runs(runs: list[dict], folder: Path) -> None:
             seconds = "-" if run["seconds_per_step"] is None else f"{run['seconds_per_step']:.2f}"
             figures = [percent(run[key]) for key in FIGURES]
             result.add_row(run["run"], run["overrides"], *figures, f"{run['parameters']:,}", seconds)
-    console = Console()
+    console = Console(width=None if Console().is_terminal else WIDTH)
     console.print(result)
     console.print(f"{folder}/comparison.csv", highlight=False)

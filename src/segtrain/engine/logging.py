@@ -18,7 +18,7 @@ FIGURES = {
     "mean_iou": "mean IoU",
     "frequency_weighted_iou": "f.w. IoU",
 }
-WIDTH = 110  # of train.log, and of the terminal where it is not one
+WIDTH = 120  # of train.log, and of the terminal where it is not one
 
 
 class RunLog:
