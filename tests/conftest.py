@@ -1,5 +1,6 @@
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 TINY = ["model.backbone.width=0.0625", "data.size=32", "data.train_images=8", "data.val_images=3"]
 FAST = ["max_steps=2", "batch_size=2", "num_workers=0", "device=cpu", "precision=32"]
+
+
+# Its C++ does not build everywhere, and nowhere on Python 3.13.
+needs_pydensecrf = pytest.mark.skipif(find_spec("pydensecrf") is None, reason="pydensecrf is not installed")
 
 
 class Outcome:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.conftest import needs_pydensecrf
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
@@ -67,7 +69,9 @@ def small_model(command: str) -> list[str]:
     return ["model.backbone.width=0.0625", *shapes]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(c, marks=needs_pydensecrf) if "crf=true" in c else c for c in COMMANDS]
+)
 def test_a_command_of_the_readme_runs(command, workplace, monkeypatch):
     monkeypatch.setattr(sys, "argv", [])
     # What the commands before it left: a run of the model and data that it names.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import FAST, TINY
+from tests.conftest import FAST, TINY, needs_pydensecrf
 
 
 def refused(outcome, *words):
@@ -45,7 +45,7 @@ def refused(outcome, *words):
         ("resume=nowhere.ckpt", ["nowhere.ckpt"]),
         ("seed=1=2", ["seed=1=2"]),
         ("dense_crf.iterations=ten", ["dense_crf.iterations=ten", "an integer"]),
-        ("dense_crf.bilateral.srgb=0", ["dense_crf.bilateral.srgb=0"]),
+        pytest.param("dense_crf.bilateral.srgb=0", ["dense_crf.bilateral.srgb=0"], marks=needs_pydensecrf),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_would_be_right(run, argument, words):
