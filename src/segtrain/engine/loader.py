@@ -1,6 +1,7 @@
 """From samples to batches: the order is a function of (seed, epoch), an augmentation of
 (seed, epoch, index), so that a run can be resumed anywhere, with any number of workers."""
 
+import os
 import random
 from collections.abc import Iterator, Sequence
 
@@ -130,6 +131,7 @@ def training_batches(dataset: Augmented, stream: TrainingStream, *, num_workers:
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
+        worker_init_fn=_own_process_group,
         generator=torch.Generator(),  # or making the iterator would draw from the global one
     )
     for batch in loader:
@@ -140,6 +142,11 @@ def training_batches(dataset: Augmented, stream: TrainingStream, *, num_workers:
 
 def _as_it_is(sample):
     return sample
+
+
+def _own_process_group(_worker: int) -> None:
+    """Ctrl-C goes to the whole group of a process: a loader must outlive it until the run has saved."""
+    os.setpgid(0, 0)
 
 
 def evaluation_batches(
@@ -155,6 +162,7 @@ def evaluation_batches(
         sampler=range(rank, len(dataset), world_size),
         num_workers=num_workers,
         collate_fn=_as_it_is,
+        worker_init_fn=_own_process_group,
         generator=torch.Generator(),
     )
     group: list[Sample] = []
