@@ -71,5 +71,7 @@ def test_what_does_not_fit_is_named(picture, softmax):
         dense_crf(picture[:5], softmax)
     with pytest.raises(InputError, match=r"dense_crf\.gaussian\.sxy=0"):
         dense_crf(picture, softmax, gaussian={"sxy": 0, "compat": 3})
+    with pytest.raises(InputError, match="backend=gpu"):
+        dense_crf(picture, softmax, backend="gpu")
     with pytest.raises(InputError, match=r"dense_crf\.bilateral has the keys"):
         dense_crf(picture, softmax, bilateral={"sxy": 3, "compat": 3})

@@ -5,7 +5,6 @@ from typing import Any, Literal
 from segtrain.cli.construct import describe, fits
 from segtrain.errors import InputError
 
-Device = str
 TYPES: dict[str, Any] = {
     "crf": bool,
     "compile": bool,

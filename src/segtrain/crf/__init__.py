@@ -50,6 +50,8 @@ def dense_crf(
             f" {probabilities.shape}",
             do="give uint8 H×W×3 and float C×H×W",
         )
+    if backend not in ("auto", "pydensecrf"):
+        raise InputError(f"dense_crf.backend={backend}", do="give auto or pydensecrf")
     densecrf = _pydensecrf()
     _check("gaussian", gaussian, {"sxy"})
     _check("bilateral", bilateral, {"sxy", "srgb"})
