@@ -7,7 +7,7 @@ import pytest
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-TINY = ["model.backbone.width=0.0625", "data.size=32", "data.train_images=8", "data.val_images=3"]
+TINY = ["width=0.0625", "data.size=32", "data.train_images=8", "data.val_images=3"]
 FAST = ["max_steps=2", "batch_size=2", "num_workers=0", "device=cpu", "precision=32"]
 
 

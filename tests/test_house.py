@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "engine": {"data", "errors", "metrics", "sizes"},
     "models": {"layers", "errors"},
     "backbones": {"layers", "weights", "errors"},
-    "layers": set(),
+    "layers": {"errors"},
     "data": {"errors"},
     "crf": {"errors"},
     "losses": {"sizes"},

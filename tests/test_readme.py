@@ -66,7 +66,7 @@ def small_model(command: str) -> list[str]:
         if re.search("data=|_voc", command)
         else ["data.size=32", "data.train_images=4", "data.val_images=2"]
     )
-    return ["model.backbone.width=0.0625", *shapes]
+    return ["width=0.0625", *shapes]
 
 
 @pytest.mark.parametrize(

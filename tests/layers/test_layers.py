@@ -1,7 +1,10 @@
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from segtrain import build_model
+from segtrain.errors import InputError
 from segtrain.layers.bilinear import BilinearDeconv, bilinear_kernel
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.normalize import Normalize
@@ -58,3 +61,11 @@ def test_normalisation_takes_bytes_and_gives_zero_for_the_mean():
     mean = torch.tensor([10.0, 20.0, 30.0])
     images = mean.to(torch.uint8).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     assert Normalize((10.0, 20.0, 30.0), (1.0, 1.0, 1.0))(images).eq(0).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "backbone"), [("fcn8s", "vgg16_large_fov"), ("deeplabv1", "vgg16"), ("deeplabv1", "alexnet")]
+)
+def test_a_backbone_that_does_not_suit_the_model_is_refused(model, backbone):
+    with pytest.raises(InputError, match="model/backbone: .* needs"):
+        build_model(model, num_classes=3, backbone=backbone, width=1 / 32)

@@ -21,7 +21,7 @@ PARAMETERS = {
 
 def small(name, classes=3, **overrides):
     torch.manual_seed(0)
-    return build_model(name, num_classes=classes, backbone={"width": 1 / 32}, **overrides)
+    return build_model(name, num_classes=classes, width=1 / 32, **overrides)
 
 
 def with_scores(model):

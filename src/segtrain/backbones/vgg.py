@@ -8,6 +8,8 @@ fc7 is 1×1. Pooling rounds up, as Caffe does; on a 224×224 picture this change
 Departs: weights and input normalisation are torchvision's, not Caffe's BGR means.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +21,39 @@ from segtrain.weights import Pretrained, torchvision_state
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 FC = 4096
+
+
+def convolutions(
+    channels: int,
+    outs: Sequence[int],
+    *,
+    padding: int = 1,
+    first_padding: int | None = None,
+    dilation: int = 1,
+    batch_norm: bool = False,
+) -> list[nn.Module]:
+    """A block of VGG without its pooling: 3×3 convolutions to `outs` channels, each with ReLU.
+
+    Args:
+        padding: zeros on every side; first_padding: of the first convolution, if it differs.
+        batch_norm: before every ReLU.
+    """
+    layers: list[nn.Module] = []
+    for out in outs:
+        pad = first_padding if first_padding is not None and not layers else padding
+        layers.append(nn.Conv2d(channels, out, 3, padding=pad, dilation=dilation))
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(out))
+        layers.append(nn.ReLU(inplace=True))
+        channels = out
+    return layers
+
+
+def block_weights(backbone: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The convolutions of torchvision's vgg16 or vgg16_bn, under our names block1 to block5."""
+    theirs = [v for k, v in state.items() if k.startswith("features.")]
+    ours = [k for k in backbone.state_dict() if k.startswith("block")]
+    return dict(zip(ours, theirs, strict=True))
 
 
 class VGG16(nn.Module):
@@ -53,18 +88,14 @@ class VGG16(nn.Module):
         self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), 3
         for number, block in enumerate(BLOCKS, start=1):
-            layers: list[nn.Module] = []
-            for widest in block:
-                pad = padding if not layers and number == 1 else 1
-                out = round(widest * width)
-                layers.append(nn.Conv2d(channels, out, 3, padding=pad))
-                if batch_norm:
-                    layers.append(nn.BatchNorm2d(out))
-                layers.append(nn.ReLU(inplace=True))
-                grid, channels = grid.conv(3, padding=pad), out
-            layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
+            outs = [round(out * width) for out in block]
+            first = padding if number == 1 else 1
+            layers = convolutions(channels, outs, first_padding=first, batch_norm=batch_norm)
+            self.add_module(f"block{number}", nn.Sequential(*layers, nn.MaxPool2d(2, 2, ceil_mode=True)))
+            grid, channels = grid.conv(3, padding=first), outs[-1]
+            for _ in outs[1:]:
+                grid = grid.conv(3, padding=1)
             grid = grid.conv(2, stride=2)
-            setattr(self, f"block{number}", nn.Sequential(*layers))
             self.grids[grid.stride], self.channels[grid.stride] = grid, channels
 
         fc6_padding = fc6_kernel // 2 if padding == 1 else 0
@@ -89,9 +120,7 @@ class VGG16(nn.Module):
 
     def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's vgg16 or vgg16_bn tensors under our names."""
-        theirs = [v for k, v in state.items() if k.startswith("features.")]
-        ours = [k for k in self.state_dict() if k.startswith("block")]
-        converted = dict(zip(ours, theirs, strict=True))
+        converted = block_weights(self, state)
         for ours, name in (("fc6", "classifier.0"), ("fc7", "classifier.3")):
             converted[f"{ours}.weight"] = state[f"{name}.weight"]
             converted[f"{ours}.bias"] = state[f"{name}.bias"]

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segtrain.backbones.vgg import BLOCKS, FC
+from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
+from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
 from segtrain.weights import Pretrained, torchvision_state
@@ -23,7 +24,7 @@ DILATIONS = (1, 1, 1, 1, 2)
 
 
 class LargeFOVVGG16(nn.Module):
-    """Features of an N×3×H×W picture by stride: 8 (fc7), cell i on pixel 8·i.
+    """Features of an N×3×H×W picture by stage: 32 (fc7), of stride 8, cell i on pixel 8·i.
 
     Args:
         fc6_kernel, fc6_dilation, fc_channels: the paper's Table 2 in its LargeFOV row.
@@ -32,7 +33,7 @@ class LargeFOVVGG16(nn.Module):
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
     Attributes:
-        channels: stride -> channels.
+        channels, grids: stage -> channels, Grid (see layers/stages.py).
     """
 
     def __init__(
@@ -49,22 +50,17 @@ class LargeFOVVGG16(nn.Module):
         self.normalize = Normalize()
         channels = 3
         for i, (block, stride, dilation) in enumerate(zip(BLOCKS, POOL_STRIDES, DILATIONS, strict=True)):
-            layers: list[nn.Module] = []
-            for widest in block:
-                out = round(widest * width)
-                layers += [
-                    nn.Conv2d(channels, out, 3, padding=dilation, dilation=dilation),
-                    nn.ReLU(inplace=True),
-                ]
-                channels = out
-            layers.append(nn.MaxPool2d(3, stride, padding=1, ceil_mode=True))
-            self.add_module(f"block{i + 1}", nn.Sequential(*layers))
+            outs = [round(out * width) for out in block]
+            layers = convolutions(channels, outs, padding=dilation, dilation=dilation)
+            pool = nn.MaxPool2d(3, stride, padding=1, ceil_mode=True)
+            self.add_module(f"block{i + 1}", nn.Sequential(*layers, pool))
+            channels = outs[-1]
         self.pool5a = nn.AvgPool2d(3, 1, padding=1)
         fc, padding = round(fc_channels * width), fc6_dilation * (fc6_kernel - 1) // 2
         self.fc6 = nn.Conv2d(channels, fc, fc6_kernel, padding=padding, dilation=fc6_dilation)
         self.fc7 = nn.Conv2d(fc, fc, 1)
         self.dropout = nn.Dropout(dropout)
-        self.channels = {8: fc}
+        self.channels, self.grids = {32: fc}, {32: Grid(8)}
         he_normal(self)
         if pretrained:
             self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))
@@ -73,16 +69,14 @@ class LargeFOVVGG16(nn.Module):
         x = self.block3(self.block2(self.block1(self.normalize(images))))
         x = self.pool5a(self.block5(self.block4(x)))
         x = self.dropout(F.relu(self.fc6(x), inplace=True))
-        return {8: self.dropout(F.relu(self.fc7(x), inplace=True))}
+        return {32: self.dropout(F.relu(self.fc7(x), inplace=True))}
 
     def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's vgg16 under our names; fc6 and fc7 by decimation (section 3.2).
 
         Of the 7×7 taps every third is kept, and a random subset of the 4,096 filters.
         """
-        theirs = [v for k, v in state.items() if k.startswith("features.")]
-        ours = [k for k in self.state_dict() if k.startswith("block")]
-        converted = dict(zip(ours, theirs, strict=True))
+        converted = block_weights(self, state)
         kept = torch.randperm(FC, generator=torch.Generator().manual_seed(0))[: self.fc6.out_channels]
         taps = torch.linspace(0, 6, self.fc6.kernel_size[0]).round().long()
         fc6 = state["classifier.0.weight"].view(FC, 512, 7, 7)

@@ -15,12 +15,15 @@ from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
 
 
-def build_model(name: str, *, num_classes: int, backbone: str | dict | None = None, **overrides) -> nn.Module:
+def build_model(
+    name: str, *, num_classes: int, backbone: str | dict | None = None, width: float = 1.0, **overrides
+) -> nn.Module:
     """A model of the zoo by the name of its YAML: `build_model("fcn8s", num_classes=21)`.
 
     Args:
         name: an option of `model=`.
         backbone: an option of `model/backbone=`, or a dict of its keys.
+        width: multiplies every number of channels.
         overrides: keys of the model's YAML.
 
     Raises:
@@ -28,7 +31,7 @@ def build_model(name: str, *, num_classes: int, backbone: str | dict | None = No
     """
     chosen = [f"model={name}"] + ([f"model/backbone={backbone}"] if isinstance(backbone, str) else [])
     try:
-        node = compose_config("train", [*chosen, f"data.num_classes={num_classes}"])
+        node = compose_config("train", [*chosen, f"data.num_classes={num_classes}", f"width={width}"])
         model = plain(node)["model"]
     except CONFIG_ERRORS as error:
         raise explain(error, "train") from error

@@ -17,6 +17,7 @@ TYPES: dict[str, Any] = {
     "checkpoint_every": int,
     "log_every": int,
     "num_workers": int,
+    "width": float,
     "clip_norm": float,
     "ema": float,
     "device": str,
@@ -39,5 +40,7 @@ def check_scalars(config: dict[str, Any]) -> None:
             raise InputError(f"{key}={value}", do=f"give {describe(TYPES[key])}")
         if key in AT_LEAST and value < AT_LEAST[key]:
             raise InputError(f"{key}={value}", do=f"give at least {AT_LEAST[key]}")
+    if not config.get("width", 1) > 0:
+        raise InputError(f"width={config['width']}", do="give a factor above 0, such as 0.25")
     if config.get("ema", 0) >= 1:
         raise InputError(f"ema={config['ema']}", do="give a decay below 1, such as 0.999")

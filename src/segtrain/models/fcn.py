@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from segtrain.layers.bilinear import BilinearDeconv
 from segtrain.layers.grid import Grid, bilinear_kernel_size, crop
 from segtrain.layers.score import Score
+from segtrain.layers.stages import require_strides
 
 AT_ONCE_SCALES = {16: 1e-2, 8: 1e-4}  # voc-fcn8s-atonce: scale_pool4, scale_pool3
 
@@ -44,6 +45,7 @@ class FCN(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.strides = [s for s in (16, 8) if s >= stride]
+        require_strides(self, backbone, [32, *self.strides])
         self.scales = AT_ONCE_SCALES if at_once else {}
 
         self.score32 = Score(backbone.channels[32], num_classes)
