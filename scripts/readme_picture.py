@@ -9,16 +9,18 @@ from segtrain import load_model
 from segtrain.crf import dense_crf
 from segtrain.data.shapes import Shapes
 from segtrain.engine.device import choose
-from segtrain.engine.evaluate import predict
 from segtrain.engine.pictures import strip
+from segtrain.engine.predict import Predictor
+from segtrain.inference import Whole
 
 PICTURES, ENLARGED = (5, 11, 16, 22), 2
 
-model, compute = load_model(sys.argv[1]), choose("cpu", "32")
+model = load_model(sys.argv[1])
+predict = Predictor(model, Whole(), choose("cpu", "32"))
 rows = []
 for index in PICTURES:
     sample = Shapes(size=96).val[index]
-    probabilities = predict(model, [sample.image], compute)[0].numpy()
+    probabilities = predict([sample])[0].numpy()
     refined = dense_crf(sample.image, probabilities).argmax(0).astype(np.uint8)
     large = [np.kron(a, np.ones((ENLARGED, ENLARGED), np.uint8)) for a in (sample.mask, refined)]
     predicted = np.kron(probabilities.argmax(0).astype(np.uint8), np.ones((ENLARGED, ENLARGED), np.uint8))

@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from segtrain import load_model
+from segtrain.cli.compose import CONFIG_DIR
+from segtrain.engine import checkpoint
 from tests.conftest import FAST, TINY, needs_pydensecrf
 
 
@@ -90,6 +92,40 @@ def test_the_crfs_parameters_can_be_changed(tiny, run):
     assert figures["mean_iou"] == pytest.approx(figures["without_crf"]["mean_iou"])
 
 
+@pytest.mark.parametrize("combine", ["mean", "product"])
+def test_several_checkpoints_are_evaluated_as_one(tiny, run, combine):
+    members = [tiny(f"seed={seed}", "model=fcn32s").folder for seed in (0, 1)]
+    alone = json.loads((members[0] / "metrics.json").read_text())
+    done = run("segeval", f"ckpt=[{members[0]},{members[1]}]", f"ensemble={combine}", *EVAL)
+    assert done.code == 0, done.err
+    figures = json.loads((done.folder / "metrics.json").read_text())
+    assert figures["parameters"] == 2 * alone["parameters"]
+    twice = run("segeval", f"ckpt=[{members[0]},{members[0]}]", f"ensemble={combine}", *EVAL)
+    same = json.loads((twice.folder / "metrics.json").read_text())
+    assert same["confusion_matrix"] == alone["confusion_matrix"]
+
+
+def test_members_of_other_classes_are_refused(tiny, run):
+    one, other = tiny().folder, tiny().folder
+    saved = checkpoint.load(other / "checkpoints/best.ckpt")
+    saved.meta["class_names"] = saved.meta["class_names"][::-1]
+    checkpoint.save(saved, other / "checkpoints/best.ckpt")
+    done = run("segeval", f"ckpt=[{one},{other}]", *EVAL)
+    assert done.code == 2
+    assert "its classes are not those of" in done.err
+
+
+def test_an_evaluation_takes_the_models_own_inference_unless_told_otherwise(tiny, run):
+    trained = tiny("inference=deconvnet", "inference.smallest=16", "inference.side=32")
+    text = (run("segeval", f"ckpt={trained.folder}", *EVAL).folder / "config.yaml").read_text()
+    assert "segtrain.inference.Windows" in text
+    assert "smallest: 16" in text
+    whole = run("segeval", f"ckpt={trained.folder}", "inference=whole", *EVAL)
+    assert "segtrain.inference.Whole" in (whole.folder / "config.yaml").read_text()
+    larger = run("segeval", f"ckpt={trained.folder}", "inference.side=64", *EVAL)
+    assert "side: 64" in (larger.folder / "config.yaml").read_text()
+
+
 def test_a_trained_model_is_loaded_with_its_classes_and_colours(tiny):
     model = load_model(tiny().folder)
     assert not model.training
@@ -151,3 +187,12 @@ def test_a_failed_run_is_a_row_with_its_reason_and_stops_no_other(run):
     assert len(rows) == 3
     assert "optimizer.lr=wrong" in rows[-1]["error"]
     assert all(row["mean_iou"] for row in rows[:2])
+
+
+def test_a_sweep_goes_over_every_model_of_the_zoo(run):
+    done = run("segtrain", "-m", "model=glob(*)", *TINY, *FAST)
+    assert done.code == 0, done.err
+    zoo = {path.stem for path in (CONFIG_DIR / "model").glob("*.yaml")}
+    rows = comparison(done)
+    assert {row["overrides"].split()[0].removeprefix("model=") for row in rows} == zoo
+    assert all(row["mean_iou"] for row in rows)

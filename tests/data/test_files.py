@@ -8,6 +8,7 @@ from PIL import Image
 
 from segtrain.data.camvid import CamVid
 from segtrain.data.files import Pair, PairedFiles
+from segtrain.data.isbi2012 import ISBI2012
 from segtrain.data.voc import VOC, voc_palette
 from segtrain.errors import InputError
 
@@ -187,3 +188,28 @@ def test_the_real_data_sets_are_read(real_data):
     for split in (voc.train, voc.val):
         for i in range(len(split)):
             assert set(np.unique(split[i].mask)) <= {*range(21), 255}
+
+
+@pytest.fixture
+def slices(tmp_path):
+    """Ten slices of membranes in the layout of zhixuhao/unet."""
+    for i in range(10):
+        for kind in ("image", "label"):
+            (tmp_path / "train" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.array([[0, 255], [255, 255]], np.uint8)).save(
+                tmp_path / f"train/{kind}/{i}.png"
+            )
+    return str(tmp_path)
+
+
+def test_a_fold_of_neighbouring_slices_validates(slices):
+    data = ISBI2012(root=slices, folds=3, fold=1)
+    assert [pair.name for pair in data.val.pairs] == ["3", "4", "5"]
+    assert [pair.name for pair in data.train.pairs] == ["0", "1", "2", "6", "7", "8", "9"]
+    assert data.val[0].mask.tolist() == [[0, 1], [1, 1]]
+    assert data.val[0].image.shape == (2, 2, 3)
+
+
+def test_a_fold_that_is_not_there_is_refused(slices):
+    with pytest.raises(InputError, match=r"data\.fold=4 of data\.folds=4"):
+        ISBI2012(root=slices, fold=4)

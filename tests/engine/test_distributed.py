@@ -9,7 +9,7 @@ import torch
 import torch.multiprocessing as mp
 
 from segtrain.engine import distributed
-from tests.engine.test_evaluate import CPU, NAMES, Pictures, Settings, Threshold, evaluate
+from tests.engine.test_evaluate import CPU, NAMES, Pictures, Settings, evaluate, predictor
 from tests.engine.test_train import do, make_run, weights
 
 
@@ -21,7 +21,7 @@ def work(rank: int, port: int, folder: str) -> None:
         run = make_run(batch_size=2, max_steps=3)
         run.model.dropout.p = 0.0
         do(run, Path(folder, str(rank)))
-        figures = evaluate(Threshold(2), Pictures(), NAMES, CPU, Settings())
+        figures = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings())
         torch.save((weights(run), figures["confusion_matrix"]), f"{folder}/{rank}.pt")
 
 
@@ -44,5 +44,5 @@ def test_two_ranks_make_the_steps_of_one_process_though_void_is_uneven(ranks, tm
 
 
 def test_two_ranks_count_the_pixels_of_one_process(ranks):
-    alone = evaluate(Threshold(2), Pictures(), NAMES, CPU, Settings())["confusion_matrix"]
+    alone = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings())["confusion_matrix"]
     assert ranks[0][1] == ranks[1][1] == alone

@@ -5,7 +5,9 @@ from torch import nn
 
 from segtrain.data.sample import Sample
 from segtrain.engine.device import Compute
-from segtrain.engine.evaluate import Settings, evaluate, predict
+from segtrain.engine.evaluate import Settings, evaluate
+from segtrain.engine.predict import Ensemble, Predictor, evaluating
+from segtrain.inference import Whole
 
 CPU = Compute(torch.device("cpu"), "32")
 NAMES = ("dark", "bright", "never")
@@ -40,8 +42,12 @@ class Threshold(nn.Module):
         return {"out": torch.cat([1 - bright, bright, torch.full_like(bright, -9)], 1)}
 
 
+def predictor(stride=1):
+    return Predictor(Threshold(stride).eval(), Whole(), CPU)
+
+
 def test_a_perfect_model_has_perfect_figures_and_void_counts_nowhere():
-    figures = evaluate(Threshold(), Pictures(), NAMES, CPU, Settings(batch_size=2))
+    figures = evaluate(predictor(), Pictures(), NAMES, CPU.device, Settings(batch_size=2))
     assert figures["mean_iou"] == figures["pixel_accuracy"] == 1
     assert figures["per_class"]["never"] == {"iou": None, "accuracy": None}
     assert figures["images"] == 3
@@ -50,13 +56,14 @@ def test_a_perfect_model_has_perfect_figures_and_void_counts_nowhere():
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_the_figures_do_not_depend_on_the_batch_size(batch_size):
-    figures = evaluate(Threshold(2), Pictures(), NAMES, CPU, Settings(batch_size=batch_size))
-    one = evaluate(Threshold(2), Pictures(), NAMES, CPU, Settings())
+    figures = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings(batch_size=batch_size))
+    one = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings())
     assert figures["confusion_matrix"] == one["confusion_matrix"]
 
 
 def test_coarse_logits_are_brought_to_the_pictures_size():
-    probabilities = predict(Threshold(2), [np.zeros((5, 7, 3), np.uint8)], CPU)
+    black = Sample(np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7), np.uint8), "black")
+    probabilities = predictor(2)([black])
     assert probabilities.shape == (1, 3, 5, 7)
     assert torch.allclose(probabilities.sum(1), torch.ones(1, 5, 7))
 
@@ -66,16 +73,43 @@ def test_with_a_crf_both_figures_are_there():
         return probabilities[[1, 0, 2]]
 
     watched = []
-    figures = evaluate(
-        Threshold(), Pictures(), NAMES, CPU, Settings(), crf=spoil, watch=lambda *seen: watched.append(seen)
-    )
+
+    def watch(*seen):
+        watched.append(seen)
+
+    figures = evaluate(predictor(), Pictures(), NAMES, CPU.device, Settings(), crf=spoil, watch=watch)
     assert figures["mean_iou"] == 0
     assert figures["without_crf"]["mean_iou"] == 1
     assert [index for index, *_ in watched] == [0, 1, 2]
     assert (watched[0][2] != watched[0][3]).any()
 
 
-def test_evaluation_gives_the_model_back_in_the_mode_it_came():
+def test_a_model_is_given_back_in_the_mode_it_came():
     model = Threshold().train()
-    evaluate(model, Pictures(), NAMES, CPU, Settings())
+    with evaluating(model):
+        assert not model.training
     assert model.training
+
+
+class Constant:
+    """A predictor that gives one distribution everywhere."""
+
+    def __init__(self, *probabilities):
+        self.probabilities = torch.tensor(probabilities).view(1, -1, 1, 1)
+
+    def __call__(self, samples):
+        return self.probabilities.expand(len(samples), -1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("combine", "expected"),
+    [("mean", [0.4, 0.5, 0.1]), ("product", [0.12 / 0.34, 0.21 / 0.34, 0.01 / 0.34])],
+)
+def test_an_ensemble_gives_the_mean_or_the_normalised_product(combine, expected):
+    ensemble = Ensemble([Constant(0.6, 0.3, 0.1), Constant(0.2, 0.7, 0.1)], combine)
+    assert ensemble([None])[0, :, 0, 0].tolist() == pytest.approx(expected)
+
+
+def test_members_that_exclude_every_class_together_leave_all_as_likely():
+    ensemble = Ensemble([Constant(1.0, 0.0), Constant(0.0, 1.0)], "product")
+    assert ensemble([None])[0, :, 0, 0].tolist() == [0.5, 0.5]

@@ -56,6 +56,7 @@ def make_run(**changes) -> Run:
         "accumulate": 1,
         "clip_norm": 0.0,
         "ema": 0.0,
+        "freeze_norm": False,
         "val_every": 100,
         "checkpoint_every": 100,
         "log_every": 1,
@@ -105,6 +106,20 @@ def test_a_seed_gives_the_same_weights_twice(tmp_path):
     do(one, tmp_path / "a")
     do(other, tmp_path / "b")
     assert torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_batch_norm_keeps_statistics_scale_and_shift(tmp_path, frozen):
+    run = make_run(max_steps=2, freeze_norm=frozen)
+    run.model.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
+    norm = run.model.backbone[1]
+    if frozen:
+        train.freeze_norms(run.model)
+    run.optimizer = optim.sgd(run.model, lr=0.1)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    do(run, tmp_path)
+    kept = {name: torch.equal(value, before[name]) for name, value in norm.state_dict().items()}
+    assert set(kept.values()) == {frozen}
 
 
 @pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "ema": 0.9}])

@@ -68,6 +68,18 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return checkpoint.load(path)
 
 
+def read_checkpoints(paths: list[str]) -> list[Checkpoint]:
+    """Loads the checkpoints of an ensemble. Raises InputError where their classes differ."""
+    saved = [read_checkpoint(path) for path in paths]
+    for path, other in zip(paths, saved, strict=True):
+        if other.meta["class_names"] != saved[0].meta["class_names"]:
+            raise InputError(
+                f"ckpt={path}: its classes are not those of {paths[0]}",
+                do="give checkpoints that were trained on the same classes",
+            )
+    return saved
+
+
 def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
     """The model of a config with a checkpoint's weights, in eval mode. Raises InputError."""
     model = construct(node, "model")

@@ -13,7 +13,7 @@ from segtrain.errors import InputError
 _PACKAGE = Path(__file__).resolve().parent.parent
 # The wheel carries the configs inside the package; a checkout has them beside src/.
 CONFIG_DIR = next(d for d in (_PACKAGE / "configs", _PACKAGE.parent.parent / "configs") if d.is_dir())
-SAVED_GROUPS = ("model", "data", "dense_crf")  # what an evaluation takes from a checkpoint
+SAVED_GROUPS = ("model", "data", "inference", "dense_crf")  # what an evaluation takes from a checkpoint
 
 
 def compose_config(name: str, overrides: list[str]) -> DictConfig:

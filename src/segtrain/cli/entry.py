@@ -11,7 +11,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from segtrain.cli.compose import CONFIG_DIR, SAVED_GROUPS, evaluation_config, plain
 from segtrain.cli.problems import CONFIG_ERRORS, explain
@@ -26,7 +26,7 @@ ENVIRONMENT = {
 }
 
 
-GROUPS = ("model", "model/backbone", "data", "augment", "loss", "optimizer", "schedule")
+GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
 Job = Callable[[DictConfig, Path], dict]  # a composed config and the run's folder to its figures
 
 
@@ -36,7 +36,7 @@ def segtrain() -> None:
 
 
 def segeval() -> None:
-    """`segeval`: evaluates a checkpoint."""
+    """`segeval`: evaluates a checkpoint, or several as an ensemble."""
     # The groups come from the checkpoint: `data.root=X` adds to what is not there yet.
     group_key = re.compile(rf"({'|'.join(SAVED_GROUPS)})\.")
     sys.argv[1:] = [f"++{a}" if group_key.match(a) else a for a in sys.argv[1:]]
@@ -55,14 +55,17 @@ def _train(config: DictConfig, folder: Path) -> dict:
 
 
 def _evaluate(config: DictConfig, folder: Path) -> dict:
-    check_scalars({k: v for k, v in config.items() if k not in SAVED_GROUPS})
-    if config.ckpt is None:
+    values = OmegaConf.to_container(config, resolve=False)
+    check_scalars(values)
+    if not values["ckpt"]:
         raise InputError("ckpt= is missing", do=f"add ckpt={_newest_checkpoint()}")
-    from segtrain.cli.build import read_checkpoint
-    from segtrain.cli.jobs import evaluate_checkpoint
+    from segtrain.cli.build import read_checkpoints
+    from segtrain.cli.jobs import evaluate_checkpoints
 
-    saved = read_checkpoint(config.ckpt)
-    return evaluate_checkpoint(evaluation_config(config, saved.meta["config"]), saved, folder)
+    paths = values["ckpt"]
+    saved = read_checkpoints([paths] if isinstance(paths, str) else paths)
+    configs = [evaluation_config(config, checkpoint.meta["config"]) for checkpoint in saved]
+    return evaluate_checkpoints(configs, saved, folder)
 
 
 def _newest_checkpoint() -> str:

@@ -15,15 +15,18 @@ from segtrain.data.sample import Sample
 from segtrain.engine import checkpoint, distributed
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose, keep_freed_memory
+from segtrain.engine.evaluate import Predict, evaluate
 from segtrain.engine.evaluate import Settings as EvaluationSettings
-from segtrain.engine.evaluate import evaluate
 from segtrain.engine.loader import Augmented
 from segtrain.engine.logging import FIGURES, RunLog, evaluation_table, percent, table
 from segtrain.engine.pictures import strip
-from segtrain.engine.train import Run, Settings, fit
+from segtrain.engine.predict import Ensemble, Predictor, evaluating
+from segtrain.engine.train import Run, Settings, fit, freeze_norms
 from segtrain.errors import InputError
+from segtrain.metrics.neurites import Neurites
 
 NOT_COMPARED = ("log_every", "val_every", "checkpoint_every", "num_workers", "compile", "deterministic")
+EXTRA_METRICS = {"neurites": Neurites}
 PICTURES = 4  # validation pictures that TensorBoard shows
 
 
@@ -41,12 +44,15 @@ def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)
         data = construct(config["data"], "data")
+        pictures = data.train
+        if config.get("crops"):
+            pictures = construct(config["crops"], "crops", partial=True)(pictures)
         run = build_run(config, data, compute)
         continue_run(run, config, log, folder)
-        describe(run, data, log)
+        describe(run, len(pictures), len(data.val), log)
 
         transforms = construct(config["augment"], "augment").values()
-        dataset = Augmented(data.train, transforms, seed=config["seed"])
+        dataset = Augmented(pictures, transforms, seed=config["seed"])
         figures = fit(run, dataset, log, Validation(data, compute, config, log, crf))
         log.say(evaluation_table(figures))
         log.hyperparameters(hyperparameters(config, choices), {"hparam/mean_iou": figures["mean_iou"] or 0.0})
@@ -54,19 +60,31 @@ def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict
     return figures | {"parameters": count_parameters(run.model), "seconds_per_step": run.seconds_per_step}
 
 
-def evaluate_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -> dict:
-    """Evaluates a checkpoint's model on the validation split; gives the figures."""
+def evaluate_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> dict:
+    """Evaluates a checkpoint's model, or an ensemble of several, on the validation split.
+
+    Args:
+        configs: of each checkpoint, with the user's keys on top; the data set, the CRF and the
+            switches are the first one's.
+    """
+    config = configs[0]
     compute = choose(config["device"], str(config["precision"]))
     with distributed.group(compute.device), RunLog(folder, "eval", silent=distributed.rank() > 0) as log:
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)
         data = construct(config["data"], "data")
-        model = restore_model(config["model"], saved)
-        model = model.to(compute.device, memory_format=torch.channels_last)
-        figures = Validation(data, compute, config, log, crf)(model, saved.meta["step"])
+        members, parameters = [], 0
+        for node, checkpointed in zip(configs, saved, strict=True):
+            model = restore_model(node["model"], checkpointed)
+            model = model.to(compute.device, memory_format=torch.channels_last)
+            parameters += count_parameters(model)
+            members.append(Predictor(model, construct(node["inference"], "inference"), compute))
+        predict = members[0] if len(members) == 1 else Ensemble(members, config["ensemble"])
+        validation = Validation(data, compute, config, log, crf)
+        figures = validation.of(predict, saved[0].meta["step"])
         log.say(evaluation_table(figures))
         log.say(f"figures: {relative(folder)}/metrics.json")
-    return figures | {"parameters": count_parameters(model)}
+    return figures | {"parameters": parameters}
 
 
 class Validation:
@@ -78,10 +96,16 @@ class Validation:
 
     def __init__(self, data, compute: Compute, config: dict[str, Any], log: RunLog, crf: partial | None):
         self.data, self.compute, self.log, self.crf = data, compute, log, crf
+        self.inference = construct(config["inference"], "inference")
         self.last_step = config.get("max_steps")
         self.settings = EvaluationSettings(config["batch_size"], config["num_workers"])
 
     def __call__(self, model: nn.Module, step: int) -> dict:
+        with evaluating(model):
+            return self.of(Predictor(model, self.inference, self.compute), step)
+
+    def of(self, predict: Predict, step: int) -> dict:
+        """The figures of whatever predicts, a model or an ensemble."""
         crf = self.crf if self.last_step in (None, step) else None
 
         def show(index: int, sample: Sample, *labels) -> None:
@@ -89,14 +113,16 @@ class Validation:
                 picture = strip(sample, *labels, self.data.palette)
                 self.log.picture(step, f"val/{index}_{sample.name}", picture)
 
+        extra = [EXTRA_METRICS[name]() for name in getattr(self.data, "extra_metrics", ())]
         with self.log.progress("evaluating", len(self.data.val)) as advance:
             figures = evaluate(
-                model,
+                predict,
                 self.data.val,
                 self.data.class_names,
-                self.compute,
+                self.compute.device,
                 self.settings,
                 crf=crf,
+                extra=extra,
                 watch=show,
                 advance=advance,
             )
@@ -109,6 +135,8 @@ def build_run(config: dict[str, Any], data, compute: Compute) -> Run:
     """The model on its device, its loss, optimizer and schedule."""
     model = construct(config["model"], "model")
     model = model.to(compute.device, memory_format=torch.channels_last)
+    if config["freeze_norm"]:
+        freeze_norms(model)
     if config["compile"]:
         model.compile()
     meta = {
@@ -165,12 +193,12 @@ def find_resume(resume: str | None, folder: Path) -> Path | None:
     return next((c for c in candidates if any((c / name).is_file() for name in names)), None)
 
 
-def describe(run: Run, data, log: RunLog) -> None:
-    """What is about to be trained, on what, and at which rates."""
-    settings, size = run.settings, len(data.train)
+def describe(run: Run, size: int, validation_size: int, log: RunLog) -> None:
+    """What is about to be trained, on how many pictures, and at which rates."""
+    settings = run.settings
     pictures = settings.batch_size * settings.accumulate * distributed.world_size()
     log.say(
-        f"{count_parameters(run.model):,} parameters · {size} pictures to train on, {len(data.val)} to"
+        f"{count_parameters(run.model):,} parameters · {size} pictures to train on, {validation_size} to"
         f" validate · {settings.max_steps} steps of {pictures} = {settings.max_steps * pictures / size:.1f}"
         f" epochs · {run.compute.device}, {run.compute.precision}"
     )

@@ -9,6 +9,7 @@ TYPES: dict[str, Any] = {
     "crf": bool,
     "compile": bool,
     "deterministic": bool,
+    "freeze_norm": bool,
     "seed": int,
     "max_steps": int,
     "batch_size": int,
@@ -24,7 +25,8 @@ TYPES: dict[str, Any] = {
     "precision": Literal["auto", 32, "bf16", 16],
     "resume": str | None,
     "init_from": str | None,
-    "ckpt": str | None,
+    "ckpt": str | list[str] | None,
+    "ensemble": Literal["mean", "product"],
     "trust": str | None,
 }
 AT_LEAST = dict.fromkeys(

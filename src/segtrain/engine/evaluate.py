@@ -1,21 +1,32 @@
-"""Evaluation: whole pictures, one confusion matrix, and the dense CRF where it is given."""
+"""Evaluation: one confusion matrix over a split, and the dense CRF where it is given."""
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segtrain.data.sample import Sample
 from segtrain.engine import distributed
-from segtrain.engine.device import Compute
 from segtrain.engine.loader import evaluation_batches
-from segtrain.metrics import confusion_matrix, scores
-from segtrain.sizes import upsample_logits
+from segtrain.metrics.regions import confusion_matrix, scores
 
+Predict = Callable[[list[Sample]], Tensor]  # samples of one size -> probabilities N×C×H×W
 Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W
+
+
+class Extra(Protocol):
+    """A metric that adds pictures up in `sums`, which several processes can add up again."""
+
+    sums: Tensor
+
+    def add(self, sample: Sample, probabilities: np.ndarray) -> None: ...
+
+    def figures(self, sums: Tensor) -> dict[str, float]: ...
+
+
 Watch = Callable[[int, Sample, np.ndarray, np.ndarray | None], None]
 
 
@@ -27,22 +38,24 @@ class Settings(NamedTuple):
 
 
 def evaluate(
-    model: nn.Module,
+    predict: Predict,
     dataset,
     class_names: tuple[str, ...],
-    compute: Compute,
+    device: torch.device,
     settings: Settings,
     *,
     crf: Crf | None = None,
+    extra: Iterable[Extra] = (),
     watch: Watch = lambda *_: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict:
     """The figures of `metrics.json` (INTERFACE: `pixel_accuracy` ... `per_class`, `images`, `seconds`).
 
     Args:
-        model: on `compute.device`.
+        predict: a `Predictor` or an `Ensemble` on `device`.
         crf: refines each picture's probabilities; then the figures are those after it, and
             `without_crf` holds the same keys for the network alone.
+        extra: metrics of the data set's own, on the probabilities before the CRF.
         watch: gets each picture's index, sample, predicted and refined labels (uint8 H×W).
         advance: gets the number of pictures done, for a progress bar.
     """
@@ -56,14 +69,15 @@ def evaluate(
         rank=rank,
         world_size=world_size,
     )
-    training, index = model.training, rank
-    model.eval()
+    index = rank
     for samples in batches:
-        probabilities = predict(model, [s.image for s in samples], compute)
+        probabilities = predict(samples)
         for sample, picture in zip(samples, probabilities, strict=True):
             predicted = picture.argmax(0).to(torch.uint8).cpu()
             labels = torch.from_numpy(sample.mask)
             matrices[0] += confusion_matrix(labels, predicted, classes)
+            for metric in extra:
+                metric.add(sample, picture.cpu().numpy())
             refined = None
             if crf is not None:
                 refined = crf(sample.image, picture.cpu().numpy()).argmax(0).astype(np.uint8)
@@ -71,21 +85,13 @@ def evaluate(
             watch(index, sample, predicted.numpy(), refined)
             index += world_size
         advance(len(samples))
-    model.train(training)
 
-    matrices = distributed.sum_over_ranks(matrices.to(compute.device)).cpu()
+    matrices = distributed.sum_over_ranks(matrices.to(device)).cpu()
     figures = scores(matrices[1 if crf else 0], class_names)
     figures |= {"images": len(dataset), "seconds": time.perf_counter() - start}
     figures["confusion_matrix"] = matrices[1 if crf else 0].tolist()
+    for metric in extra:
+        figures |= metric.figures(distributed.sum_over_ranks(metric.sums.to(device)).cpu())
     if crf:
         figures["without_crf"] = scores(matrices[0], class_names)
     return figures
-
-
-@torch.inference_mode()
-def predict(model: nn.Module, images: list[np.ndarray], compute: Compute) -> Tensor:
-    """Class probabilities, float32 N×C×H×W, of uint8 H×W×3 pictures of one size."""
-    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(compute.device)
-    with compute.autocast():
-        logits = model(batch)["out"]
-    return upsample_logits(logits.float(), batch.shape[-2:]).softmax(1)

@@ -18,6 +18,7 @@ FIGURES = {
     "mean_iou": "mean IoU",
     "frequency_weighted_iou": "f.w. IoU",
 }
+EXTRA_FIGURES = {"v_rand": "V_rand", "v_info": "V_info"}  # of data sets that have metrics of their own
 WIDTH = 120  # of train.log, and of the terminal where it is not one
 
 
@@ -63,10 +64,10 @@ class RunLog:
                 self.writer.add_scalar(f"{split}/{name}", value, step)
 
     def evaluation(self, step: int, figures: dict, class_names) -> None:
-        """The four figures, every class's IoU and the confusion matrix of a validation."""
+        """A validation: its figures, every class's IoU and the confusion matrix."""
         if self.silent:
             return
-        self.scalars(step, "val", {key: figures[key] for key in FIGURES})
+        self.scalars(step, "val", {key: figures[key] for key in (*FIGURES, *EXTRA_FIGURES) if key in figures})
         for name, values in figures["per_class"].items():
             if values["iou"] is not None:
                 self.writer.add_scalar(f"iou/{name}", values["iou"], step)
@@ -159,6 +160,9 @@ def evaluation_table(figures: dict) -> Table:
     for key, label in FIGURES.items():
         cells = [percent(figures[key])] if plain is None else _beside(plain[key], figures[key])
         result.add_row(label, *cells)
+    for key, label in EXTRA_FIGURES.items():
+        if key in figures:
+            result.add_row(label, percent(figures[key]))
     return result
 
 

@@ -31,6 +31,7 @@ class Settings:
     accumulate: int
     clip_norm: float
     ema: float
+    freeze_norm: bool
     val_every: int
     checkpoint_every: int
     log_every: int
@@ -165,6 +166,8 @@ def _train_step(run: Run, batches: list[Batch]) -> Tensor:
     masks = [m.to(device, non_blocking=True) for _, m, _ in batches]
     count = distributed.sum_over_ranks(torch.stack([run.loss.count(m) for m in masks]).sum()).clamp(min=1)
     run.wrapped.train()
+    if run.settings.freeze_norm:
+        freeze_norms(run.model)
     total = torch.zeros((), device=device)
     for (images, _, _), mask in zip(batches, masks, strict=True):
         with run.compute.autocast():
@@ -182,6 +185,14 @@ def _train_step(run: Run, batches: list[Batch]) -> Tensor:
     if run.averaged:
         run.averaged.update_parameters(run.model)
     return distributed.sum_over_ranks(total)
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Every BatchNorm uses its running statistics and keeps its scale and shift, as Caffe's
+    `use_global_stats` with rate 0 (DeepLab v2), until the model is put into training mode again."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval().requires_grad_(False)
 
 
 def _keep_best(run: Run, figures: dict, folder: Path) -> None:

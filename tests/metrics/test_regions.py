@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from segtrain.metrics import confusion_matrix, scores
+from segtrain.metrics.regions import confusion_matrix, scores
 
 
 def test_22_of_25_pixels_right_is_an_accuracy_of_0_88():
