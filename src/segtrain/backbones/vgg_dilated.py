@@ -1,0 +1,97 @@
+"""VGG16 at stride 8 without its last two poolings: DilatedNet's front end.
+
+"Multi-Scale Context Aggregation by Dilated Convolutions", Yu and Koltun, ICLR 2016,
+https://arxiv.org/abs/1511.07122, section 4; the layers are the released network.py's.
+
+pool4 and pool5 are gone, conv5 is dilated by 2 and fc6, 7×7, by 4; nothing is padded, but the
+picture has a mirrored border of 186 pixels. As in the authors' code cell i stands for pixel 8·i:
+its receptive field's centre lies 3.5 pixels further right and down. There is a cell also for the
+last pixels, so 8k pixels get k+1 cells, where the authors' crops have k; for it the border on the
+right and below is 193 to 200 wide. Input normalisation is torchvision's, as its weights want it.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
+from segtrain.layers.grid import Grid
+from segtrain.layers.init import he_normal
+from segtrain.layers.normalize import Normalize
+from segtrain.layers.reflect import reflect_pad
+from segtrain.weights import Pretrained, torchvision_state
+
+DILATIONS = (1, 1, 1, 1, 2)
+FC6_DILATION = 4
+POOLED = 3  # blocks that end in a pooling
+STRIDE = 8
+MARGIN = 186  # half of what the unpadded layers take away
+
+
+class DilatedVGG16(nn.Module):
+    """Features of an N×3×H×W picture by stage: 32 (fc7), of stride 8, cell i on pixel 8·i.
+
+    Args:
+        padding: `reflect` is the paper's border around the picture. `zeros` pads every convolution
+            instead: other borders for the same cells, without 372 more rows and columns.
+        dropout: after fc6 and fc7.
+        width: multiplies every number of channels; below 1 for tests only.
+        pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
+
+    Attributes:
+        channels, grids: stage -> channels, Grid (see layers/stages.py).
+    """
+
+    def __init__(
+        self,
+        *,
+        padding: Literal["reflect", "zeros"] = "reflect",
+        dropout: float = 0.5,
+        width: float = 1.0,
+        pretrained: Pretrained = False,
+    ):
+        super().__init__()
+        self.normalize = Normalize()
+        same = padding == "zeros"
+        self.margin = 0 if same else MARGIN
+        channels = 3
+        for i, (block, dilation) in enumerate(zip(BLOCKS, DILATIONS, strict=True)):
+            outs = [round(out * width) for out in block]
+            layers = convolutions(channels, outs, padding=dilation if same else 0, dilation=dilation)
+            pool = [nn.MaxPool2d(2, 2)] if i < POOLED else []
+            self.add_module(f"block{i + 1}", nn.Sequential(*layers, *pool))
+            channels = outs[-1]
+        fc, pad = round(FC * width), 3 * FC6_DILATION if same else 0
+        self.fc6 = nn.Conv2d(channels, fc, 7, padding=pad, dilation=FC6_DILATION)
+        self.fc7 = nn.Conv2d(fc, fc, 1)
+        self.dropout = nn.Dropout(dropout)
+        self.channels, self.grids = {32: fc}, {32: Grid(STRIDE)}
+        he_normal(self)
+        if pretrained:
+            self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        height, width = images.shape[-2:]
+        # To 8h pixels, h = ⌈(H-1)/8⌉+1 the cells, and the margin around them.
+        below, right = (_beyond(pixels) + self.margin for pixels in (height, width))
+        x = reflect_pad(self.normalize(images), (self.margin, right, self.margin, below))
+        x = self.block3(self.block2(self.block1(x)))
+        x = self.block5(self.block4(x))
+        x = self.dropout(F.relu(self.fc6(x), inplace=True))
+        return {32: self.dropout(F.relu(self.fc7(x), inplace=True))}
+
+    def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """torchvision's vgg16 under our names, its fully connected layers as convolutions."""
+        converted = block_weights(self, state)
+        for ours, name in (("fc6", "classifier.0"), ("fc7", "classifier.3")):
+            shape = self.get_submodule(ours).weight.shape
+            converted[f"{ours}.weight"] = state[f"{name}.weight"].view(shape)
+            converted[f"{ours}.bias"] = state[f"{name}.bias"]
+        return converted
+
+
+def _beyond(pixels: int) -> int:
+    """Pixels from the picture's end to that of its last cell's 8."""
+    cells = -(-(pixels - 1) // STRIDE) + 1
+    return STRIDE * cells - pixels

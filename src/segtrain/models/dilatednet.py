@@ -1,0 +1,65 @@
+"""DilatedNet: the front end alone, and with the context module (Dilation8, Dilation10).
+
+"Multi-Scale Context Aggregation by Dilated Convolutions", Yu and Koltun, ICLR 2016,
+https://arxiv.org/abs/1511.07122.
+
+A 1×1 classifier on a VGG16 without pool4 and pool5, and a context module of dilated convolutions
+on its scores. The front end is trained first (`init_from=` takes its checkpoint: names are the
+same), then the module, alone (`freeze_front_end`: on VOC, section 5) or with it (appendix A). As
+released, the module sees raw scores and its first layer truncates them. So at step 0 Basic gives
+max(score, 0): it changes no label whose score is positive, and training with softmax, which leaves
+the classes' scores summing to about zero, makes the largest so; Large does the same within its
+noise. Departs: Dilation10's fixed deconvolution is left to the resizing of logits, with cell i on
+pixel 8·i as in the other nets.
+"""
+
+from torch import Tensor, nn
+
+from segtrain.layers.context import ContextModule
+from segtrain.layers.score import Score
+from segtrain.layers.stages import require_on_pixels
+
+
+class DilatedNet(nn.Module):
+    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×⌈(H-1)/8⌉+1×⌈(W-1)/8⌉+1}.
+
+    Args:
+        backbone: its last stage, of stride 8, is scored.
+        num_classes: C.
+        dilations: of the context module's 3×3 layers; none for the front end alone.
+        multipliers: of the classes, the channels of those layers: ones for Basic.
+        pad_once: the zeros for all layers of the context module go around its input.
+        freeze_front_end: the context module learns alone, on scores without dropout.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        num_classes: int,
+        dilations: list[int],
+        multipliers: list[int],
+        pad_once: bool = False,
+        freeze_front_end: bool = False,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        require_on_pixels(self, backbone, [32])
+        self.score = Score(backbone.channels[32], num_classes)
+        nn.init.normal_(self.score.weight, std=0.001)
+        self.context: nn.Module = nn.Identity()
+        if dilations:
+            self.context = ContextModule(num_classes, dilations, multipliers, pad_once=pad_once)
+        self.freeze_front_end = freeze_front_end
+        if freeze_front_end:
+            self.backbone.requires_grad_(False)
+            self.score.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "DilatedNet":
+        super().train(mode)
+        if self.freeze_front_end:
+            self.backbone.eval()
+        return self
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"out": self.context(self.score(self.backbone(images)[32]))}
