@@ -1,11 +1,13 @@
 import os
 import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="segtrain-tests-")  # nothing is left at home
 
 TINY = ["width=0.0625", "data.size=32", "data.train_images=8", "data.val_images=3"]
 FAST = ["max_steps=2", "batch_size=2", "num_workers=0", "device=cpu", "precision=32"]

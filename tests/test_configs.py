@@ -6,10 +6,21 @@ import yaml
 from segtrain.cli.compose import CONFIG_DIR, compose_config, plain
 from segtrain.cli.construct import TARGET, check_arguments, locate
 
-GROUPS = ("model", "model/backbone", "data", "augment", "loss", "optimizer", "schedule", "dense_crf")
+GROUPS = (
+    "model",
+    "model/backbone",
+    "data",
+    "crops",
+    "augment",
+    "loss",
+    "optimizer",
+    "schedule",
+    "inference",
+    "dense_crf",
+)
 OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONFIG_DIR / g).glob("*.yaml"))]
 EXPERIMENTS = sorted(p.stem for p in (CONFIG_DIR / "experiment").glob("*.yaml"))
-POSITIONAL = ("optimizer", "dense_crf")  # they still want their model, or their picture
+POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or picture
 
 
 def check_targets(node, key):
@@ -30,8 +41,9 @@ def test_every_option_binds_to_the_signature_of_its_target(group, option):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_recipe_composes_and_binds(name):
     config = plain(compose_config("train", [f"experiment={name}"]))
-    for group in ("model", "data", "augment", "loss", "optimizer", "schedule", "dense_crf"):
-        check_targets(config[group], group)
+    for group in GROUPS:
+        if group in config:  # crops are optional, and backbones are below their model
+            check_targets(config[group], group)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

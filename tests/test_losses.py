@@ -2,8 +2,12 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from segtrain.losses import CrossEntropy
+from segtrain.cli.construct import construct
+from segtrain.data.camvid import CamVid
+from segtrain.errors import InputError
+from segtrain.losses import BootstrappedCrossEntropy, CrossEntropy
 
 
 def test_the_loss_is_a_sum_over_valid_pixels_and_counts_them():
@@ -51,3 +55,141 @@ def test_labels_are_taken_at_the_cells_of_coarse_logits_and_counted_there():
     logits[:, 1] = 5
     assert loss.count(masks).item() == 6
     assert loss({"out": logits}, masks).item() == pytest.approx(6 * math.log(1 + math.exp(-5)), rel=1e-5)
+
+
+def random_case(normalize, class_weights):
+    """A loss as the engine divides it, and its logits and labels, with void among them."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, 4, generator=generator)
+    masks = torch.randint(0, 3, (2, 5, 4), generator=generator).to(torch.uint8)
+    masks[0, 0] = 255
+    keys = {"weights": {"out": 1.0}, "normalize": normalize, "class_weights": class_weights}
+    loss = construct({"_target_": "segtrain.losses.CrossEntropy", **keys}, "loss")
+    return loss({"out": logits}, masks) / loss.count(masks), logits, masks.long()
+
+
+def test_normalised_by_weights_the_loss_is_pytorchs_weighted_mean():
+    value, logits, masks = random_case("weights", [0.5, 2.0, 3.0])
+    expected = F.cross_entropy(logits, masks, torch.tensor([0.5, 2.0, 3.0]), ignore_index=255)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("normalize", "divisor"), [("pixels", 2 * 5 * 4 - 4), ("pictures", 2)])
+def test_otherwise_class_weights_do_not_enter_the_divisor(normalize, divisor):
+    value, logits, masks = random_case(normalize, [0.5, 2.0, 3.0])
+    total = F.cross_entropy(logits, masks, torch.tensor([0.5, 2.0, 3.0]), ignore_index=255, reduction="sum")
+    assert value.item() == pytest.approx(total.item() / divisor, rel=1e-6)
+
+
+def test_class_weights_by_hand():
+    # Equal scores: every pixel costs log 2, those of class 1 three times that.
+    logits, masks = torch.zeros(1, 2, 1, 4), torch.tensor([[[0, 0, 1, 255]]], dtype=torch.uint8)
+    divisors = {"pixels": 3, "pictures": 1, "weights": 5}
+    for normalize, divisor in divisors.items():
+        loss = CrossEntropy(weights={"out": 1.0}, normalize=normalize, class_weights=[1.0, 3.0])
+        assert loss({"out": logits}, masks).item() == pytest.approx(5 * math.log(2))
+        assert loss.count(masks).item() == divisor
+
+
+def test_without_class_weights_every_pixel_weighs_one():
+    value, logits, masks = random_case("weights", None)
+    assert value.item() == pytest.approx(F.cross_entropy(logits, masks, ignore_index=255).item())
+
+
+def test_weights_are_counted_at_the_cells_of_coarse_logits():
+    loss = CrossEntropy(weights={"out": 1.0}, normalize="weights", label_stride=8, class_weights=[1.0, 3.0])
+    masks = torch.zeros(1, 17, 9, dtype=torch.uint8)
+    masks[0, 8, 8] = 1
+    assert loss.count(masks).item() == 5 * 1 + 3
+
+
+def test_a_weight_of_0_leaves_a_class_out():
+    loss = CrossEntropy(weights={"out": 1.0}, normalize="weights", class_weights=[0, 1])
+    masks = torch.tensor([[[0, 1]]], dtype=torch.uint8)
+    assert loss({"out": torch.zeros(1, 2, 1, 2)}, masks).item() == pytest.approx(math.log(2))
+    assert loss.count(masks).item() == 1
+
+
+def test_computed_weights_are_wanted_until_they_are_given():
+    loss = CrossEntropy(weights={"out": 1.0}, class_weights="median_frequency")
+    logits, masks = torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, dtype=torch.uint8)
+    assert loss.wants_frequencies
+    for use in (lambda: loss.count(masks), lambda: loss({"out": logits}, masks)):
+        with pytest.raises(InputError, match=r"loss\.class_weights=median_frequency: not computed yet"):
+            use()
+    loss.balance([1.0, 2.5])
+    assert not loss.wants_frequencies
+    assert loss({"out": logits}, masks).item() == pytest.approx(2.5 * math.log(2))
+
+
+def test_segnets_weights_stand_in_the_order_of_camvids_labels():
+    loss = CrossEntropy(weights={"out": 1.0}, class_weights="camvid_segnet")
+    by_name = dict(zip(CamVid.class_names, loss.class_weights.tolist(), strict=True))
+    assert by_name["SignSymbol"] == pytest.approx(9.6446)  # the largest, of the smallest objects
+    assert by_name["Road"] == pytest.approx(0.1417)
+    assert by_name["Sky"] == pytest.approx(0.2595)
+    assert by_name["Bicyclist"] == pytest.approx(7.3614)
+    loss.check(11)
+
+
+def test_another_number_of_weights_than_classes_is_refused():
+    CrossEntropy(weights={"out": 1.0}).check(7)
+    with pytest.raises(InputError, match=r"loss\.class_weights: 11 weights for 7 classes"):
+        CrossEntropy(weights={"out": 1.0}, class_weights="camvid_segnet").check(7)
+
+
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "a"])
+def test_a_weight_that_is_no_weight_is_refused(weight):
+    with pytest.raises(InputError, match=r"loss\.class_weights"):
+        CrossEntropy(weights={"out": 1.0}, class_weights=[1.0, weight])
+
+
+def test_class_weights_follow_the_labels_to_their_device():
+    loss = CrossEntropy(weights={"out": 1.0}, normalize="weights", class_weights=[1.0, 2.0])
+    masks = torch.zeros(1, 4, 4, dtype=torch.uint8, device="meta")
+    assert loss.count(masks).device.type == "meta"
+    assert loss({"out": torch.zeros(1, 2, 4, 4, device="meta")}, masks).device.type == "meta"
+
+
+def bootstrapped(pixels, logits, masks):
+    """The sum, and what it is divided by."""
+    loss = BootstrappedCrossEntropy(weights={"out": 1.0}, pixels=pixels)
+    return loss({"out": logits}, masks).item(), loss.count(masks).item()
+
+
+# Two classes, all labels 0: the loss of a pixel is log(1 + e^x) of its second logit x.
+ROWS = torch.tensor([[0.0, 1.0, 2.0, 3.0], [4.0, 3.0, -9.0, -9.0]])
+LOGITS = torch.stack([torch.zeros(2, 4), ROWS], 1).unsqueeze(2)  # 2 pictures of 1×4 pixels
+
+
+def softplus(*values):
+    return sum(math.log(1 + math.exp(v)) for v in values)
+
+
+def test_the_hardest_pixels_of_each_picture_are_taken():
+    masks = torch.zeros(2, 1, 4, dtype=torch.uint8)
+    value, count = bootstrapped(2, LOGITS, masks)
+    assert value == pytest.approx(softplus(3, 2) + softplus(4, 3))
+    assert count == 4
+
+
+def test_void_pixels_are_never_the_hardest_and_fill_up_at_no_loss():
+    masks = torch.tensor([[[0, 0, 0, 255]], [[0, 255, 255, 255]]], dtype=torch.uint8)
+    value, count = bootstrapped(2, LOGITS, masks)
+    assert value == pytest.approx(softplus(2, 1) + softplus(4))
+    assert count == 4
+
+
+def test_a_picture_smaller_than_the_number_of_pixels_is_averaged_whole():
+    masks = torch.zeros(2, 1, 4, dtype=torch.uint8)
+    value, count = bootstrapped(32768, LOGITS, masks)
+    assert value == pytest.approx(CrossEntropy(weights={"out": 1.0})({"out": LOGITS}, masks).item())
+    assert count == 8
+
+
+def test_only_the_hardest_pixels_have_a_gradient():
+    logits = LOGITS.clone().requires_grad_()
+    loss = BootstrappedCrossEntropy(weights={"out": 0.5}, pixels=1)
+    loss({"out": logits}, torch.zeros(2, 1, 4, dtype=torch.uint8)).backward()
+    assert logits.grad[:, 1].flatten().nonzero().flatten().tolist() == [3, 4]
+    assert logits.grad[0, 1, 0, 3].item() == pytest.approx(0.5 / (1 + math.exp(-3)))

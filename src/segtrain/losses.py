@@ -1,16 +1,24 @@
 """Losses: a sum over what counts, and how much counts, so that accumulation and several
 processes divide by the same global number (a mean of means is another gradient)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segtrain.sizes import subsample_labels, upsample_logits
+from segtrain.errors import InputError
+from segtrain.sizes import stride_of, subsample_labels, upsample_logits
 
 IGNORE = 255
+
+# Published weights, in the order of the labels.
+CLASS_WEIGHTS = {
+    # SegNet-Tutorial's CamVid prototxts: Sky Building Pole Road Pavement Tree SignSymbol Fence Car
+    # Pedestrian Bicyclist. No median over these eleven classes: none of them is 1.
+    "camvid_segnet": [0.2595, 0.1826, 4.5640, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478, 7.3614],
+}
 
 
 class CrossEntropy(nn.Module):
@@ -18,39 +26,123 @@ class CrossEntropy(nn.Module):
 
     Args:
         weights: output name -> weight; `out`, and a model's auxiliaries by their names.
-        normalize: `pixels` divides by the valid pixels of the whole step; `pictures` by its
-            pictures, which is Caffe's `normalize: false` and FCN's "unnormalised" loss.
+        normalize: `pixels` divides by the valid pixels of the whole step (Caffe's `normalize:
+            true`); `pictures` by its pictures (Caffe's `normalize: false`, FCN's "unnormalised"
+            loss); `weights` by the class weights of its valid pixels (PyTorch's weighted mean).
         label_stride: 1 upsamples coarse logits to the labels; 8 takes every 8th label instead, for
-            networks of stride 8 (how DeepLab v1 and v2 were trained).
+            networks of stride 8 (how DeepLab v1 and v2 were trained). An output of twice that
+            stride takes every 16th, each for the four that it stands for.
+        class_weights: factors of the pixels by their class: a list in the order of the labels,
+            published ones by name, or `median_frequency`: those that `balance` is given.
+
+    Attributes:
+        wants_frequencies: whether `balance` has still to be called before the loss is used.
+
+    Raises:
+        InputError: a weight is no number from 0 up; on use, `balance` was not called.
     """
 
     def __init__(
         self,
         *,
         weights: Mapping[str, float],
-        normalize: Literal["pixels", "pictures"] = "pixels",
+        normalize: Literal["pixels", "pictures", "weights"] = "pixels",
         label_stride: int = 1,
+        class_weights: Literal["median_frequency", "camvid_segnet"] | list[float] | None = None,
     ):
         super().__init__()
         self.weights, self.normalize, self.label_stride = dict(weights), normalize, label_stride
+        self.register_buffer("class_weights", None, persistent=False)
+        self.wants_frequencies = class_weights == "median_frequency"
+        if class_weights is not None and not self.wants_frequencies:
+            self.balance(CLASS_WEIGHTS[class_weights] if isinstance(class_weights, str) else class_weights)
+
+    def balance(self, weights: Sequence[float]) -> None:
+        """Sets the class weights. Raises InputError."""
+        if not all(isinstance(weight, int | float) and 0 <= weight < float("inf") for weight in weights):
+            raise InputError(f"loss.class_weights={list(weights)}", do="give numbers from 0 up, one a class")
+        self.class_weights, self.wants_frequencies = torch.tensor(weights, dtype=torch.float32), False
+
+    def check(self, num_classes: int) -> None:
+        """Raises InputError where there are class weights, but not one a class."""
+        if self.class_weights is not None and len(self.class_weights) != num_classes:
+            raise InputError(
+                f"loss.class_weights: {len(self.class_weights)} weights for {num_classes} classes",
+                do="give one a class",
+            )
 
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
         """The weighted sum over pixels (a scalar), to be divided by the step's `count`s."""
+        class_weights = self._class_weights(masks.device)
         total = outputs["out"].new_zeros((), dtype=torch.float32)
         for name, weight in self.weights.items():
             logits, labels = outputs[name].float(), masks
             if self.label_stride == 1:
                 logits = upsample_logits(logits, masks.shape[-2:])
             else:
-                labels = subsample_labels(masks, self.label_stride, logits.shape[-2:], IGNORE)
+                stride = max(self.label_stride, *map(stride_of, logits.shape[-2:], masks.shape[-2:]))
+                labels = subsample_labels(masks, stride, logits.shape[-2:], IGNORE)
+                weight = weight * (stride / self.label_stride) ** 2
             total = total + weight * F.cross_entropy(
-                logits, labels.long(), ignore_index=IGNORE, reduction="sum"
+                logits, labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
             )
         return total
 
     def count(self, masks: Tensor) -> Tensor:
-        """What the batch adds to the divisor: its valid pixels or its pictures (float32 scalar)."""
+        """What the batch adds to the divisor: its pixels, pictures or weights (float32 scalar)."""
         if self.normalize == "pictures":
             return masks.new_tensor(len(masks), dtype=torch.float32)
         used = masks[:, :: self.label_stride, :: self.label_stride]
+        class_weights = self._class_weights(masks.device)
+        if self.normalize == "weights" and class_weights is not None:
+            of_label = F.pad(class_weights, (0, IGNORE + 1 - len(class_weights)))  # void weighs nothing
+            return of_label[used.long()].sum()
         return (used != IGNORE).sum(dtype=torch.float32)
+
+    def _class_weights(self, device: torch.device) -> Tensor | None:
+        if self.wants_frequencies:
+            raise InputError(
+                "loss.class_weights=median_frequency: not computed yet", do="call balance with them before"
+            )
+        if self.class_weights is not None:
+            self.class_weights = self.class_weights.to(device)  # the first time alone
+        return self.class_weights
+
+
+class BootstrappedCrossEntropy(nn.Module):
+    """Cross-entropy of those pixels of each picture whose loss is the largest.
+
+    "Full-Resolution Residual Networks ...", Pohlen et al., CVPR 2017. As in the authors' code each
+    picture is divided by `pixels`, or by its size where that is smaller, also where it has fewer
+    labelled pixels: void ones then fill up, with a loss of 0.
+
+    Args:
+        weights: output name -> weight; `out`, and a model's auxiliaries by their names.
+        pixels: K, those taken of each picture.
+
+    Raises:
+        InputError: `pixels` is below 1.
+    """
+
+    def __init__(self, *, weights: Mapping[str, float], pixels: int):
+        super().__init__()
+        if pixels < 1:
+            raise InputError(f"loss.pixels={pixels}", do="give 1 or more")
+        self.weights, self.pixels = dict(weights), pixels
+
+    def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
+        """The weighted sum over the pixels taken (a scalar), to be divided by the step's `count`s."""
+        total = outputs["out"].new_zeros((), dtype=torch.float32)
+        for name, weight in self.weights.items():
+            logits = upsample_logits(outputs[name].float(), masks.shape[-2:])
+            losses = F.cross_entropy(logits, masks.long(), ignore_index=IGNORE, reduction="none")
+            hardest = losses.flatten(1).topk(self._taken(masks), sorted=False).values
+            total = total + weight * hardest.sum()
+        return total
+
+    def count(self, masks: Tensor) -> Tensor:
+        """What the batch adds to the divisor: its pictures times the pixels taken (float32 scalar)."""
+        return masks.new_tensor(len(masks) * self._taken(masks), dtype=torch.float32)
+
+    def _taken(self, masks: Tensor) -> int:
+        return min(self.pixels, masks.shape[-2] * masks.shape[-1])

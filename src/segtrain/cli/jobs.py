@@ -11,6 +11,7 @@ from torch import nn
 
 from segtrain.cli.build import build_crf, read_checkpoint, restore_model, saved_config
 from segtrain.cli.construct import construct
+from segtrain.data.frequencies import class_frequencies, median_frequency_weights
 from segtrain.data.sample import Sample
 from segtrain.engine import checkpoint, distributed
 from segtrain.engine.checkpoint import Checkpoint
@@ -23,6 +24,7 @@ from segtrain.engine.pictures import strip
 from segtrain.engine.predict import Ensemble, Predictor, evaluating
 from segtrain.engine.train import Run, Settings, fit, freeze_norms
 from segtrain.errors import InputError
+from segtrain.losses import CrossEntropy
 from segtrain.metrics.neurites import Neurites
 
 NOT_COMPARED = ("log_every", "val_every", "checkpoint_every", "num_workers", "compile", "deterministic")
@@ -46,8 +48,9 @@ def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict
         data = construct(config["data"], "data")
         pictures = data.train
         if config.get("crops"):
+            log.say("looking for objects in every mask, once")
             pictures = construct(config["crops"], "crops", partial=True)(pictures)
-        run = build_run(config, data, compute)
+        run = build_run(config, data, compute, log)
         continue_run(run, config, log, folder)
         describe(run, len(pictures), len(data.val), log)
 
@@ -131,7 +134,7 @@ class Validation:
         return figures
 
 
-def build_run(config: dict[str, Any], data, compute: Compute) -> Run:
+def build_run(config: dict[str, Any], data, compute: Compute, log: RunLog) -> Run:
     """The model on its device, its loss, optimizer and schedule."""
     model = construct(config["model"], "model")
     model = model.to(compute.device, memory_format=torch.channels_last)
@@ -147,13 +150,28 @@ def build_run(config: dict[str, Any], data, compute: Compute) -> Run:
     settings = Settings(**{name: config[name] for name in Settings.__dataclass_fields__})
     return Run(
         model=model,
-        loss=construct(config["loss"], "loss"),
+        loss=build_loss(config, data, log),
         optimizer=construct(config["optimizer"], "optimizer", partial=True)(model),
         schedule=construct(config["schedule"], "schedule"),
         compute=compute,
         settings=settings,
         meta=meta,
     )
+
+
+def build_loss(config: dict[str, Any], data, log: RunLog) -> nn.Module:
+    """The loss; median-frequency weights are computed from the training split's whole pictures."""
+    loss, names = construct(config["loss"], "loss"), data.class_names
+    if not isinstance(loss, CrossEntropy):
+        return loss
+    if loss.wants_frequencies:
+        log.say("counting every class's pixels, once")
+        weights = median_frequency_weights(class_frequencies(data.train, len(names)))
+        loss.balance(weights)
+        rounded = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(names, weights, strict=True))
+        log.say(f"class weights: {rounded}")
+    loss.check(len(names))
+    return loss
 
 
 def continue_run(run: Run, config: dict[str, Any], log: RunLog, folder: Path) -> None:

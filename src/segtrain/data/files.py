@@ -61,6 +61,16 @@ class PairedFiles(Dataset):
             )
         return Sample(image, self._labels(mask, mask_path), name)
 
+    def labels(self, index: int) -> tuple[np.ndarray, str]:
+        """A sample's mask and name, without reading its picture. Raises InputError."""
+        name, _, path = self.pairs[index]
+        return self._labels(read_mask(path), path), name
+
+    def identity(self) -> list:
+        """A JSON value that changes with the masks' names, places, sizes or times. Raises OSError."""
+        masks = [[pair.name, *stamp(pair.mask)] for pair in self.pairs]
+        return [self.num_classes, sorted(self.label_map.items()), masks]
+
     def _labels(self, mask: np.ndarray, path: Path) -> np.ndarray:
         """The mask as uint8 labels; the range is checked first, since a cast would wrap 300 to 44."""
         labels = mask
@@ -89,6 +99,12 @@ class SplitsByList:
     @cached_property
     def val(self) -> PairedFiles:
         return self.split(self.val_split)
+
+
+def stamp(path: Path) -> list:
+    """Where a file is, its size and its time. Raises OSError."""
+    status = path.stat()
+    return [str(path.absolute()), status.st_size, status.st_mtime_ns]
 
 
 def _size(array: np.ndarray) -> str:

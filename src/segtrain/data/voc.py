@@ -2,13 +2,16 @@
 
 "The PASCAL Visual Object Classes Challenge: A Retrospective", Everingham et al., IJCV 2015.
 Devkit layout: JPEGImages/ID.jpg, SegmentationClass/ID.png (palette, 255 = void),
-ImageSets/Segmentation/SPLIT.txt with 1464 (train), 1449 (val) and 2913 (trainval) pictures.
+SegmentationObject/ID.png (the same by object), ImageSets/Segmentation/SPLIT.txt with 1464
+(train), 1449 (val) and 2913 (trainval) pictures.
 """
 
 import tarfile
 from pathlib import Path
 
-from segtrain.data.files import Pair, PairedFiles, SplitsByList, find_root, read_list
+import numpy as np
+
+from segtrain.data.files import Pair, PairedFiles, SplitsByList, find_root, read_list, read_mask, stamp
 from segtrain.data.sample import check_num_classes
 
 CLASS_NAMES = tuple(
@@ -65,7 +68,27 @@ class VOC(SplitsByList):
             Pair(i, self.root / "JPEGImages" / f"{i}.jpg", self.root / "SegmentationClass" / f"{i}.png")
             for i in ids
         ]
-        return PairedFiles(pairs, num_classes=21)
+        return VOCSplit(pairs, self.root / "SegmentationObject")
+
+
+class VOCSplit(PairedFiles):
+    """Pictures and masks, and the objects' numbers where `objects`, a folder, has them."""
+
+    def __init__(self, pairs: list[Pair], objects: Path):
+        super().__init__(pairs, num_classes=21)
+        self.objects = objects
+
+    def instances(self, index: int) -> np.ndarray | None:
+        """The number of the object in each pixel (H×W, 0 and 255 are none), or None. Raises InputError."""
+        path = self._instances(self.pairs[index])
+        return read_mask(path) if path.is_file() else None
+
+    def identity(self) -> list:
+        paths = [self._instances(pair) for pair in self.pairs]
+        return [*super().identity(), [stamp(path) for path in paths if path.is_file()]]
+
+    def _instances(self, pair: Pair) -> Path:
+        return self.objects / f"{pair.name}.png"
 
 
 def _download(root: str) -> None:

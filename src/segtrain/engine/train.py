@@ -164,7 +164,8 @@ def _train_step(run: Run, batches: list[Batch]) -> Tensor:
     """
     device = run.compute.device
     masks = [m.to(device, non_blocking=True) for _, m, _ in batches]
-    count = distributed.sum_over_ranks(torch.stack([run.loss.count(m) for m in masks]).sum()).clamp(min=1)
+    count = distributed.sum_over_ranks(torch.stack([run.loss.count(m) for m in masks]).sum())
+    count = count + (count == 0)
     run.wrapped.train()
     if run.settings.freeze_norm:
         freeze_norms(run.model)
