@@ -10,3 +10,12 @@ def he_normal(module: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def he_uniform(module: nn.Module) -> None:
+    """U(-a, a), a = √(6 / fan-in), and zero biases for every convolution, transposed too (He et al. 2015)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
