@@ -1,5 +1,6 @@
 """Every augmentation pipeline that is shipped, on pictures larger and smaller than its window."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -36,8 +37,9 @@ def test_labels_stay_labels_and_stay_on_their_pixels(name, size):
         image, mask, _ = data[epoch, 0]
         assert image.shape[:2] == mask.shape
         assert set(np.unique(mask)) <= {0, 1, 3, 5, 255}
-        seen = mask != 255
-        # Interpolation mixes values at the stripes' borders and nowhere else.
-        assert (np.abs(image[..., 0].astype(int) - 40 * mask)[seen] <= 2).mean() > 0.95
+        # Interpolation and blur mix values at the stripes' borders and nowhere else.
+        around = np.ones((7, 7), np.uint8)
+        seen = (cv2.erode(mask, around) == cv2.dilate(mask, around)) & (mask != 255)
+        assert (np.abs(image[..., 0].astype(int) - 40 * mask)[seen] <= 2).mean() > 0.999
         if "crop" in name:
             assert mask.shape == (320, 320)

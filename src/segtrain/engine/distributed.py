@@ -1,6 +1,7 @@
 """The only file that knows of ranks. Without torchrun everything here does nothing."""
 
 import os
+import warnings
 from contextlib import contextmanager
 
 import torch
@@ -48,10 +49,16 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     return bool(sum_over_ranks(torch.tensor(float(flag), device=device)).item())
 
 
-def wrap(model: nn.Module) -> nn.Module:
-    """The model whose backward averages gradients over ranks."""
+def wrap(model: nn.Module, *, some_outputs: bool = False) -> nn.Module:
+    """The model whose backward averages gradients over ranks.
+
+    Args:
+        some_outputs: the loss may leave outputs out, and with them the parameters of their heads.
+    """
     if not dist.is_initialized() or world_size() == 1:
         return model
     if torch.cuda.is_available():
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    return DistributedDataParallel(model)
+    # Where every parameter has its gradient after all, torch would warn of the search for others.
+    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+    return DistributedDataParallel(model, find_unused_parameters=some_outputs)

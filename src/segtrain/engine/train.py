@@ -63,7 +63,7 @@ class Run:
         if self.settings.ema and self.averaged is None:
             self.averaged = AveragedModel(self.model, multi_avg_fn=_ema(self.settings.ema), use_buffers=True)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "16")
-        self.wrapped = distributed.wrap(self.model)
+        self.wrapped = distributed.wrap(self.model, some_outputs=set(self.loss.weights) == {"out"})
 
     @property
     def evaluated(self) -> nn.Module:

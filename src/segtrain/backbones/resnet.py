@@ -1,0 +1,176 @@
+"""ResNet-50 and ResNet-101, with holes where the stride is kept small.
+
+"Deep Residual Learning for Image Recognition", He, Zhang, Ren and Sun, CVPR 2016,
+https://arxiv.org/abs/1512.03385 (Table 1); names of parameters are torchvision's.
+
+Holes by DeepLab v2 (section 3.1), v3 (sections 3.1 and 3.2: multi-grid) and PSPNet (section 3.3,
+and its stem of three 3×3 convolutions). Where a bottleneck strides and where holes begin differs
+between the released networks, so both are arguments. A network with holes gives the strided one's
+features on the shared cells for two of the four: `1x1` with `every_block`, `3x3` with `torchvision`.
+Departs: pictures get zeros to the right and below up to whole cells, so that the last pixels lie
+between cells too; nothing changes on sides of output_stride·k + 1.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segtrain.errors import InputError
+from segtrain.layers.grid import Grid
+from segtrain.layers.normalize import Normalize
+from segtrain.layers.whole_cells import pad_to_whole_cells
+from segtrain.weights import Pretrained, torchvision_state
+
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+CHANNELS = {4: 64, 8: 128, 16: 256, 32: 512}  # of the 3×3 convolutions, by stage
+EXPANSION = 4
+DEEP_STEM = (64, 64, 128)
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions around a shortcut: `channels` to 4·`inner` channels.
+
+    Args:
+        first: of its layer: the one that strides, and whose shortcut is a 1×1 convolution.
+    """
+
+    def __init__(self, channels: int, inner: int, *, first: bool, stride_in: str):
+        super().__init__()
+        self.stride_in = stride_in
+        self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
+        self.conv2 = nn.Conv2d(inner, inner, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(inner)
+        self.conv3 = nn.Conv2d(inner, EXPANSION * inner, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(EXPANSION * inner)
+        self.downsample = nn.Sequential()
+        if first:
+            conv = nn.Conv2d(channels, EXPANSION * inner, 1, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(EXPANSION * inner))
+
+    def set_stride(self, stride: int, dilation: int) -> None:
+        """Another stride (1 but for a layer's first) and dilation for the same weights."""
+        strided = self.conv1 if self.stride_in == "1x1" else self.conv2
+        strided.stride = (stride, stride)
+        self.conv2.dilation = self.conv2.padding = (dilation, dilation)
+        if len(self.downsample):
+            self.downsample[0].stride = (stride, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
+        return F.relu(self.bn3(self.conv3(y)) + self.downsample(x), inplace=True)
+
+
+class ResNet(nn.Module):
+    """Features of an N×3×H×W picture by stage: 4, 8, 16, 32 (layer1 to layer4).
+
+    Cell i of a stage lies on pixel i·min(stage, output_stride).
+
+    Args:
+        depth: 50 or 101.
+        output_stride: of the deepest features; layers beyond it have holes instead of strides.
+        stem: `conv7`, or `deep`: three 3×3 convolutions to 64, 64 and 128 channels.
+        stride_in: the convolution of a bottleneck that strides: `3x3` (torchvision's, PSPNet's)
+            or `1x1` (the paper's, DeepLab v2's).
+        dilation: `every_block` of a layer with holes has the layer's own (DeepLab, PSPNet), or
+            the first one still that of the layer before (`torchvision`).
+        multi_grid: factors of the dilations of layer4's three blocks (DeepLab v3).
+        width: multiplies every number of channels; below 1 for tests only.
+        pretrained: false, true (torchvision's ImageNet weights, which strided in the 3×3) or a
+            local file by torchvision's names; for the deep stem a file with conv1 to conv3 and
+            bn1 to bn3, as PSPNet's authors' PyTorch code names them.
+
+    Attributes:
+        channels, grids: stage -> channels, Grid (see layers/stages.py).
+
+    Raises:
+        InputError: `multi_grid` has other than three factors; torchvision's weights for `deep`.
+    """
+
+    def __init__(
+        self,
+        *,
+        depth: Literal[50, 101],
+        output_stride: Literal[8, 16, 32] = 32,
+        stem: Literal["conv7", "deep"] = "conv7",
+        stride_in: Literal["3x3", "1x1"] = "3x3",
+        dilation: Literal["every_block", "torchvision"] = "every_block",
+        multi_grid: tuple[int, ...] = (1, 1, 1),
+        width: float = 1.0,
+        pretrained: Pretrained = False,
+    ):
+        super().__init__()
+        if len(multi_grid) != 3:
+            problem = f"multi_grid={list(multi_grid)}: layer4 has three blocks"
+            raise InputError(problem, do="give three factors")
+        self.deep, self.dilation, self.multi_grid = stem == "deep", dilation, tuple(multi_grid)
+        self.normalize = Normalize()
+        channels = self._add_stem(width)
+        self.channels: dict[int, int] = {}
+        for number, (stage, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
+            inner, layer = max(round(CHANNELS[stage] * width), 1), []
+            for i in range(blocks):
+                layer.append(Bottleneck(channels, inner, first=i == 0, stride_in=stride_in))
+                channels = EXPANSION * inner
+            self.add_module(f"layer{number}", nn.Sequential(*layer))
+            self.channels[stage] = channels
+        self.set_output_stride(output_stride)
+        _initialise(self)
+        if pretrained:
+            self.load_state_dict(self._published(f"resnet{depth}", pretrained))
+
+    def set_output_stride(self, output_stride: int) -> None:
+        """Chooses strides and holes for this stride of the deepest features; weights stay."""
+        self.output_stride = output_stride
+        self.grids = {stage: Grid(min(stage, output_stride)) for stage in CHANNELS}
+        layers = (self.layer1, self.layer2, self.layer3, self.layer4)
+        for stage, layer in zip(CHANNELS, layers, strict=True):
+            stride = 2 if 4 < stage <= output_stride else 1
+            own = max(stage // output_stride, 1)
+            previous = max(stage // 2 // output_stride, 1)
+            dilations = [previous if self.dilation == "torchvision" else own] + [own] * (len(layer) - 1)
+            if stage == 32:
+                dilations = [d * factor for d, factor in zip(dilations, self.multi_grid, strict=True)]
+            for i, (block, dilation) in enumerate(zip(layer, dilations, strict=True)):
+                block.set_stride(stride if i == 0 else 1, dilation)
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        x = pad_to_whole_cells(self.normalize(images), self.output_stride)
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        if self.deep:
+            x = F.relu(self.bn2(self.conv2(x)), inplace=True)
+            x = F.relu(self.bn3(self.conv3(x)), inplace=True)
+        layer1 = self.layer1(F.max_pool2d(x, 3, 2, padding=1))
+        layer2 = self.layer2(layer1)
+        layer3 = self.layer3(layer2)
+        return {4: layer1, 8: layer2, 16: layer3, 32: self.layer4(layer3)}
+
+    def _add_stem(self, width: float) -> int:
+        """The convolutions before the pooling; returns their channels."""
+        channels, outs = 3, DEEP_STEM if self.deep else DEEP_STEM[:1]
+        kernel, stride = 3 if self.deep else 7, 2
+        for number, out in enumerate(outs, start=1):
+            out = max(round(out * width), 1)
+            conv = nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False)
+            self.add_module(f"conv{number}", conv)
+            self.add_module(f"bn{number}", nn.BatchNorm2d(out))
+            channels, stride = out, 1
+        return channels
+
+    def _published(self, name: str, pretrained: Pretrained) -> dict[str, Tensor]:
+        """The classifier's tensors without its last layer."""
+        if self.deep and pretrained is True:
+            raise InputError(
+                "model.backbone.pretrained: torchvision has no ResNet with a deep stem",
+                do="give a file of one, or add model.backbone.stem=conv7",
+            )
+        return {k: v for k, v in torchvision_state(name, pretrained).items() if not k.startswith("fc.")}
+
+
+def _initialise(net: nn.Module) -> None:
+    """He-normal by fan-out, as torchvision does; BatchNorm starts as the identity."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -1,0 +1,65 @@
+"""VGG16's first four blocks, each before its pooling: the trunk of Deep Contextual Networks.
+
+"Very Deep Convolutional Networks for Large-Scale Image Recognition", Simonyan and Zisserman,
+ICLR 2015, https://arxiv.org/abs/1409.1556 (configuration D), conv1_1 to conv4_3.
+
+Names are those of the other VGGs here, so that `init_from` takes a trained DeepLab's. Pooling rounds
+up, as Caffe does; input normalisation is torchvision's, as its weights want it.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from segtrain.backbones.vgg import BLOCKS, block_weights, convolutions
+from segtrain.layers.grid import Grid
+from segtrain.layers.init import he_normal
+from segtrain.layers.normalize import normalization
+from segtrain.weights import Pretrained, torchvision_state
+
+DEPTH = 4
+
+
+class VGG16Trunk(nn.Module):
+    """Features of an N×3×H×W or N×1×H×W picture by stage: 2 (conv2_2), 4 (conv3_3), 8 (conv4_3).
+
+    Args:
+        in_channels: 3 for RGB, 1 for grey, to which RGB is turned.
+        width: multiplies every number of channels; below 1 for tests only.
+        pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
+
+    Attributes:
+        channels, grids: stage -> channels, Grid (see layers/stages.py).
+    """
+
+    def __init__(self, *, in_channels: Literal[1, 3] = 3, width: float = 1.0, pretrained: Pretrained = False):
+        super().__init__()
+        self.normalize = normalization(in_channels)
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+        self.channels: dict[int, int] = {}
+        self.grids: dict[int, Grid] = {}
+        grid, channels = Grid(), in_channels
+        for number, block in enumerate(BLOCKS[:DEPTH], start=1):
+            outs = [round(out * width) for out in block]
+            self.add_module(f"block{number}", nn.Sequential(*convolutions(channels, outs)))
+            channels = outs[-1]
+            if number > 1:
+                grid = grid.conv(2, stride=2)
+                self.grids[grid.stride], self.channels[grid.stride] = grid, channels
+        he_normal(self)
+        if pretrained:
+            self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))
+
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        conv1 = self.block1(self.normalize(images))
+        conv2 = self.block2(self.pool(conv1))
+        conv3 = self.block3(self.pool(conv2))
+        return {2: conv2, 4: conv3, 8: self.block4(self.pool(conv3))}
+
+    def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """torchvision's vgg16 under our names; for grey the first kernels are summed over RGB."""
+        first_blocks = dict(list(state.items())[: len(self.state_dict())])
+        converted = block_weights(self, first_blocks)
+        if self.block1[0].in_channels == 1:
+            converted["block1.0.weight"] = converted["block1.0.weight"].sum(1, keepdim=True)
+        return converted

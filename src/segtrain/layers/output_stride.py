@@ -1,0 +1,26 @@
+"""The output stride: a choice of strides and holes that leaves a backbone's weights as they are."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from segtrain.errors import InputError
+from segtrain.layers.stages import require_on_pixels
+
+
+def set_output_stride(
+    user: nn.Module, backbone: nn.Module, output_stride: int, stages: Iterable[int]
+) -> None:
+    """Gives `backbone` this stride of its deepest features, for a model that reads `stages`.
+
+    Raises:
+        InputError: it has no such choice, or lacks a stage with cell i on pixel stride·i.
+    """
+    if not hasattr(backbone, "set_output_stride"):
+        raise InputError(
+            f"model/backbone: {type(user).__name__} chooses the output stride, which is fixed in"
+            f" {type(backbone).__name__}",
+            do="choose a ResNet or Xception, or leave it out for the model's own",
+        )
+    backbone.set_output_stride(output_stride)
+    require_on_pixels(user, backbone, stages)

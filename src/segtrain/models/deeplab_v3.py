@@ -1,0 +1,89 @@
+"""DeepLab v3.
+
+"Rethinking Atrous Convolution for Semantic Image Segmentation", Chen, Papandreou, Schroff and
+Adam, 2017, https://arxiv.org/abs/1706.05587.
+
+A ResNet with holes, whose last blocks are dilated by the multi-grid (section 3.2, a matter of the
+backbone), and ASPP with image pooling (section 3.3). The output stride is free, at training and
+again at evaluation: holes and rates follow it, weights stay (Table 6: trained at 16, evaluated at
+8). Dropout after ASPP and the scores' initial deviation of 0.01 are the released code's.
+Departs: a layer of the ResNet strides in its first block, as torchvision's weights want it, not in
+its last as TensorFlow's; BatchNorm averages its statistics over tens of steps, not over thousands
+(0.9997 a step). `head: torchvision` is that library's network, of one more 3×3 convolution.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from segtrain.layers.aspp_v3 import ASPPv3
+from segtrain.layers.conv_bn_relu import ConvBNReLU
+from segtrain.layers.output_stride import set_output_stride
+from segtrain.layers.score import Score
+
+CHANNELS = 256  # of ASPP
+SCORE_STD = 0.01
+
+# Prefixes of torchvision's tensors and ours.
+TORCHVISION = {
+    "backbone.": "backbone.",
+    "classifier.0.convs.4.1.": "aspp.image_pooling.0.",
+    "classifier.0.convs.4.2.": "aspp.image_pooling.1.",
+    "classifier.0.convs.": "aspp.views.",
+    "classifier.0.project.": "aspp.project.",
+    "classifier.1.": "head.0.",
+    "classifier.2.": "head.1.",
+    "classifier.4.": "score.",
+}
+
+
+class DeepLabV3(nn.Module):
+    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×⌈(H-1)/s⌉+1×⌈(W-1)/s⌉+1},
+    s the output stride.
+
+    Args:
+        backbone: its stage 32 is read, and it has a choice of output strides.
+        num_classes: C.
+        output_stride: s.
+        rates: of ASPP at an output stride of 16; doubled at 8, halved at 32.
+        dropout: after ASPP.
+        head: between ASPP and the scores: nothing, or torchvision's 3×3 convolution.
+        width: multiplies the numbers of channels of ASPP; below 1 for tests only.
+
+    Raises:
+        InputError: a backbone that does not suit; in training mode, one picture.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        num_classes: int,
+        output_stride: Literal[8, 16, 32] = 16,
+        rates: tuple[int, ...] = (6, 12, 18),
+        dropout: float = 0.1,
+        head: Literal["paper", "torchvision"] = "paper",
+        width: float = 1.0,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        set_output_stride(self, backbone, output_stride, [32])
+        channels = max(round(CHANNELS * width), 1)
+        rates = [rate * 16 // output_stride for rate in rates]
+        self.aspp = ASPPv3(backbone.channels[32], channels, rates=rates, dropout=dropout)
+        self.head = ConvBNReLU(channels, channels, 3) if head == "torchvision" else nn.Sequential()
+        self.score = Score(channels, num_classes)
+        nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"out": self.score(self.head(self.aspp(self.backbone(images)[32])))}
+
+    @staticmethod
+    def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of torchvision's deeplabv3_resnet50 or 101 under our names, without `aux`."""
+        converted = {}
+        for name, tensor in state.items():
+            theirs = next((prefix for prefix in TORCHVISION if name.startswith(prefix)), None)
+            if theirs:
+                converted[TORCHVISION[theirs] + name.removeprefix(theirs)] = tensor
+        return converted

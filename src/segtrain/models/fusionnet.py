@@ -1,0 +1,133 @@
+"""FusionNet.
+
+"FusionNet: A deep fully residual convolutional neural network for image segmentation in
+connectomics", Quan, Hildebrand and Jeong, 2016, https://arxiv.org/abs/1612.05360.
+
+A U-Net whose stages are convolution, residual block, convolution, and whose skips are summed.
+`layout=paper`: BatchNorm after every convolution, three of which a shortcut spans; 3×3
+deconvolutions and scores. `layout=keras` is the authors' Model.py: BatchNorm only before the
+two convolutions in the residual block, a convolution that halves the channels before each
+deconvolution, dropout of 0.25, 1×1 scores.
+Departs: class scores for softmax and cross-entropy, where the code has one sigmoid map and the mean
+absolute error; BatchNorm is by channel and keeps running statistics (Model.py's is by row and batch);
+the bridge's dropout comes after its last convolution, as in every other stage; any picture size, by
+poolings that round up; initial values are He's, with scores of zero; pictures are normalised.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+
+from segtrain.layers.grid import crop
+from segtrain.layers.init import he_normal
+from segtrain.layers.normalize import normalization
+from segtrain.layers.score import Score
+from segtrain.layers.up_conv import UpConv
+
+CHANNELS = (64, 128, 256, 512, 1024)
+DROPOUT = 0.25  # of the authors' code
+
+
+class Residual(nn.Sequential):
+    """The sum of the layers' input and output, without a ReLU after it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+def conv(channels: int, outs: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, outs, 3, padding=1)
+
+
+def conv_relu(channels: int, outs: int) -> nn.Sequential:
+    return nn.Sequential(conv(channels, outs), nn.ReLU(inplace=True))
+
+
+def conv_norm_relu(channels: int, outs: int) -> nn.Sequential:
+    return nn.Sequential(conv(channels, outs), nn.BatchNorm2d(outs), nn.ReLU(inplace=True))
+
+
+def paper_stage(channels: int, outs: int) -> nn.Sequential:
+    inner = [conv_norm_relu(outs, outs), conv_norm_relu(outs, outs), conv(outs, outs), nn.BatchNorm2d(outs)]
+    return nn.Sequential(conv_norm_relu(channels, outs), Residual(*inner), conv_norm_relu(outs, outs))
+
+
+def paper_up(channels: int, outs: int) -> nn.Sequential:
+    return nn.Sequential(UpConv(channels, outs, 3), nn.BatchNorm2d(outs), nn.ReLU(inplace=True))
+
+
+def keras_residual(channels: int) -> Residual:
+    halves = [(nn.BatchNorm2d(channels), conv_relu(channels, channels)) for _ in range(2)]
+    return Residual(*halves[0], *halves[1])
+
+
+def keras_stage(channels: int, outs: int) -> nn.Sequential:
+    layers = [conv_relu(channels, outs), keras_residual(outs), conv_relu(outs, outs)]
+    return nn.Sequential(*layers, nn.Dropout(DROPOUT))
+
+
+def keras_up(channels: int, outs: int) -> nn.Sequential:
+    return nn.Sequential(conv_relu(channels, outs), UpConv(outs, outs, 3), nn.ReLU(inplace=True))
+
+
+def keras_merged(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Dropout(DROPOUT), keras_residual(channels), conv_relu(channels, channels))
+
+
+class Layout(NamedTuple):
+    """Builders of a stage down, an upsampling, a stage after a sum; side of the scores' kernel."""
+
+    stage: Callable[[int, int], nn.Module]
+    up: Callable[[int, int], nn.Module]
+    merged: Callable[[int], nn.Module]
+    score_kernel: int
+
+
+LAYOUTS = {
+    "paper": Layout(paper_stage, paper_up, lambda channels: paper_stage(channels, channels), 3),
+    "keras": Layout(keras_stage, keras_up, keras_merged, 1),
+}
+
+
+class FusionNet(nn.Module):
+    """Images N×3×H×W or N×1×H×W (uint8 or float in 0..255) to {"out": logits N×C×H×W}.
+
+    Args:
+        num_classes: C.
+        layout: `paper`, or `keras`: the authors' code.
+        in_channels: 3 for RGB, 1 for grey, to which RGB is turned.
+        width: multiplies every number of channels; below 1 for tests only.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        layout: Literal["paper", "keras"] = "paper",
+        in_channels: Literal[1, 3] = 3,
+        width: float = 1.0,
+    ):
+        super().__init__()
+        build = LAYOUTS[layout]
+        channels = [max(round(c * width), 1) for c in CHANNELS]
+        self.normalize = normalization(in_channels)
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+        self.down, self.up, self.merge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for above, below in pairwise([in_channels, *channels]):
+            self.down.append(build.stage(above, below))
+        for below, above in pairwise(reversed(channels)):
+            self.up.append(build.up(below, above))
+            self.merge.append(build.merged(above))
+        he_normal(self)
+        self.score = Score(channels[0], num_classes, kernel=build.score_kernel)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        x, skips = self.normalize(images), []
+        for i, stage in enumerate(self.down):
+            x = stage(self.pool(x) if i else x)
+            skips.append(x)
+        for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
+            x = merge(crop(up(x), 0, 0, skip.shape[-2:]) + skip)
+        return {"out": self.score(x)}
