@@ -1,39 +1,51 @@
 import pytest
 import torch
-import torchvision
 from torch import nn
 
-from segtrain.backbones.vgg_large_fov import LargeFOVVGG16
-from segtrain.models.deeplab_v1 import DeepLabV1
+from segtrain import build_model
+from segtrain.backbones.vgg_atrous import AtrousVGG16
+from segtrain.engine.checkpoint import initialise
+from segtrain.errors import InputError
+from segtrain.models.deeplab_v1 import DeepLabV1, DeepLabV1MSc
+
+ORIGINAL = {"pool": 2, "fc6_kernel": 4, "fc6_dilations": (4,)}
+VARIANTS = [
+    {},
+    {"pool": 2, "fc6_kernel": 7, "fc6_dilations": (4,)},
+    {"pool": 2, "fc6_kernel": 4, "fc6_dilations": (8,)},
+    ORIGINAL,
+]
+
+
+def deeplab(**backbone):
+    torch.manual_seed(0)
+    return DeepLabV1(backbone=AtrousVGG16(width=1 / 32, **backbone), num_classes=3).eval()
 
 
 @pytest.fixture(scope="module")
 def net():
+    return deeplab()
+
+
+@pytest.fixture(scope="module")
+def msc():
     torch.manual_seed(0)
-    return DeepLabV1(backbone=LargeFOVVGG16(width=1 / 32), num_classes=3).eval()
+    return DeepLabV1MSc(backbone=AtrousVGG16(width=1 / 32), num_classes=3, width=1 / 32).eval()
 
 
 @pytest.mark.parametrize(("side", "cells"), [(321, 41), (513, 65), (306, 40), (9, 2), (1, 1)])
-def test_sizes_are_those_of_the_papers_table(net, side, cells):
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_sizes_are_those_of_the_papers_table(variant, side, cells):
     with torch.inference_mode():
-        assert net(torch.zeros(1, 3, side, 9, dtype=torch.uint8))["out"].shape == (1, 3, cells, 2)
+        out = deeplab(**variant)(torch.zeros(1, 3, side, 9, dtype=torch.uint8))["out"]
+    assert out.shape == (1, 3, cells, 2)
 
 
-def test_the_sizes_after_each_pooling_of_a_321_pixel_crop(net):
-    sizes, hooks = [], []
-    for module in net.modules():
-        if isinstance(module, nn.MaxPool2d):
-            hooks.append(module.register_forward_hook(lambda _m, _i, out: sizes.append(out.shape[-1])))
-    with torch.inference_mode():
-        net(torch.zeros(1, 3, 321, 321))
-    for hook in hooks:
-        hook.remove()
-    assert sizes == [161, 81, 41, 41, 41]
-
-
-def test_cell_i_lies_on_pixel_8i(net):
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_cell_i_lies_on_pixel_8i(variant):
     # Shifting the picture by 8 pixels shifts the scores by one cell, far from the borders.
     picture = torch.rand(1, 3, 513, 521) * 255
+    net = deeplab(**variant)
     with torch.inference_mode():
         one, other = (net(p)["out"] for p in (picture[..., :513], picture[..., 8:]))
     middle = slice(29, 35)
@@ -41,20 +53,51 @@ def test_cell_i_lies_on_pixel_8i(net):
 
 
 def test_the_classifier_starts_from_a_gaussian_of_deviation_001():
-    net = DeepLabV1(backbone=LargeFOVVGG16(width=1 / 4), num_classes=21)
+    net = DeepLabV1(backbone=AtrousVGG16(width=1 / 4), num_classes=21)
     assert net.score.weight.std().item() == pytest.approx(0.01, rel=0.1)
     assert net.score.bias.eq(0).all()
 
 
-def test_pretrained_weights_are_decimated_from_the_classifier():
-    state = torchvision.models.vgg16(weights=None).state_dict()
-    backbone = LargeFOVVGG16()
-    backbone.load_state_dict(backbone.from_torchvision(state))
-    fc6 = state["classifier.0.weight"].view(4096, 512, 7, 7)
-    taps = fc6[:, :, ::3, ::3]
-    # Every one of our filters is one of theirs, at every third tap, and fc7 reads the same ones.
-    row = (taps.flatten(1) == backbone.fc6.weight[5].flatten()).all(1).nonzero().item()
-    other = (taps.flatten(1) == backbone.fc6.weight[9].flatten()).all(1).nonzero().item()
-    assert backbone.fc6.bias[5] == state["classifier.0.bias"][row]
-    assert backbone.fc7.weight[5, 9, 0, 0] == state["classifier.3.weight"][row, other]
-    assert torch.equal(backbone.block5[0].weight, state["features.24.weight"])
+def test_the_plain_deeplab_has_as_many_parameters_as_deeplab_4x4():
+    with torch.device("meta"):
+        net = build_model("deeplabv1_4x4", num_classes=21, backbone={"fc6_dilations": [4]})
+    assert net.backbone.fc6[0].dilation == 4
+    assert sum(p.numel() for p in net.parameters()) == 65_140_565
+
+
+@pytest.mark.parametrize("size", [(321, 9), (9, 1), (300, 47)])
+def test_every_branch_of_msc_has_the_cells_of_the_classifier(msc, size):
+    with torch.inference_mode():
+        features = {1: torch.zeros(1, 3, *size)} | msc.backbone(torch.zeros(1, 3, *size))
+        expected = tuple(-(-(side - 1) // 8) + 1 for side in size)
+        assert features[32].shape[-2:] == expected
+        for name, stage in zip(msc.mlps, (1, 2, 4, 8, 16), strict=True):
+            assert msc.mlps[name](features[stage]).shape[-2:] == expected
+
+
+def test_msc_starts_from_the_prototxts_gaussians():
+    net = DeepLabV1MSc(backbone=AtrousVGG16(width=1 / 4), num_classes=21)
+    for name, fc_std, score_std in (("data", 0.001, 0.01), ("pool2", 0.001, 0.01), ("pool4", 0.005, 0.01)):
+        assert net.mlps[name].conv.weight.std().item() == pytest.approx(0.001, rel=0.1)
+        assert net.mlps[name].fc.weight.std().item() == pytest.approx(fc_std, rel=0.1)
+        assert net.scores[name].weight.std().item() == pytest.approx(score_std, rel=0.1)
+    assert net.scores["pool3"].weight.eq(0).all()
+    assert net.mlps["pool3"].conv.bias.eq(0).all()
+
+
+def test_msc_starts_from_a_trained_largefov_and_keeps_it(net):
+    msc = build_model("deeplabv1_msc_largefov", num_classes=3, width=1 / 32, branches_only=True).eval()
+    result = initialise(msc, net.state_dict())
+    assert not result.unused
+    assert all(name.startswith(("mlps.", "scores.")) for name in result.new)
+    learned = {name for name, parameter in msc.named_parameters() if parameter.requires_grad}
+    assert learned == set(result.new)
+    for score in msc.scores.values():
+        nn.init.zeros_(score.weight)
+    images = torch.randint(0, 256, (1, 3, 65, 49), dtype=torch.uint8)
+    assert torch.equal(msc(images)["out"], net(images)["out"])
+
+
+def test_msc_refuses_the_form_whose_poolings_lie_beside_the_cells():
+    with pytest.raises(InputError, match="stage 4 with cell i on pixel"):
+        build_model("deeplabv1_msc_largefov", num_classes=3, backbone="vgg16_atrous_7x7", width=1 / 32)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
+from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
@@ -63,8 +64,8 @@ class DilatedVGG16(nn.Module):
             self.add_module(f"block{i + 1}", nn.Sequential(*layers, *pool))
             channels = outs[-1]
         fc, pad = round(FC * width), 3 * FC6_DILATION if same else 0
-        self.fc6 = nn.Conv2d(channels, fc, 7, padding=pad, dilation=FC6_DILATION)
-        self.fc7 = nn.Conv2d(fc, fc, 1)
+        self.fc6 = FCConv(channels, fc, 7, padding=pad, dilation=FC6_DILATION)
+        self.fc7 = FCConv(fc, fc, 1)
         self.dropout = nn.Dropout(dropout)
         self.channels, self.grids = {32: fc}, {32: Grid(STRIDE)}
         he_normal(self)
@@ -82,11 +83,10 @@ class DilatedVGG16(nn.Module):
         return {32: self.dropout(F.relu(self.fc7(x), inplace=True))}
 
     def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """torchvision's vgg16 under our names, its fully connected layers as convolutions."""
+        """torchvision's vgg16 under our names."""
         converted = block_weights(self, state)
         for ours, name in (("fc6", "classifier.0"), ("fc7", "classifier.3")):
-            shape = self.get_submodule(ours).weight.shape
-            converted[f"{ours}.weight"] = state[f"{name}.weight"].view(shape)
+            converted[f"{ours}.weight"] = state[f"{name}.weight"]
             converted[f"{ours}.bias"] = state[f"{name}.bias"]
         return converted
 

@@ -28,6 +28,6 @@ def require_on_pixels(user: nn.Module, backbone: nn.Module, stages: Iterable[int
 
 def _refuse(user: nn.Module, backbone: nn.Module, needed: str) -> None:
     raise InputError(
-        f"model/backbone: {type(user).__name__} needs {needed}, which {type(backbone).__name__} does not give",
+        f"model/backbone: {type(backbone).__name__} has no {needed}, which {type(user).__name__} needs",
         do="choose another model/backbone, or leave it out for the model's own",
     )

@@ -1,18 +1,35 @@
-"""DeepLab v1: DeepLab-LargeFOV.
+"""DeepLab v1: DeepLab-LargeFOV, DeepLab-7x7, DeepLab-4x4 and DeepLab-MSc-LargeFOV.
 
 "Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs", Chen,
 Papandreou, Kokkinos, Murphy and Yuille, ICLR 2015, https://arxiv.org/abs/1412.7062.
 
-One 1×1 classifier on a VGG16 whose holes keep the stride at 8. Training compares its logits with
-every 8th label (`loss=deeplab`), prediction upsamples them by 8 with corners aligned, and the
-dense CRF restores the borders (`crf=true`, `dense_crf=deeplabv1`). The classifier starts from a
-Gaussian of deviation 0.01, and learns ten times as fast as the backbone.
+One 1×1 classifier on a VGG16 whose holes keep the stride at 8; the variants of Table 2 differ in
+the backbone only. Training compares the logits with every 8th label (`loss=deeplab`), prediction
+upsamples them by 8 with corners aligned, and the dense CRF restores the borders (`crf=true`,
+`dense_crf=deeplabv1`). The classifier starts from a Gaussian of deviation 0.01, and learns ten
+times as fast as the backbone. MSc (section 4.3) adds scores of the picture and of pool1 to pool4;
+its layers are the released config/DeepLab-MSc-LargeFOV/train.prototxt, which sums scores where
+the paper concatenates features before one classifier: the same function.
 """
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from segtrain.layers.score import Score
 from segtrain.layers.stages import require_on_pixels
+from segtrain.layers.whole_cells import pad_to_whole_cells
+
+# Name in the prototxt -> its backbone's stage (the picture is 1), stride of its 3×3 convolution,
+# deviations of the Gaussians that its 1×1 and its scores start from. pool3_ms names no filler,
+# which in Caffe means zeros.
+BRANCHES = {
+    "data": (1, 8, 0.001, 0.01),
+    "pool1": (2, 4, 0.001, 0.01),
+    "pool2": (4, 2, 0.001, 0.01),
+    "pool3": (8, 1, 0.001, 0.0),
+    "pool4": (16, 1, 0.005, 0.01),
+}
+HIDDEN = 128
 
 
 class DeepLabV1(nn.Module):
@@ -32,3 +49,65 @@ class DeepLabV1(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         return {"out": self.score(self.backbone(images)[32])}
+
+
+class MLP(nn.Module):
+    """N×channels×H×W to N×hidden×h×w: 3×3 with a stride and 1×1, each with ReLU and dropout."""
+
+    def __init__(self, channels: int, hidden: int, stride: int, *, fc_std: float, dropout: float):
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv2d(channels, hidden, 3, stride, padding=1)
+        self.fc = nn.Conv2d(hidden, hidden, 1)
+        self.dropout = nn.Dropout(dropout)
+        for layer, std in ((self.conv, 0.001), (self.fc, fc_std)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.dropout(F.relu(self.conv(pad_to_whole_cells(x, self.stride)), inplace=True))
+        return self.dropout(F.relu(self.fc(x), inplace=True))
+
+
+class DeepLabV1MSc(nn.Module):
+    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×⌈(H-1)/8⌉+1×⌈(W-1)/8⌉+1}.
+
+    Args:
+        backbone: its stages 2, 4, 8, 16 and 32 have cells on pixel stride·i.
+        num_classes: C.
+        branches_only: backbone and classifier stay fixed, as in the paper: they are those of a
+            trained LargeFOV (`init_from=`).
+        dropout: after each layer of the branches.
+        width: multiplies the branches' 128 channels.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: nn.Module,
+        num_classes: int,
+        branches_only: bool = False,
+        dropout: float = 0.5,
+        width: float = 1.0,
+    ):
+        super().__init__()
+        self.backbone = backbone
+        require_on_pixels(self, backbone, [2, 4, 8, 16, 32])
+        self.score = Score(backbone.channels[32], num_classes)
+        nn.init.normal_(self.score.weight, std=0.01)
+        if branches_only:
+            self.requires_grad_(False)  # what there is so far
+
+        hidden, channels = round(HIDDEN * width), {1: 3} | backbone.channels
+        self.mlps, self.scores = nn.ModuleDict(), nn.ModuleDict()
+        for name, (stage, stride, fc_std, score_std) in BRANCHES.items():
+            self.mlps[name] = MLP(channels[stage], hidden, stride, fc_std=fc_std, dropout=dropout)
+            self.scores[name] = Score(hidden, num_classes)
+            nn.init.normal_(self.scores[name].weight, std=score_std)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features = {1: self.backbone.normalize(images)} | self.backbone(images)
+        out = self.score(features[32])
+        for name, (stage, *_) in BRANCHES.items():
+            out = out + self.scores[name](self.mlps[name](features[stage]))
+        return {"out": out}

@@ -1,0 +1,53 @@
+"""A network applied to a picture at several scales (DeepLab v2, section 3.2)."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Network = Callable[[Tensor], dict[str, Tensor]]
+
+
+def over_scales(network: Network, images: Tensor, scales: Sequence[float]) -> dict[str, Tensor]:
+    """The element-wise maximum of the score maps at `scales`, each resized to that at scale 1.
+
+    Args:
+        network: images to {"out": logits}, cell i on pixel stride·i.
+        images: N×3×H×W, uint8 or float.
+        scales: 1 among them; it gives the maps their size.
+
+    Returns:
+        `out`: the maximum; and the maps that it was taken of: `scale_100`, `scale_75`, ... A map
+        at scale 1/2 (1/4, ...) is given as it came, at twice (four times) the stride.
+    """
+    maps, own = [], {}
+    whole = network(images)["out"]
+    for scale in scales:
+        scores = resized = whole
+        if scale != 1:
+            size = [math.ceil(scale * (side - 1) - 1e-6) + 1 for side in images.shape[-2:]]
+            scores = network(resample(images, size, 1 / scale))["out"]
+            resized = resample(scores, whole.shape[-2:], scale)
+        halved = scale < 1 and math.log2(scale).is_integer()
+        own[f"scale_{round(100 * scale)}"] = scores if halved else resized
+        maps.append(resized)
+    return {"out": torch.stack(maps).amax(0)} | own
+
+
+def resample(x: Tensor, size: Sequence[int], step: float) -> Tensor:
+    """N×C×h×w bilinearly at positions 0, step, 2·step, ... in float32; `size` of them (height, width).
+
+    Unlike a resizing to given sizes it keeps every cell on its pixel, whatever the picture's size.
+    Positions beyond the last cell take its value.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        rows, columns = (_tents(n, of, step, x.device) for n, of in zip(size, x.shape[-2:], strict=True))
+        return rows @ x.float() @ columns.T
+
+
+def _tents(count: int, cells: int, step: float, device: torch.device) -> Tensor:
+    """The count×cells matrix of linear interpolation."""
+    positions = (torch.arange(count, device=device) * float(step)).clamp(max=cells - 1)
+    distances = (positions[:, None] - torch.arange(cells, device=device)).abs()
+    return (1 - distances).clamp(min=0)

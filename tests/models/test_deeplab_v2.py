@@ -1,0 +1,118 @@
+import pytest
+import torch
+from torch import nn
+
+from segtrain import build_model
+from segtrain.cli.compose import compose_config, plain
+from segtrain.cli.construct import construct
+from segtrain.errors import InputError
+from segtrain.losses import CrossEntropy
+
+
+def small(name="deeplabv2", **keys):
+    torch.manual_seed(0)
+    return build_model(name, num_classes=3, width=1 / 64, **keys).eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "count"),
+    [
+        ("deeplabv2", {"rates": [12]}, 44_048_532 - 1_548_372 + 387_093),  # LargeFOV on ResNet-101
+        ("deeplabv2_vgg16", {"backbone": "vgg16_aspp_s"}, 37_877_652),
+        ("deeplabv2_vgg16", {"backbone": "vgg16_large_fov", "branches": 1}, 20_505_429),
+    ],
+)
+def test_parameters_of_the_other_rows_of_the_papers_tables(name, keys, count):
+    with torch.device("meta"):
+        model = build_model(name, num_classes=21, **keys)
+    assert sum(p.numel() for p in model.parameters()) == count
+
+
+def test_parameters_that_batchnorm_holds_are_as_many_as_in_the_papers_document():
+    with torch.device("meta"):
+        model = build_model("deeplabv2", num_classes=21)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert sum(p.numel() for m in norms for p in m.parameters()) == 105_344
+
+
+def test_rates_are_those_of_aspp_l():
+    resnet, vgg = small(), small("deeplabv2_vgg16")
+    assert [score.dilation[0] for score in resnet.score.scores] == [6, 12, 18, 24]
+    assert [fc6.dilation[0] for fc6 in vgg.backbone.fc6] == [6, 12, 18, 24]
+
+
+@pytest.mark.parametrize(("side", "cells"), [(321, 41), (513, 65), (320, 41)])
+@pytest.mark.parametrize("name", ["deeplabv2", "deeplabv2_vgg16"])
+def test_sizes_are_those_of_the_papers_document(name, side, cells):
+    with torch.inference_mode():
+        assert small(name)(torch.zeros(1, 3, side, 9, dtype=torch.uint8))["out"].shape == (1, 3, cells, 2)
+
+
+def test_resnets_layers_have_the_prototxts_sizes_and_holes():
+    backbone = small().backbone
+    with torch.inference_mode():
+        features = backbone(torch.zeros(1, 3, 321, 1))
+    assert {stage: x.shape[-2] for stage, x in features.items()} == {4: 81, 8: 41, 16: 41, 32: 41}
+    assert {block.conv2.dilation[0] for block in backbone.layer3} == {2}
+    assert {block.conv2.dilation[0] for block in backbone.layer4} == {4}
+    assert backbone.layer2[0].conv1.stride == backbone.layer2[0].downsample[0].stride == (2, 2)
+
+
+def test_each_scale_gives_the_scores_of_the_picture_at_that_scale():
+    net = small()
+    picture = torch.randint(0, 256, (1, 3, 65, 97), dtype=torch.uint8)
+    with torch.inference_mode():
+        outputs = net(picture)
+        half = net(picture[..., ::2, ::2])["scale_100"]
+        whole = build_and_load(net, scales=[1.0])(picture)
+    assert set(outputs) == {"out", "scale_50", "scale_75", "scale_100"}
+    assert torch.allclose(outputs["scale_50"], half, atol=1e-5)
+    assert torch.equal(outputs["scale_100"], whole["out"])
+    assert torch.equal(whole["out"], whole["scale_100"])
+
+
+def build_and_load(net, **keys):
+    other = small(**keys)
+    other.load_state_dict(net.state_dict())
+    return other
+
+
+def test_one_scale_repeated_changes_nothing():
+    net = small(scales=[1.0])
+    picture = torch.randint(0, 256, (1, 3, 40, 56), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(build_and_load(net, scales=[1.0, 1.0])(picture)["out"], net(picture)["out"])
+
+
+@pytest.mark.parametrize("scales", [[0.5, 0.75], [0.0, 1.0], []])
+def test_scales_without_1_and_no_scales_are_refused(scales):
+    with pytest.raises(InputError, match="give positive numbers"):
+        small(scales=scales)
+
+
+def test_backbones_whose_cells_lie_elsewhere_are_refused():
+    with pytest.raises(InputError, match="stage 32 with cell i on pixel"):
+        small(backbone="vgg16")
+
+
+def test_its_loss_takes_every_scale_as_the_mean_over_its_own_labels():
+    # All 41×41 and 21×21 labels are valid, and every score is zero: four times log 3, but for the
+    # last row and column of the coarse ones, which stand for less than four.
+    config = plain(compose_config("train", ["loss=deeplabv2"]))["loss"]
+    loss, masks = construct(config, "loss"), torch.zeros(1, 321, 321, dtype=torch.uint8)
+    net = small()
+    with torch.inference_mode():
+        outputs = {name: torch.zeros_like(x) for name, x in net(torch.zeros(1, 3, 321, 321)).items()}
+    assert loss.count(masks).item() == 41 * 41
+    value = (loss(outputs, masks) / loss.count(masks)).item()
+    expected = (3 + 4 * 21**2 / 41**2) * torch.tensor(3.0).log().item()
+    assert value == pytest.approx(expected, rel=1e-5)
+
+
+def test_its_loss_compares_half_the_scale_with_every_16th_label():
+    loss = CrossEntropy(weights={"scale_50": 1.0}, label_stride=8)
+    masks = torch.zeros(1, 33, 65, dtype=torch.uint8)
+    masks[:, ::16, ::16] = 1
+    logits = torch.zeros(1, 2, 3, 5)
+    logits[:, 1] = 20
+    assert loss({"out": logits, "scale_50": logits}, masks).item() < 1e-3
