@@ -129,7 +129,7 @@ def test_a_faulty_mask_is_named_and_nothing_is_cached(cache, pairs):
 @pytest.mark.data
 def test_camvids_weights_are_near_the_published_ones_but_for_signs(cache, real_data: Path):
     from segtrain.data.camvid import CamVid
-    from segtrain.losses import CLASS_WEIGHTS
+    from segtrain.losses.cross_entropy import CLASS_WEIGHTS
 
     split = CamVid(root=str(real_data / "camvid")).train
     frequencies = class_frequencies(split, 11)

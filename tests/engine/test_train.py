@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from segtrain import losses, optim, schedules
+from segtrain import optim, schedules
 from segtrain.data.sample import VOID, Sample
 from segtrain.engine import checkpoint, train
 from segtrain.engine.device import Compute
@@ -19,6 +19,7 @@ from segtrain.engine.logging import RunLog
 from segtrain.engine.signals import Stopped
 from segtrain.engine.train import Run, Settings, fit
 from segtrain.errors import DivergedError
+from segtrain.losses.cross_entropy import CrossEntropy
 
 CPU = Compute(torch.device("cpu"), "32")
 
@@ -67,7 +68,7 @@ def make_run(**changes) -> Run:
     net = Net()
     return Run(
         model=net,
-        loss=losses.CrossEntropy(weights={"out": 1.0}),
+        loss=CrossEntropy(weights={"out": 1.0}),
         optimizer=optim.sgd(net, lr=lr),
         schedule=schedules.Poly(),
         compute=CPU,

@@ -8,7 +8,7 @@ from segtrain.backbones.alexnet import AlexNet
 from segtrain.backbones.vgg_trunk import VGG16Trunk
 from segtrain.engine.checkpoint import initialise
 from segtrain.errors import InputError
-from segtrain.losses import CrossEntropy
+from segtrain.losses.cross_entropy import CrossEntropy
 from segtrain.models.dcn import DCN
 
 

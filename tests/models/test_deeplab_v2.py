@@ -6,7 +6,7 @@ from segtrain import build_model
 from segtrain.cli.compose import compose_config, plain
 from segtrain.cli.construct import construct
 from segtrain.errors import InputError
-from segtrain.losses import CrossEntropy
+from segtrain.losses.cross_entropy import CrossEntropy
 
 
 def small(name="deeplabv2", **keys):

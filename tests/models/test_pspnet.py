@@ -4,7 +4,7 @@ from torch import nn
 
 from segtrain import build_model
 from segtrain.engine.train import freeze_norms
-from segtrain.losses import CrossEntropy
+from segtrain.losses.cross_entropy import CrossEntropy
 
 
 def pspnet(**overrides):

@@ -24,7 +24,7 @@ from segtrain.engine.pictures import strip
 from segtrain.engine.predict import Ensemble, Predictor, evaluating
 from segtrain.engine.train import Run, Settings, fit, freeze_norms
 from segtrain.errors import InputError
-from segtrain.losses import CrossEntropy
+from segtrain.losses.cross_entropy import CrossEntropy
 from segtrain.metrics.neurites import Neurites
 
 NOT_COMPARED = ("log_every", "val_every", "checkpoint_every", "num_workers", "compile", "deterministic")

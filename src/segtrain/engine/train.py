@@ -111,6 +111,7 @@ def fit(run: Run, dataset: Augmented, log: RunLog, validate: Callable[[nn.Module
     with StopSignals() as stop, log.progress("training", settings.max_steps, done=run.step) as update:
         while run.step < settings.max_steps:
             rate = _set_rates(run)
+            run.loss.progress = run.step / settings.max_steps
             # Dropout is then a function of (seed, step) too, and resume needs no random state.
             torch.manual_seed(hash((settings.seed, run.step, distributed.rank())))
             meter.add(_train_step(run, meter.take(batches, settings.accumulate)))

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from segtrain.cli.construct import construct
 from segtrain.data.camvid import CamVid
 from segtrain.errors import InputError
-from segtrain.losses import BootstrappedCrossEntropy, CrossEntropy
+from segtrain.losses.cross_entropy import CrossEntropy
 
 
 def test_the_loss_is_a_sum_over_valid_pixels_and_counts_them():
@@ -64,7 +64,7 @@ def random_case(normalize, class_weights):
     masks = torch.randint(0, 3, (2, 5, 4), generator=generator).to(torch.uint8)
     masks[0, 0] = 255
     keys = {"weights": {"out": 1.0}, "normalize": normalize, "class_weights": class_weights}
-    loss = construct({"_target_": "segtrain.losses.CrossEntropy", **keys}, "loss")
+    loss = construct({"_target_": "segtrain.losses.cross_entropy.CrossEntropy", **keys}, "loss")
     return loss({"out": logits}, masks) / loss.count(masks), logits, masks.long()
 
 
@@ -151,45 +151,16 @@ def test_class_weights_follow_the_labels_to_their_device():
     assert loss({"out": torch.zeros(1, 2, 4, 4, device="meta")}, masks).device.type == "meta"
 
 
-def bootstrapped(pixels, logits, masks):
-    """The sum, and what it is divided by."""
-    loss = BootstrappedCrossEntropy(weights={"out": 1.0}, pixels=pixels)
-    return loss({"out": logits}, masks).item(), loss.count(masks).item()
+def test_the_weights_of_auxiliaries_fall_geometrically_and_that_of_the_output_stays():
+    loss = CrossEntropy(weights={"out": 1.0, "aux": 0.5}, auxiliary_final=0.01)
+    outputs = {name: torch.zeros(1, 2, 1, 1) for name in ("out", "aux")}
+    masks = torch.zeros(1, 1, 1, dtype=torch.uint8)
+    for progress, factor in ((0.0, 1.0), (0.5, 0.1), (1.0, 0.01)):
+        loss.progress = progress
+        assert loss(outputs, masks).item() == pytest.approx(math.log(2) * (1 + 0.5 * factor))
 
 
-# Two classes, all labels 0: the loss of a pixel is log(1 + e^x) of its second logit x.
-ROWS = torch.tensor([[0.0, 1.0, 2.0, 3.0], [4.0, 3.0, -9.0, -9.0]])
-LOGITS = torch.stack([torch.zeros(2, 4), ROWS], 1).unsqueeze(2)  # 2 pictures of 1×4 pixels
-
-
-def softplus(*values):
-    return sum(math.log(1 + math.exp(v)) for v in values)
-
-
-def test_the_hardest_pixels_of_each_picture_are_taken():
-    masks = torch.zeros(2, 1, 4, dtype=torch.uint8)
-    value, count = bootstrapped(2, LOGITS, masks)
-    assert value == pytest.approx(softplus(3, 2) + softplus(4, 3))
-    assert count == 4
-
-
-def test_void_pixels_are_never_the_hardest_and_fill_up_at_no_loss():
-    masks = torch.tensor([[[0, 0, 0, 255]], [[0, 255, 255, 255]]], dtype=torch.uint8)
-    value, count = bootstrapped(2, LOGITS, masks)
-    assert value == pytest.approx(softplus(2, 1) + softplus(4))
-    assert count == 4
-
-
-def test_a_picture_smaller_than_the_number_of_pixels_is_averaged_whole():
-    masks = torch.zeros(2, 1, 4, dtype=torch.uint8)
-    value, count = bootstrapped(32768, LOGITS, masks)
-    assert value == pytest.approx(CrossEntropy(weights={"out": 1.0})({"out": LOGITS}, masks).item())
-    assert count == 8
-
-
-def test_only_the_hardest_pixels_have_a_gradient():
-    logits = LOGITS.clone().requires_grad_()
-    loss = BootstrappedCrossEntropy(weights={"out": 0.5}, pixels=1)
-    loss({"out": logits}, torch.zeros(2, 1, 4, dtype=torch.uint8)).backward()
-    assert logits.grad[:, 1].flatten().nonzero().flatten().tolist() == [3, 4]
-    assert logits.grad[0, 1, 0, 3].item() == pytest.approx(0.5 / (1 + math.exp(-3)))
+def test_an_output_that_the_model_does_not_give_is_named():
+    loss = CrossEntropy(weights={"out": 1.0, "aux": 0.4})
+    with pytest.raises(InputError, match=r"loss\.weights\.aux: the model gives out"):
+        loss({"out": torch.zeros(1, 2, 1, 1)}, torch.zeros(1, 1, 1, dtype=torch.uint8))

@@ -1,5 +1,4 @@
-"""Losses: a sum over what counts, and how much counts, so that accumulation and several
-processes divide by the same global number (a mean of means is another gradient)."""
+"""The cross-entropy, with what the papers did to it: class weights, subsampled labels, auxiliaries."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -9,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError
+from segtrain.losses.outputs import IGNORE, chosen, pictures, valid_pixels
 from segtrain.sizes import stride_of, subsample_labels, upsample_logits
-
-IGNORE = 255
 
 # Published weights, in the order of the labels.
 CLASS_WEIGHTS = {
@@ -35,7 +33,11 @@ class CrossEntropy(nn.Module):
         class_weights: factors of the pixels by their class: a list in the order of the labels,
             published ones by name, or `median_frequency`: those that `balance` is given.
 
+        auxiliary_final: factor of the auxiliaries' weights at the last step, to which they fall
+            geometrically from 1.
+
     Attributes:
+        progress: the share of the training that is done; set by who trains.
         wants_frequencies: whether `balance` has still to be called before the loss is used.
 
     Raises:
@@ -49,8 +51,10 @@ class CrossEntropy(nn.Module):
         normalize: Literal["pixels", "pictures", "weights"] = "pixels",
         label_stride: int = 1,
         class_weights: Literal["median_frequency", "camvid_segnet"] | list[float] | None = None,
+        auxiliary_final: float = 1.0,
     ):
         super().__init__()
+        self.auxiliary_final, self.progress = auxiliary_final, 0.0
         self.weights, self.normalize, self.label_stride = dict(weights), normalize, label_stride
         self.register_buffer("class_weights", None, persistent=False)
         self.wants_frequencies = class_weights == "median_frequency"
@@ -75,8 +79,10 @@ class CrossEntropy(nn.Module):
         """The weighted sum over pixels (a scalar), to be divided by the step's `count`s."""
         class_weights = self._class_weights(masks.device)
         total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for name, weight in self.weights.items():
-            logits, labels = outputs[name].float(), masks
+        for name, logits, weight in chosen(outputs, self.weights):
+            labels = masks
+            if name != "out":
+                weight = weight * self.auxiliary_final**self.progress
             if self.label_stride == 1:
                 logits = upsample_logits(logits, masks.shape[-2:])
             else:
@@ -91,13 +97,13 @@ class CrossEntropy(nn.Module):
     def count(self, masks: Tensor) -> Tensor:
         """What the batch adds to the divisor: its pixels, pictures or weights (float32 scalar)."""
         if self.normalize == "pictures":
-            return masks.new_tensor(len(masks), dtype=torch.float32)
+            return pictures(masks)
         used = masks[:, :: self.label_stride, :: self.label_stride]
         class_weights = self._class_weights(masks.device)
         if self.normalize == "weights" and class_weights is not None:
             of_label = F.pad(class_weights, (0, IGNORE + 1 - len(class_weights)))  # void weighs nothing
             return of_label[used.long()].sum()
-        return (used != IGNORE).sum(dtype=torch.float32)
+        return valid_pixels(used)
 
     def _class_weights(self, device: torch.device) -> Tensor | None:
         if self.wants_frequencies:
@@ -107,42 +113,3 @@ class CrossEntropy(nn.Module):
         if self.class_weights is not None:
             self.class_weights = self.class_weights.to(device)  # the first time alone
         return self.class_weights
-
-
-class BootstrappedCrossEntropy(nn.Module):
-    """Cross-entropy of those pixels of each picture whose loss is the largest.
-
-    "Full-Resolution Residual Networks ...", Pohlen et al., CVPR 2017. As in the authors' code each
-    picture is divided by `pixels`, or by its size where that is smaller, also where it has fewer
-    labelled pixels: void ones then fill up, with a loss of 0.
-
-    Args:
-        weights: output name -> weight; `out`, and a model's auxiliaries by their names.
-        pixels: K, those taken of each picture.
-
-    Raises:
-        InputError: `pixels` is below 1.
-    """
-
-    def __init__(self, *, weights: Mapping[str, float], pixels: int):
-        super().__init__()
-        if pixels < 1:
-            raise InputError(f"loss.pixels={pixels}", do="give 1 or more")
-        self.weights, self.pixels = dict(weights), pixels
-
-    def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
-        """The weighted sum over the pixels taken (a scalar), to be divided by the step's `count`s."""
-        total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for name, weight in self.weights.items():
-            logits = upsample_logits(outputs[name].float(), masks.shape[-2:])
-            losses = F.cross_entropy(logits, masks.long(), ignore_index=IGNORE, reduction="none")
-            hardest = losses.flatten(1).topk(self._taken(masks), sorted=False).values
-            total = total + weight * hardest.sum()
-        return total
-
-    def count(self, masks: Tensor) -> Tensor:
-        """What the batch adds to the divisor: its pictures times the pixels taken (float32 scalar)."""
-        return masks.new_tensor(len(masks) * self._taken(masks), dtype=torch.float32)
-
-    def _taken(self, masks: Tensor) -> int:
-        return min(self.pixels, masks.shape[-2] * masks.shape[-1])

@@ -1,0 +1,46 @@
+"""What every loss has in common: the outputs that it is told to weigh, against labels of full size.
+
+A loss is called with a model's outputs and the masks N×H×W and gives a sum; `count(masks)` is what
+the batch adds to the divisor. So accumulation and several processes divide by the same global
+number: a mean of means is another gradient.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segtrain.errors import InputError
+from segtrain.sizes import upsample_logits
+
+IGNORE = 255
+
+
+def chosen(
+    outputs: Mapping[str, Tensor], weights: Mapping[str, float]
+) -> Iterator[tuple[str, Tensor, float]]:
+    """Name, logits (float32) and weight of each output that `weights` names. Raises InputError."""
+    for name, weight in weights.items():
+        if name not in outputs:
+            raise InputError(
+                f"loss.weights.{name}: the model gives {', '.join(outputs)} in training",
+                do="choose another loss=, or the model's option that gives it",
+            )
+        yield name, outputs[name].float(), weight
+
+
+def pixel_losses(logits: Tensor, masks: Tensor) -> Tensor:
+    """The cross-entropy of each pixel, float32 N×H×W, 0 at void ones; logits may be coarse."""
+    logits = upsample_logits(logits, masks.shape[-2:])
+    return F.cross_entropy(logits, masks.long(), ignore_index=IGNORE, reduction="none")
+
+
+def valid_pixels(masks: Tensor) -> Tensor:
+    """A float32 scalar."""
+    return (masks != IGNORE).sum(dtype=torch.float32)
+
+
+def pictures(masks: Tensor) -> Tensor:
+    """A float32 scalar on the masks' device."""
+    return torch.tensor(len(masks), dtype=torch.float32, device=masks.device)
