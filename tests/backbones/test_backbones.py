@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from segtrain.backbones.alexnet import AlexNet
 from segtrain.backbones.googlenet import GoogLeNet
@@ -102,3 +103,16 @@ def test_pretrained_weights_for_a_layout_that_has_none_are_refused(backbone, tmp
 def test_parameters_are_as_many_as_in_the_papers(backbone, count):
     with torch.device("meta"):
         assert sum(p.numel() for p in backbone().parameters()) == count
+
+
+def test_the_receptive_field_of_vgg16_after_fc6_is_404():
+    net = VGG16(width=1 / 64).double().eval()
+    net.normalize = nn.Identity()
+    for number in range(1, 6):  # an average reaches all that a maximum may
+        net.get_submodule(f"block{number}")[-1] = nn.AvgPool2d(2, ceil_mode=True)
+    for parameter in net.parameters():
+        nn.init.ones_(parameter)
+    images = torch.ones(1, 3, 960, 1, dtype=torch.float64, requires_grad=True)
+    net(images)[32][0, 0, 15, 0].backward()
+    seen = images.grad[0, 0, :, 0].nonzero().flatten()
+    assert seen.numel() == seen.max() - seen.min() + 1 == 404
