@@ -110,3 +110,7 @@ def build_crf(config: dict[str, Any]) -> partial | None:
 def saved_config(config: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint carries of the config: enough to evaluate, nothing of this machine's run."""
     return {group: config[group] for group in SAVED_GROUPS}
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -47,7 +47,7 @@ def _train(config: DictConfig, folder: Path) -> dict:
     values = plain(config)
     check_scalars(values)
     values.pop("experiment", None)
-    from segtrain.cli.jobs import train  # torch is imported when there is something to train
+    from segtrain.cli.training import train  # torch is imported when there is something to train
 
     choices = HydraConfig.get().runtime.choices
     named = {group: option for group, option in choices.items() if option and group in GROUPS}
@@ -60,7 +60,7 @@ def _evaluate(config: DictConfig, folder: Path) -> dict:
     if not values["ckpt"]:
         raise InputError("ckpt= is missing", do=f"add ckpt={_newest_checkpoint()}")
     from segtrain.cli.build import read_checkpoints
-    from segtrain.cli.jobs import evaluate_checkpoints
+    from segtrain.cli.evaluation import evaluate_checkpoints
 
     paths = values["ckpt"]
     saved = read_checkpoints([paths] if isinstance(paths, str) else paths)

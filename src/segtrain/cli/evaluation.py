@@ -1,0 +1,107 @@
+"""What `segeval` does with a composed config, and every validation of `segtrain`."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from segtrain.cli.build import build_crf, count_parameters, restore_model
+from segtrain.cli.construct import construct
+from segtrain.cli.paths import relative, write_yaml
+from segtrain.data.sample import Sample
+from segtrain.engine import distributed
+from segtrain.engine.checkpoint import Checkpoint
+from segtrain.engine.device import Compute, choose
+from segtrain.engine.evaluate import Predict, evaluate
+from segtrain.engine.evaluate import Settings as EvaluationSettings
+from segtrain.engine.logging import FIGURES, RunLog, evaluation_table, percent
+from segtrain.engine.pictures import strip
+from segtrain.engine.predict import Ensemble, Predictor, evaluating
+from segtrain.metrics.neurites import Neurites
+
+EXTRA_METRICS = {"neurites": Neurites}
+PICTURES = 4  # validation pictures that TensorBoard shows
+
+
+def evaluate_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> dict:
+    """Evaluates a checkpoint's model, or an ensemble of several, on the validation split.
+
+    Args:
+        configs: of each checkpoint, with the user's keys on top; the data set, the CRF and the
+            switches are the first one's.
+    """
+    config = configs[0]
+    compute = choose(config["device"], str(config["precision"]))
+    with distributed.group(compute.device), RunLog(folder, "eval", silent=distributed.rank() > 0) as log:
+        write_yaml(config, folder / "config.yaml")
+        crf = build_crf(config)
+        data = construct(config["data"], "data")
+        members, parameters = [], 0
+        for node, checkpointed in zip(configs, saved, strict=True):
+            model = restore_model(node["model"], checkpointed)
+            model = model.to(compute.device, memory_format=torch.channels_last)
+            parameters += count_parameters(model)
+            members.append(Predictor(model, construct(node["inference"], "inference"), compute))
+        predict = members[0] if len(members) == 1 else Ensemble(members, config["ensemble"])
+        validation = Validation(data, compute, config, log, crf)
+        figures = validation.of(predict, saved[0].meta["step"])
+        log.say(evaluation_table(figures))
+        log.say(f"figures: {relative(folder)}/metrics.json")
+    return figures | {"parameters": parameters}
+
+
+class Validation:
+    """Evaluates on the validation split, logs the figures and a few pictures of them.
+
+    The CRF, where there is one, takes part in the run's last validation only: it may take longer
+    than the network.
+    """
+
+    def __init__(self, data, compute: Compute, config: dict[str, Any], log: RunLog, crf: partial | None):
+        self.data, self.compute, self.log, self.crf = data, compute, log, crf
+        self.inference = construct(config["inference"], "inference")
+        self.last_step = config.get("max_steps")
+        self.settings = EvaluationSettings(config["batch_size"], config["num_workers"])
+
+    def __call__(self, model: nn.Module, step: int) -> dict:
+        with evaluating(model):
+            return self.of(Predictor(model, self.inference, self.compute), step)
+
+    def of(self, predict: Predict, step: int) -> dict:
+        """The figures of whatever predicts, a model or an ensemble."""
+        crf = self.crf if self.last_step in (None, step) else None
+
+        def show(index: int, sample: Sample, *labels) -> None:
+            if index < PICTURES:
+                picture = strip(sample, *labels, self.data.palette)
+                self.log.picture(step, f"val/{index}_{sample.name}", picture)
+
+        extra = [EXTRA_METRICS[name]() for name in getattr(self.data, "extra_metrics", ())]
+        with self.log.progress("evaluating", len(self.data.val)) as advance:
+            figures = evaluate(
+                predict,
+                self.data.val,
+                self.data.class_names,
+                self.compute.device,
+                self.settings,
+                crf=crf,
+                extra=extra,
+                watch=show,
+                advance=advance,
+            )
+        self.log.evaluation(step, figures, self.data.class_names)
+        self.log.say(f"step {step}: {summary(figures)}")
+        return figures
+
+
+def summary(figures: dict) -> str:
+    """The four figures in a line, with and without the CRF."""
+
+    def line(values: dict) -> str:
+        return ", ".join(f"{label} {percent(values[key])}" for key, label in FIGURES.items())
+
+    if "without_crf" in figures:
+        return f"without CRF {line(figures['without_crf'])}; with CRF {line(figures)}"
+    return line(figures)
