@@ -9,6 +9,7 @@ from segtrain.layers.bilinear import BilinearDeconv, bilinear_kernel
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.score import Score
+from segtrain.layers.width import scaled
 
 
 def test_the_bilinear_kernel_of_side_4_is_the_papers():
@@ -69,3 +70,8 @@ def test_normalisation_takes_bytes_and_gives_zero_for_the_mean():
 def test_a_backbone_that_does_not_suit_the_model_is_refused(model, backbone):
     with pytest.raises(InputError, match=r"model/backbone: .* has no .* needs"):
         build_model(model, num_classes=3, backbone=backbone, width=1 / 32)
+
+
+def test_the_thinnest_network_has_a_channel_everywhere():
+    assert [scaled(c, 1e-3) for c in (48, 512, 4096)] == [1, 1, 4]
+    assert scaled(64, 1.0) == 64

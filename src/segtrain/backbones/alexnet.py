@@ -18,6 +18,7 @@ from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid, pad_to
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
+from segtrain.layers.width import scaled
 from segtrain.weights import Pretrained, torchvision_state
 
 CHANNELS = {"caffe": (96, 256, 384, 384, 256), "torchvision": (64, 192, 384, 256, 256)}
@@ -53,7 +54,7 @@ class AlexNet(nn.Module):
         super().__init__()
         self.normalize = Normalize()
         self.caffe = layout == "caffe"
-        channels = [3] + [2 * round(c * width / 2) for c in CHANNELS[layout]]
+        channels = [3] + [2 * scaled(c, width / 2) for c in CHANNELS[layout]]
         paddings = (padding, 2, 1, 1, 1)
         grid, self.grids, self.channels = Grid(), {}, {}
         for i, (kernel, pad, groups) in enumerate(zip(KERNELS, paddings, GROUPS[layout], strict=True)):
@@ -67,7 +68,7 @@ class AlexNet(nn.Module):
         self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.norm = nn.LocalResponseNorm(5, 1e-4, 0.75) if self.caffe else nn.Identity()
 
-        fc, fc6_padding = round(FC * width), 0 if padding == 100 else 3
+        fc, fc6_padding = scaled(FC, width), 0 if padding == 100 else 3
         self.fc6 = FCConv(channels[-1], fc, 6, padding=fc6_padding)
         self.fc7 = FCConv(fc, fc, 1)
         self.dropout = nn.Dropout(dropout)

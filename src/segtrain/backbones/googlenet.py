@@ -18,6 +18,7 @@ from segtrain.errors import InputError
 from segtrain.layers.grid import Grid, pad_to
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
+from segtrain.layers.width import scaled
 from segtrain.weights import Pretrained, torchvision_state
 
 #       1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection
@@ -101,13 +102,13 @@ class GoogLeNet(nn.Module):
         self.normalize = Normalize((127.5,) * 3, (127.5,) * 3)
         self.norm = nn.Identity() if batch_norm else nn.LocalResponseNorm(5, 1e-4, 0.75)
         last_pool = 2 if batch_norm else 3
-        c64, c192 = max(1, round(64 * width)), max(1, round(192 * width))
+        c64, c192 = scaled(64, width), scaled(192, width)
         self.conv1 = ConvUnit(3, c64, 7, stride=2, padding=padding, batch_norm=batch_norm)
         self.conv2 = ConvUnit(c64, c64, 1, batch_norm=batch_norm)
         self.conv3 = ConvUnit(c64, c192, 3, padding=1, batch_norm=batch_norm)
         channels, self.channels = c192, {8: c192}
         for name, table in INCEPTION.items():
-            block = Inception(channels, [max(1, round(c * width)) for c in table], batch_norm=batch_norm)
+            block = Inception(channels, [scaled(c, width) for c in table], batch_norm=batch_norm)
             self.add_module(f"inception{name}", block)
             channels = block.channels
             if name == "3b":

@@ -20,6 +20,7 @@ from segtrain.errors import InputError
 from segtrain.layers.grid import Grid
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.whole_cells import pad_to_whole_cells
+from segtrain.layers.width import scaled
 from segtrain.weights import Pretrained, torchvision_state
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -110,7 +111,7 @@ class ResNet(nn.Module):
         channels = self._add_stem(width)
         self.channels: dict[int, int] = {}
         for number, (stage, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
-            inner, layer = max(round(CHANNELS[stage] * width), 1), []
+            inner, layer = scaled(CHANNELS[stage], width), []
             for i in range(blocks):
                 layer.append(Bottleneck(channels, inner, first=i == 0, stride_in=stride_in))
                 channels = EXPANSION * inner
@@ -152,7 +153,7 @@ class ResNet(nn.Module):
         channels, outs = 3, DEEP_STEM if self.deep else DEEP_STEM[:1]
         kernel, stride = 3 if self.deep else 7, 2
         for number, out in enumerate(outs, start=1):
-            out = max(round(out * width), 1)
+            out = scaled(out, width)
             conv = nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False)
             self.add_module(f"conv{number}", conv)
             self.add_module(f"bn{number}", nn.BatchNorm2d(out))

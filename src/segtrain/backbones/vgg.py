@@ -17,6 +17,7 @@ from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
+from segtrain.layers.width import scaled
 from segtrain.weights import Pretrained, torchvision_state
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -88,7 +89,7 @@ class VGG16(nn.Module):
         self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), 3
         for number, block in enumerate(BLOCKS, start=1):
-            outs = [round(out * width) for out in block]
+            outs = [scaled(out, width) for out in block]
             first = padding if number == 1 else 1
             layers = convolutions(channels, outs, first_padding=first, batch_norm=batch_norm)
             self.add_module(f"block{number}", nn.Sequential(*layers, nn.MaxPool2d(2, 2, ceil_mode=True)))
@@ -99,7 +100,7 @@ class VGG16(nn.Module):
             self.grids[grid.stride], self.channels[grid.stride] = grid, channels
 
         fc6_padding = fc6_kernel // 2 if padding == 1 else 0
-        fc = round(FC * width)
+        fc = scaled(FC, width)
         self.fc6 = FCConv(channels, fc, fc6_kernel, padding=fc6_padding)
         self.fc7 = FCConv(fc, fc, 1)
         self.dropout = nn.Dropout(dropout)

@@ -24,6 +24,7 @@ from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.whole_cells import pad_to_whole_cells
+from segtrain.layers.width import scaled
 from segtrain.weights import Pretrained, torchvision_state
 
 STAGES = (2, 4, 8, 16)  # after pool1 to pool4
@@ -67,7 +68,7 @@ class AtrousVGG16(nn.Module):
         self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), 3
         for i, (block, pooling, dilation) in enumerate(zip(BLOCKS, POOLS[pool], DILATIONS, strict=True)):
-            outs = [round(out * width) for out in block]
+            outs = [scaled(out, width) for out in block]
             layers = convolutions(channels, outs, padding=dilation, dilation=dilation)
             self.add_module(f"block{i + 1}", nn.Sequential(*layers, nn.MaxPool2d(*pooling, ceil_mode=True)))
             grid, channels = grid.conv(*pooling), outs[-1]
@@ -75,7 +76,7 @@ class AtrousVGG16(nn.Module):
                 self.grids[STAGES[i]], self.channels[STAGES[i]] = grid, channels
         self.pool5a = nn.AvgPool2d(3, 1, padding=1) if pool == 3 else nn.Identity()
 
-        fc, self.fc6_kernel = round(fc_channels * width), fc6_kernel
+        fc, self.fc6_kernel = scaled(fc_channels, width), fc6_kernel
         convolution = FCConv if fc6_kernel > 3 else nn.Conv2d  # what is faster for so many weights
         self.fc6, self.fc7 = nn.ModuleList(), nn.ModuleList()
         for rate in fc6_dilations:

@@ -21,6 +21,7 @@ from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.reflect import reflect_pad
+from segtrain.layers.width import scaled
 from segtrain.weights import Pretrained, torchvision_state
 
 DILATIONS = (1, 1, 1, 1, 2)
@@ -58,12 +59,12 @@ class DilatedVGG16(nn.Module):
         self.margin = 0 if same else MARGIN
         channels = 3
         for i, (block, dilation) in enumerate(zip(BLOCKS, DILATIONS, strict=True)):
-            outs = [round(out * width) for out in block]
+            outs = [scaled(out, width) for out in block]
             layers = convolutions(channels, outs, padding=dilation if same else 0, dilation=dilation)
             pool = [nn.MaxPool2d(2, 2)] if i < POOLED else []
             self.add_module(f"block{i + 1}", nn.Sequential(*layers, *pool))
             channels = outs[-1]
-        fc, pad = round(FC * width), 3 * FC6_DILATION if same else 0
+        fc, pad = scaled(FC, width), 3 * FC6_DILATION if same else 0
         self.fc6 = FCConv(channels, fc, 7, padding=pad, dilation=FC6_DILATION)
         self.fc7 = FCConv(fc, fc, 1)
         self.dropout = nn.Dropout(dropout)

@@ -21,6 +21,7 @@ from segtrain.layers.grid import pad_to
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.unpool import Switches, pool
+from segtrain.layers.width import scaled
 from segtrain.weights import Pretrained, torchvision_state
 
 
@@ -48,13 +49,13 @@ class SwitchesVGG16(nn.Module):
         self.pooled: list[int] = []
         channels = 3
         for number, block in enumerate(BLOCKS, start=1):
-            outs = [round(out * width) for out in block]
+            outs = [scaled(out, width) for out in block]
             self.add_module(f"block{number}", nn.Sequential(*convolutions(channels, outs, batch_norm=True)))
             channels = outs[-1]
             self.pooled.append(channels)
         self.fc, self.window = nn.ModuleList(), 1
         if fc_channels:
-            fc, self.window = round(fc_channels * width), 7
+            fc, self.window = scaled(fc_channels, width), 7
             for layer in (FCConv(channels, fc, 7), FCConv(fc, fc, 1)):
                 self.fc.append(nn.Sequential(layer, nn.BatchNorm2d(fc)))
             channels = fc

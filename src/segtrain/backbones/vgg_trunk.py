@@ -15,6 +15,7 @@ from segtrain.backbones.vgg import BLOCKS, block_weights, convolutions
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
+from segtrain.layers.width import scaled
 from segtrain.weights import Pretrained, torchvision_state
 
 DEPTH = 4
@@ -40,7 +41,7 @@ class VGG16Trunk(nn.Module):
         self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), in_channels
         for number, block in enumerate(BLOCKS[:DEPTH], start=1):
-            outs = [round(out * width) for out in block]
+            outs = [scaled(out, width) for out in block]
             self.add_module(f"block{number}", nn.Sequential(*convolutions(channels, outs)))
             channels = outs[-1]
             if number > 1:

@@ -22,6 +22,7 @@ from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.separable import SeparableConv
 from segtrain.layers.whole_cells import pad_to_whole_cells
+from segtrain.layers.width import scaled
 
 STEM = (32, 64)
 # Channels of the three separable convolutions and the stride of the third.
@@ -103,26 +104,26 @@ class Xception65(nn.Module):
     def __init__(self, *, output_stride: Literal[8, 16, 32] = 32, width: float = 1.0):
         super().__init__()
 
-        def scaled(outs: tuple[int, ...]) -> tuple[int, ...]:
-            return tuple(max(round(out * width), 1) for out in outs)
+        def thin(outs: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(scaled(out, width) for out in outs)
 
         self.normalize = Normalize((127.5,) * 3, (127.5,) * 3)  # to -1..1
-        one, two = scaled(STEM)
+        one, two = thin(STEM)
         self.stem = nn.Sequential(ConvBNReLU(3, one, 3, stride=2, eps=EPS), ConvBNReLU(one, two, 3, eps=EPS))
         channels, entry = two, []
         for outs, stride in ENTRY:
-            entry.append(Unit(channels, scaled(outs), stride=stride, shortcut="conv"))
-            channels = scaled(outs)[-1]
+            entry.append(Unit(channels, thin(outs), stride=stride, shortcut="conv"))
+            channels = thin(outs)[-1]
         self.entry = nn.ModuleList(entry)
-        middle = scaled(MIDDLE)
+        middle = thin(MIDDLE)
         self.middle = nn.Sequential(*(Unit(channels, middle, shortcut="sum") for _ in range(MIDDLE_UNITS)))
         (first, stride), (last, _) = EXIT
         self.exit = nn.Sequential(
-            Unit(channels, scaled(first), stride=stride, shortcut="conv"),
-            Unit(scaled(first)[-1], scaled(last), shortcut="none", relu_inside=True),
+            Unit(channels, thin(first), stride=stride, shortcut="conv"),
+            Unit(thin(first)[-1], thin(last), shortcut="none", relu_inside=True),
         )
-        low = scaled(ENTRY[1][0])
-        self.channels = {4: low[1], 8: low[2], 16: channels, 32: scaled(last)[-1]}
+        low = thin(ENTRY[1][0])
+        self.channels = {4: low[1], 8: low[2], 16: channels, 32: thin(last)[-1]}
         self.set_output_stride(output_stride)
 
     def set_output_stride(self, output_stride: int) -> None:

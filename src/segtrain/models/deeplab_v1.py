@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from segtrain.layers.score import Score
 from segtrain.layers.stages import require_on_pixels
 from segtrain.layers.whole_cells import pad_to_whole_cells
+from segtrain.layers.width import scaled
 
 # Name in the prototxt -> its backbone's stage (the picture is 1), stride of its 3×3 convolution,
 # deviations of the Gaussians that its 1×1 and its scores start from. pool3_ms names no filler,
@@ -98,7 +99,7 @@ class DeepLabV1MSc(nn.Module):
         if branches_only:
             self.requires_grad_(False)  # what there is so far
 
-        hidden, channels = round(HIDDEN * width), {1: 3} | backbone.channels
+        hidden, channels = scaled(HIDDEN, width), {1: 3} | backbone.channels
         self.mlps, self.scores = nn.ModuleDict(), nn.ModuleDict()
         for name, (stage, stride, fc_std, score_std) in BRANCHES.items():
             self.mlps[name] = MLP(channels[stage], hidden, stride, fc_std=fc_std, dropout=dropout)

@@ -20,6 +20,7 @@ from segtrain.layers.aspp_v3 import ASPPv3
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.score import Score
+from segtrain.layers.width import scaled
 
 CHANNELS = 256  # of ASPP
 SCORE_STD = 0.01
@@ -68,7 +69,7 @@ class DeepLabV3(nn.Module):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [32])
-        channels = max(round(CHANNELS * width), 1)
+        channels = scaled(CHANNELS, width)
         rates = [rate * 16 // output_stride for rate in rates]
         self.aspp = ASPPv3(backbone.channels[32], channels, rates=rates, dropout=dropout)
         self.head = ConvBNReLU(channels, channels, 3) if head == "torchvision" else nn.Sequential()

@@ -23,6 +23,7 @@ from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.score import Score
 from segtrain.layers.separable import SeparableConv
 from segtrain.layers.upsample import upsample
+from segtrain.layers.width import scaled
 
 CHANNELS = 256  # of ASPP and the decoder
 LOW_CHANNELS = 48  # of the early features in the decoder
@@ -61,7 +62,7 @@ class DeepLabV3Plus(nn.Module):
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [4, 32])
         self.factor = output_stride // STRIDE
-        channels, low = (max(round(c * width), 1) for c in (CHANNELS, LOW_CHANNELS))
+        channels, low = (scaled(c, width) for c in (CHANNELS, LOW_CHANNELS))
         rates = [rate * 16 // output_stride for rate in rates]
         self.aspp = ASPPv3(backbone.channels[32], channels, rates=rates, separable=separable, dropout=dropout)
         conv = SeparableConv if separable else ConvBNReLU

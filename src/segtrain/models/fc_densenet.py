@@ -23,6 +23,7 @@ from segtrain.layers.grid import crop
 from segtrain.layers.init import he_uniform
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.score import Score
+from segtrain.layers.width import scaled
 
 
 class TransitionDown(nn.Module):
@@ -87,8 +88,8 @@ class FCDenseNet(nn.Module):
             problem = f"model.layers={list(layers)}: {len(layers)} blocks have no middle"
             raise InputError(problem, do="give an odd number: down, bottleneck, up")
         knobs = {"dropout": dropout, "batch_statistics": batch_statistics, "checkpoint": checkpoint}
-        growth_rate = max(round(growth_rate * width), 2)
-        channels = max(round(first_channels * width), 2)
+        growth_rate = max(scaled(growth_rate, width), 2)
+        channels = max(scaled(first_channels, width), 2)
 
         self.normalize = Normalize()
         self.first = nn.Conv2d(3, channels, 3, padding=1)

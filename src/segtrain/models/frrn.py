@@ -20,6 +20,7 @@ from segtrain.layers.checkpoint import checkpointed
 from segtrain.layers.grid import crop
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.score import Score
+from segtrain.layers.width import scaled
 
 EPS = 1e-4  # Lasagne's default
 
@@ -120,7 +121,7 @@ class FRRN(nn.Module):
             problem = f"model.up has {len(up)} stages, model.down {len(down)}"
             raise InputError(problem, do="give one fewer up: the last unpooling has no FRRU")
         self.checkpoint, self.stride = checkpoint, 2 ** len(down)
-        base, lanes = max(round(base_channels * width), 2), max(round(residual_channels * width), 2)
+        base, lanes = max(scaled(base_channels, width), 2), max(scaled(residual_channels, width), 2)
 
         self.normalize = Normalize()
         self.start = nn.Sequential(convolution(3, base, 5), *(ResidualUnit(base, base) for _ in range(3)))
@@ -129,7 +130,7 @@ class FRRN(nn.Module):
         for index, (outputs, units) in enumerate([*down, *up]):
             pool = index < len(down)
             scale = scale * 2 if pool else scale // 2
-            outputs = max(round(outputs * width), 2)
+            outputs = max(scaled(outputs, width), 2)
             self.stages.append(Stage(channels, lanes, outputs, units, scale=scale, pool=pool))
             channels = outputs
         self.unpool = nn.Upsample(scale_factor=2, mode="bilinear")

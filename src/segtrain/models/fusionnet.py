@@ -25,6 +25,7 @@ from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
 from segtrain.layers.score import Score
 from segtrain.layers.up_conv import UpConv
+from segtrain.layers.width import scaled
 
 CHANNELS = (64, 128, 256, 512, 1024)
 DROPOUT = 0.25  # of the authors' code
@@ -111,7 +112,7 @@ class FusionNet(nn.Module):
     ):
         super().__init__()
         build = LAYOUTS[layout]
-        channels = [max(round(c * width), 1) for c in CHANNELS]
+        channels = [scaled(c, width) for c in CHANNELS]
         self.normalize = normalization(in_channels)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.down, self.up, self.merge = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()

@@ -19,6 +19,7 @@ from segtrain.layers.init import he_normal
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.pyramid_pooling import PyramidPooling
 from segtrain.layers.score import Score
+from segtrain.layers.width import scaled
 
 HEAD, AUX = 512, 256  # channels of the 3×3 convolutions before the scores
 DROPOUT = 0.1
@@ -56,8 +57,8 @@ class PSPNet(nn.Module):
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [16, 32])
         self.pyramid = PyramidPooling(backbone.channels[32], bins=bins, pooling=pooling)
-        self.head = head(self.pyramid.outs, max(round(HEAD * width), 1), num_classes)
-        self.aux = head(backbone.channels[16], max(round(AUX * width), 1), num_classes) if aux else None
+        self.head = head(self.pyramid.outs, scaled(HEAD, width), num_classes)
+        self.aux = head(backbone.channels[16], scaled(AUX, width), num_classes) if aux else None
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features = self.backbone(images)

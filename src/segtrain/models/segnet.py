@@ -20,6 +20,7 @@ from segtrain.layers.batch_norm import batch_norm_shift
 from segtrain.layers.init import he_normal
 from segtrain.layers.score import Score
 from segtrain.layers.unpool import UnpoolingDecoder, pool, require_switches, unpool
+from segtrain.layers.width import scaled
 
 CONVOLUTIONS = (3, 3, 3, 2, 1)  # conv5_*_D to conv1_2_D; conv1_1_D is the score
 BASIC_CHANNELS = 64
@@ -61,7 +62,7 @@ class SegNetBasic(nn.Module):
 
     def __init__(self, *, num_classes: int, width: float = 1.0):
         super().__init__()
-        channels = round(BASIC_CHANNELS * width)
+        channels = scaled(BASIC_CHANNELS, width)
         self.normalize = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         for i in range(BASIC_DEPTH):

@@ -27,6 +27,7 @@ from segtrain.layers.reflect import reflect_pad
 from segtrain.layers.score import Score
 from segtrain.layers.tiles import stitch
 from segtrain.layers.up_conv import UpConv
+from segtrain.layers.width import scaled
 
 CHANNELS = (64, 128, 256, 512, 1024)
 DROPPED = 3  # dropout ends the stages from this one on, d3 and d4
@@ -82,7 +83,7 @@ class UNet(nn.Module):
             )
         self.padding, self.tile = padding, tile
         pad = 1 if padding == "same" else 0
-        channels = [max(round(c * width), 1) for c in CHANNELS]
+        channels = [scaled(c, width) for c in CHANNELS]
         self.normalize = normalization(in_channels)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)  # without padding sizes are even here
         self.dropout = nn.Dropout(dropout)
