@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
-from segtrain.layers.batch_norm import batch_norm_shift
 from segtrain.layers.batch_statistics import require_batch_statistics
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import pad_to
-from segtrain.layers.init import he_normal
+from segtrain.layers.init import batch_norm_shift, he_normal
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.unpool import Switches, pool
 from segtrain.layers.width import scaled

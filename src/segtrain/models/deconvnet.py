@@ -15,9 +15,9 @@ torch's 1e-5 instead of 1e-9, and its statistics run along, instead of being tak
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segtrain.layers.batch_norm import batch_norm_shift
 from segtrain.layers.fc_conv import FCDeconv
 from segtrain.layers.grid import crop
+from segtrain.layers.init import batch_norm_shift
 from segtrain.layers.score import Score
 from segtrain.layers.unpool import UnpoolingDecoder, require_switches
 

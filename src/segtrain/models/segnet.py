@@ -16,8 +16,7 @@ along, instead of being taken in a last pass over the training set.
 
 from torch import Tensor, nn
 
-from segtrain.layers.batch_norm import batch_norm_shift
-from segtrain.layers.init import he_normal
+from segtrain.layers.init import batch_norm_shift, he_normal
 from segtrain.layers.score import Score
 from segtrain.layers.unpool import UnpoolingDecoder, pool, require_switches, unpool
 from segtrain.layers.width import scaled
