@@ -27,7 +27,8 @@ ENVIRONMENT = {
 
 
 GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
-Job = Callable[[DictConfig, Path], dict]  # a composed config and the run's folder to its figures
+# A composed config and the run's folder to its figures, which metrics.json gets; or to nothing.
+Job = Callable[[DictConfig, Path], dict | None]
 
 
 def segtrain() -> None:
@@ -37,10 +38,14 @@ def segtrain() -> None:
 
 def segeval() -> None:
     """`segeval`: evaluates a checkpoint, or several as an ensemble."""
-    # The groups come from the checkpoint: `data.root=X` adds to what is not there yet.
-    group_key = re.compile(rf"({'|'.join(SAVED_GROUPS)})\.")
-    sys.argv[1:] = [f"++{a}" if group_key.match(a) else a for a in sys.argv[1:]]
+    _add_to_checkpoint()
     _command("eval", _evaluate)
+
+
+def segpredict() -> None:
+    """`segpredict`: labels and overlays of pictures, folders and videos."""
+    _add_to_checkpoint()
+    _command("predict", _predict)
 
 
 def _train(config: DictConfig, folder: Path) -> dict:
@@ -55,17 +60,38 @@ def _train(config: DictConfig, folder: Path) -> dict:
 
 
 def _evaluate(config: DictConfig, folder: Path) -> dict:
+    configs, saved = _read_checkpoints(config)
+    from segtrain.cli.evaluation import evaluate_checkpoints
+
+    return evaluate_checkpoints(configs, saved, folder)
+
+
+def _predict(config: DictConfig, folder: Path) -> None:
+    if config.input is None:
+        raise InputError("input= is missing", do="add input=PATH, a picture, a folder or a video")
+    configs, saved = _read_checkpoints(config)
+    from segtrain.cli.prediction import predict
+
+    predict(configs, saved, folder)
+
+
+def _read_checkpoints(config: DictConfig) -> tuple[list[dict], list]:
+    """Each checkpoint of `ckpt` and its config with the user's keys on top. Raises InputError."""
     values = OmegaConf.to_container(config, resolve=False)
     check_scalars(values)
     if not values["ckpt"]:
         raise InputError("ckpt= is missing", do=f"add ckpt={_newest_checkpoint()}")
     from segtrain.cli.build import read_checkpoints
-    from segtrain.cli.evaluation import evaluate_checkpoints
 
     paths = values["ckpt"]
     saved = read_checkpoints([paths] if isinstance(paths, str) else paths)
-    configs = [evaluation_config(config, checkpoint.meta["config"]) for checkpoint in saved]
-    return evaluate_checkpoints(configs, saved, folder)
+    return [evaluation_config(config, checkpoint.meta["config"]) for checkpoint in saved], saved
+
+
+def _add_to_checkpoint() -> None:
+    """The groups come from the checkpoint: `data.root=X` is to add to what is not there yet."""
+    group_key = re.compile(rf"({'|'.join(SAVED_GROUPS)})\.")
+    sys.argv[1:] = [f"++{a}" if group_key.match(a) else a for a in sys.argv[1:]]
 
 
 def _newest_checkpoint() -> str:
@@ -89,7 +115,8 @@ def _command(root: str, job: Job) -> None:
         except Exception as error:
             failures.append(error)  # raised when Hydra is done, with a sweep's other runs too
             return math.nan
-        return math.nan if figures["mean_iou"] is None else figures["mean_iou"]
+        score = figures and figures["mean_iou"]
+        return math.nan if score is None else score
 
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=root, version_base="1.3")(run)
     try:
@@ -106,8 +133,8 @@ def _command(root: str, job: Job) -> None:
         _leave(root, error, error.exit_code)
 
 
-def _recorded(job: Job, config: DictConfig, folder: Path, overrides: list[str]) -> dict:
-    """The job's figures; `metrics.json` gets the run's overrides, or why it failed."""
+def _recorded(job: Job, config: DictConfig, folder: Path, overrides: list[str]) -> dict | None:
+    """The job's figures, if it has any; `metrics.json` gets the run's overrides, or why it failed."""
     path, record = folder / "metrics.json", {}
     try:
         record = job(config, folder)
@@ -115,7 +142,7 @@ def _recorded(job: Job, config: DictConfig, folder: Path, overrides: list[str]) 
         record = {"error": str(explain(error, "train") if isinstance(error, CONFIG_ERRORS) else error)}
         raise
     finally:
-        if int(os.environ.get("RANK", 0)) == 0:
+        if record is not None and int(os.environ.get("RANK", 0)) == 0:
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(record | {"overrides": overrides}, indent=2))
     return record

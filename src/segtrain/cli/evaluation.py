@@ -38,18 +38,25 @@ def evaluate_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint],
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)
         data = construct(config["data"], "data")
-        members, parameters = [], 0
-        for node, checkpointed in zip(configs, saved, strict=True):
-            model = restore_model(node["model"], checkpointed)
-            model = model.to(compute.device, memory_format=torch.channels_last)
-            parameters += count_parameters(model)
-            members.append(Predictor(model, construct(node["inference"], "inference"), compute))
-        predict = members[0] if len(members) == 1 else Ensemble(members, config["ensemble"])
+        predict, parameters = build_predictor(configs, saved, compute)
         validation = Validation(data, compute, config, log, crf)
         figures = validation.of(predict, saved[0].meta["step"])
         log.say(evaluation_table(figures))
         log.say(f"figures: {relative(folder)}/metrics.json")
     return figures | {"parameters": parameters}
+
+
+def build_predictor(
+    configs: list[dict[str, Any]], saved: list[Checkpoint], compute: Compute
+) -> tuple[Predict, int]:
+    """A checkpoint's model with its way of inference, or the ensemble of several; and its parameters."""
+    members, parameters = [], 0
+    for node, checkpointed in zip(configs, saved, strict=True):
+        model = restore_model(node["model"], checkpointed)
+        model = model.to(compute.device, memory_format=torch.channels_last)
+        parameters += count_parameters(model)
+        members.append(Predictor(model, construct(node["inference"], "inference"), compute))
+    return members[0] if len(members) == 1 else Ensemble(members, configs[0]["ensemble"]), parameters
 
 
 class Validation:

@@ -1,4 +1,6 @@
-"""What TensorBoard shows as pictures."""
+"""Labels as pictures: for TensorBoard, and as what `segpredict` writes."""
+
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -11,10 +13,44 @@ CAPTION_HEIGHT = 14
 
 def colourise(labels: np.ndarray, palette) -> np.ndarray:
     """Labels (uint8 H×W) in the data set's colours (uint8 H×W×3)."""
+    return _table(palette)[labels]
+
+
+def _table(palette) -> np.ndarray:
+    """The colour of every uint8 label, uint8 256×3."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette
     table[VOID] = VOID_COLOUR
-    return table[labels]
+    return table
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, palette, share: float) -> np.ndarray:
+    """A picture with `share` of its labels' colours in it (uint8 H×W×3)."""
+    return np.round((1 - share) * image + share * colourise(labels, palette)).astype(np.uint8)
+
+
+def with_legend(picture: np.ndarray, class_names, palette) -> np.ndarray:
+    """A picture with the classes' colours and names on its right (uint8 H×W'×3, lower if need be)."""
+    row = CAPTION_HEIGHT
+    height = max(picture.shape[0], row * len(class_names))
+    wide = 24 + max(int(ImageDraw.Draw(Image.new("RGB", (1, 1))).textlength(name)) for name in class_names)
+    canvas = Image.new("RGB", (picture.shape[1] + wide, height), "white")
+    canvas.paste(Image.fromarray(picture))
+    draw, left = ImageDraw.Draw(canvas), picture.shape[1]
+    for i, (name, colour) in enumerate(zip(class_names, palette, strict=True)):
+        draw.rectangle((left + 4, row * i + 2, left + 15, row * i + row - 2), tuple(colour), "black")
+        draw.text((left + 19, row * i + 1), name, fill="black")
+    return np.asarray(canvas)
+
+
+def save_labels(labels: np.ndarray, path: Path, palette) -> None:
+    """Writes labels (uint8 H×W) as a palette PNG, whole or not at all."""
+    image = Image.fromarray(labels, "P")
+    image.putpalette(_table(palette).tobytes())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    image.save(partial, "PNG")
+    partial.replace(path)
 
 
 def strip(sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, palette) -> np.ndarray:
