@@ -28,10 +28,20 @@ def scan(split, kind: str, look: Callable[[Any, int], Any]) -> list:
     path = _cache_path(split, kind) if hasattr(split, "identity") else None
     found = _read(path, len(split)) if path else None
     if found is None:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = list(pool.map(lambda index: look(split, index), range(len(split))))
+        found = look_at_all(len(split), lambda index: look(split, index))
         if path:
             _write(path, found)
+    return found
+
+
+def look_at_all(count: int, look: Callable[[int], Any], advance: Callable[[int], None] | None = None) -> list:
+    """`look(index)` for 0 .. count-1 in parallel; `advance(1)` is called after each, in order."""
+    found = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(look, range(count)):
+            found.append(result)
+            if advance:
+                advance(1)
     return found
 
 

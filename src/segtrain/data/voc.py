@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from segtrain.data.files import Pair, PairedFiles, SplitsByList, find_root, read_list, read_mask, stamp
+from segtrain.data.mat import read_mat
 from segtrain.data.sample import check_num_classes
 
 CLASS_NAMES = tuple(
     """background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
     motorbike person pottedplant sheep sofa train tvmonitor""".split()
 )
+BELOW = ("VOC2012", "VOCdevkit/VOC2012")  # where it may lie below data.root
 
 
 def voc_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
@@ -56,48 +58,63 @@ class VOC(SplitsByList):
     ):
         check_num_classes("voc", num_classes, self.class_names)
         if download:
-            _download(root)
+            download_voc(root)
         how_to_get = "set data.root, or get it with data.download=true (2 GB)"
-        self.root = find_root("VOC 2012", root, ("VOC2012", "VOCdevkit/VOC2012"), "JPEGImages", how_to_get)
+        self.root = find_root("VOC 2012", root, BELOW, "JPEGImages", how_to_get)
+        self.lists = self.root / "ImageSets" / "Segmentation"
         self.train_split, self.val_split = train_split, val_split
 
     def split(self, name: str) -> PairedFiles:
         """The pictures that ImageSets/Segmentation/`name`.txt lists."""
-        ids = read_list(self.root / "ImageSets" / "Segmentation" / f"{name}.txt")
-        pairs = [
-            Pair(i, self.root / "JPEGImages" / f"{i}.jpg", self.root / "SegmentationClass" / f"{i}.png")
-            for i in ids
-        ]
-        return VOCSplit(pairs, self.root / "SegmentationObject")
+        return VOCSplit([self.masks(i) for i in self.ids(name)])
+
+    def ids(self, name: str) -> list[str]:
+        """The names of a split's pictures. Raises InputError."""
+        return read_list(self.lists / f"{name}.txt")
+
+    def masks(self, name: str) -> tuple[Pair, Path]:
+        """A picture with its mask, and the path of the mask of its objects."""
+        image, mask = self.root / f"JPEGImages/{name}.jpg", self.root / f"SegmentationClass/{name}.png"
+        return Pair(name, image, mask), self.root / f"SegmentationObject/{name}.png"
 
 
 class VOCSplit(PairedFiles):
-    """Pictures and masks, and the objects' numbers where `objects`, a folder, has them."""
+    """Pictures whose masks are VOC's palette PNG or SBD's .mat.
 
-    def __init__(self, pairs: list[Pair], objects: Path):
-        super().__init__(pairs, num_classes=21)
-        self.objects = objects
+    Args:
+        masks: of each picture its pair, and the path of its objects' mask, which need not be there.
+    """
+
+    def __init__(self, masks: list[tuple[Pair, Path]]):
+        super().__init__([pair for pair, _ in masks], num_classes=21, read=_read_classes)
+        self.objects = [path for _, path in masks]
 
     def instances(self, index: int) -> np.ndarray | None:
         """The number of the object in each pixel (H×W, 0 and 255 are none), or None. Raises InputError."""
-        path = self._instances(self.pairs[index])
-        return read_mask(path) if path.is_file() else None
+        path = self.objects[index]
+        if not path.is_file():
+            return None
+        return read_mat(path, ("GTinst", "Segmentation")) if path.suffix == ".mat" else read_mask(path)
 
     def identity(self) -> list:
-        paths = [self._instances(pair) for pair in self.pairs]
-        return [*super().identity(), [stamp(path) for path in paths if path.is_file()]]
-
-    def _instances(self, pair: Pair) -> Path:
-        return self.objects / f"{pair.name}.png"
+        return [*super().identity(), [stamp(path) for path in self.objects if path.is_file()]]
 
 
-def _download(root: str) -> None:
+def _read_classes(path: Path) -> np.ndarray:
+    return read_mat(path, ("GTcls", "Segmentation")) if path.suffix == ".mat" else read_mask(path)
+
+
+def download_voc(root: str) -> None:
+    """Gets VOC 2012 where it is not there yet, into `root`/VOCdevkit/VOC2012."""
     from torchvision.datasets import VOCSegmentation
 
-    # Before Python 3.12 an archive may write outside the folder unless this filter is set.
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
-    if not any(
-        (Path(root) / folder / "JPEGImages").is_dir() for folder in ("", "VOC2012", "VOCdevkit/VOC2012")
-    ):
-        Path(root).mkdir(parents=True, exist_ok=True)
+    unpack_safely()
+    folder = Path(root).expanduser()
+    if not any((folder / below / "JPEGImages").is_dir() for below in ("", *BELOW)):
+        folder.mkdir(parents=True, exist_ok=True)
         VOCSegmentation(root, year="2012", download=True)
+
+
+def unpack_safely() -> None:
+    """Before Python 3.14 an archive may write outside its folder unless this filter is set."""
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)

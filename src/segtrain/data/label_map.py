@@ -1,0 +1,62 @@
+"""What the numbers or colours of masks mean, as a user writes it in YAML."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segtrain.data.sample import VOID
+from segtrain.errors import InputError
+
+Colour = tuple[int, int, int]
+
+
+def parse_label_map(
+    label_map: Mapping[int | str, int] | str | None, num_classes: int
+) -> tuple[dict[int, int], dict[Colour, int]]:
+    """The map's numbers and its colours, of which one is empty.
+
+    Keys may be texts even for numbers, since a checkpoint keeps its config as JSON.
+
+    Raises:
+        InputError: an unreadable file, a key that is neither or a mixture, or a label that is no class.
+    """
+    if label_map is None:
+        return {}, {}
+    where = f"data.label_map={label_map}"
+    if isinstance(label_map, str):
+        label_map = _read_yaml(Path(label_map).expanduser())
+    if not isinstance(label_map, Mapping):
+        raise InputError(
+            f"{where}: no map", do="write {7: 1, 255: 255}, or the path of a YAML file with such"
+        )
+    numbers: dict[int, int] = {}
+    colours: dict[Colour, int] = {}
+    for key, label in label_map.items():
+        if type(label) is not int or not (0 <= label < num_classes or label == VOID):
+            what = f"data.label_map: the label {label} of {key} is no class"
+            raise InputError(what, do=f"give 0 to {num_classes - 1}, or {VOID} for void")
+        try:
+            stored = tuple(map(int, str(key).split(",")))
+        except ValueError:
+            stored = ()
+        if len(stored) == 1:
+            numbers[stored[0]] = label
+        elif len(stored) == 3 and all(0 <= channel <= 255 for channel in stored):
+            colours[stored] = label
+        else:
+            raise InputError(f"data.label_map: {key}", do='give a number, or a colour such as "255,0,0"')
+    if numbers and colours:
+        raise InputError("data.label_map: numbers and colours", do="masks have one or the other")
+    return numbers, colours
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"data.label_map={path}: cannot be read ({reason})", do="give a YAML file"
+        ) from error

@@ -1,0 +1,131 @@
+"""What albumentations lacks: random scale, crop and flip in one step that scales only the window."""
+
+from typing import NamedTuple
+
+import albumentations
+import cv2
+import numpy as np
+
+from segtrain.data.sample import VOID
+from segtrain.errors import InputError
+
+TOLERANCE = 1 / 64  # of a pixel of the scaled picture, by which a window may lie off its place
+
+
+class Axis(NamedTuple):
+    """One axis of a window in a scaled picture.
+
+    source, scaled: the picture's pixels along it, before and after scaling.
+    first, count: the pixels of the scaled picture that the window has.
+    before: the window's pixels before the picture begins.
+    """
+
+    source: int
+    scaled: int
+    first: int
+    count: int
+    before: int
+
+    def nearest(self) -> np.ndarray:
+        """The source pixel under the centre of each of the window's pixels, exactly."""
+        scaled = np.arange(self.first, self.first + self.count)
+        return (2 * scaled + 1) * self.source // (2 * self.scaled)
+
+    def part(self) -> tuple[int, int, int]:
+        """The source pixels start .. stop-1 that are to be scaled, and what to skip of the result.
+
+        A part that begins at `start` has its pixels where those of the whole scaled picture are only
+        if start × scale is a whole number. The next start to the left that is so within TOLERANCE
+        is taken; the picture's edge always is.
+        """
+        least = max(int((self.first + 0.5) * self.source / self.scaled - 0.5), 0)
+        starts = np.arange(least, -1, -1) * (self.scaled / self.source)
+        off = np.argmax(np.abs(starts - np.rint(starts)) <= TOLERANCE)
+        stop = -(-(self.first + self.count + 1) * self.source // self.scaled) + 1
+        return least - int(off), min(stop, self.source), self.first - round(starts[off])
+
+
+class ScaleCrop(albumentations.DualTransform):
+    """Scales by a random factor, cuts a window at a random place, and mirrors it, all in one step.
+
+    The same as scaling the whole picture (bilinear without antialiasing, as cv2.resize does; labels
+    nearest), padding it in the middle of the window where it is smaller, cropping and flipping: the
+    labels are equal, and the picture lies within 1/64 of a pixel, which is at most 10 of 255 levels
+    in black-and-white noise and under 1 on average in photographs (tests/data/test_transforms.py).
+
+    Args:
+        height, width: of the window, in pixels.
+        scale: the least and the largest factor; uniform between them, one for both sides.
+        fill: RGB of what is outside the picture; the mask is void there.
+        flip: the probability of mirroring left and right.
+
+    Raises:
+        InputError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        height: int,
+        width: int,
+        scale: tuple[float, float] = (0.5, 2.0),
+        fill: tuple[int, int, int] = (124, 116, 104),
+        flip: float = 0.5,
+    ):
+        super().__init__(p=1.0)
+        if min(height, width) < 1:
+            raise InputError(f"augment: a window of {width}×{height} pixels", do="give at least 1×1")
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+            raise InputError(f"augment: scale={list(scale)}", do="give two factors, the smaller first")
+        if not 0 <= flip <= 1:
+            raise InputError(f"augment: flip={flip}", do="give a probability from 0 to 1")
+        self.height, self.width, self.scale, self.flip = height, width, tuple(scale), flip
+        self.border = np.tile(np.array(fill, np.uint8), (width, 1))  # a row
+
+    def get_params_dependent_on_data(self, params: dict, data: dict) -> dict:
+        factor = self.py_random.uniform(*self.scale)
+        height, width = params["shape"][:2]
+        return {
+            "rows": self._place(height, factor, self.height),
+            "columns": self._place(width, factor, self.width),
+            "mirrored": self.py_random.random() < self.flip,
+        }
+
+    def _place(self, source: int, factor: float, window: int) -> Axis:
+        """Where the window lies along one axis: anywhere in the picture, or around its middle."""
+        scaled = max(round(source * factor), 1)
+        outside = max(window - scaled, 0)
+        first = self.py_random.randint(0, max(scaled - window, 0))
+        return Axis(source, scaled, first, window - outside, outside // 2)
+
+    def apply(self, img: np.ndarray, rows: Axis, columns: Axis, mirrored: bool, **_) -> np.ndarray:
+        (top, bottom, above), (left, right, beside) = rows.part(), columns.part()
+        if mirrored:  # the picture before it is scaled: the columns count from its right edge
+            part = cv2.flip(img[top:bottom, columns.source - right : columns.source - left], 1)
+        else:
+            part = img[top:bottom, left:right]
+        fx, fy = columns.scaled / columns.source, rows.scaled / rows.source
+        scaled = cv2.resize(part, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
+        window = scaled[above : above + rows.count, beside : beside + columns.count]
+        return self._framed(window, rows, columns, self.border)
+
+    def apply_to_mask(self, mask: np.ndarray, rows: Axis, columns: Axis, mirrored: bool, **_) -> np.ndarray:
+        down, across = rows.nearest(), columns.nearest()
+        if mirrored:
+            across = columns.source - 1 - across
+        top, bottom = down[0], down[-1] + 1
+        if bottom - top < rows.count:  # enlarged: rows are repeated last, as that costs least
+            window = mask[top:bottom].take(across, axis=1)[down - top]
+        else:
+            window = mask[down].take(across, axis=1)
+        return self._framed(window, rows, columns, VOID)
+
+    def _framed(self, window: np.ndarray, rows: Axis, columns: Axis, border) -> np.ndarray:
+        """The whole window, with what is outside the picture."""
+        if window.shape[:2] == (self.height, self.width):
+            return window
+        whole = np.empty((self.height, self.width, *window.shape[2:]), np.uint8)
+        whole[:] = border
+        y, x = rows.before, columns.before
+        whole[y : y + rows.count, x : x + columns.count] = window
+        return whole
