@@ -1,10 +1,11 @@
-"""Windows put together, on networks whose scores are the picture's own values."""
+"""Ways of inference, on networks whose scores are the picture's own values or made up."""
 
 import pytest
 import torch
 
 from segtrain.errors import InputError
-from segtrain.inference import Whole, Windows
+from segtrain.inference import Averaged, Scaled, WatershedFusion, Whole, Windows
+from segtrain.metrics.neurites import components
 
 NAMES = ["picture"]
 
@@ -64,3 +65,85 @@ def test_a_picture_without_boxes_is_named(tmp_path):
     windows = Windows(boxes=proposals(tmp_path, "other,0,0,9,9,1"))
     with pytest.raises(InputError, match=r"boxes\.csv: no boxes for picture"):
         windows(brightness, torch.zeros(1, 3, 9, 9), NAMES)
+
+
+def test_the_network_sees_the_scaled_picture_and_its_scores_are_enlarged_again():
+    sizes = []
+
+    def network(images):
+        sizes.append(images.shape[-2:])
+        return brightness(images)
+
+    ramp = torch.arange(64.0).expand(1, 3, 21, 64)
+    scores = Scaled(scale=0.25)(network, ramp, NAMES)
+    assert sizes == [(5, 16)]
+    assert scores.shape == (1, 2, 21, 64)
+    assert torch.allclose(scores[0, 0, :, 2:-2], ramp[0, 0, :, 2:-2])
+    with pytest.raises(InputError, match=r"inference\.scale=0"):
+        Scaled(scale=0)
+
+
+def two_classes(seen):
+    """A network whose second class has the logit that `seen` makes of the picture."""
+    return lambda images: torch.stack([torch.zeros_like(images[:, 0]), seen(images)], 1)
+
+
+def test_averaging_over_the_turns_of_the_picture_changes_nothing_where_the_network_turns_along():
+    images = torch.rand(2, 3, 5, 8)
+    network = two_classes(lambda images: images[:, 0] - 2 * images[:, 1])
+    averaged = Averaged()(network, images, ["a", "b"])
+    assert torch.allclose(averaged.softmax(1), network(images).softmax(1), atol=1e-6)
+
+
+def test_each_turn_is_undone_before_it_is_averaged():
+    """The network looks at the pixel above: averaged, at every neighbour twice of eight times."""
+    images = torch.zeros(1, 3, 5, 7)
+    images[0, 0, 2, 3] = 4.0
+    above = two_classes(lambda images: images[:, 0].roll(1, 1))
+    mean = Averaged()(above, images, NAMES).softmax(1)[0, 1]
+    once, expected = torch.tensor(4.0).sigmoid(), torch.full((5, 7), 0.5)
+    for neighbour in ((1, 3), (3, 3), (2, 2), (2, 4)):
+        expected[neighbour] = (2 * once + 6 * 0.5) / 8
+    assert torch.allclose(mean, expected, atol=1e-6)
+
+
+def test_probabilities_are_averaged_and_not_logits():
+    answers = iter([100.0] + [-1.0] * 7)
+    network = two_classes(lambda images: torch.full_like(images[:, 0], next(answers)))
+    mean = Averaged()(network, torch.zeros(1, 3, 2, 2), NAMES).softmax(1)[0, 1]
+    assert torch.allclose(mean, (1 + 7 * torch.tensor(-1.0).sigmoid()) / 8)
+
+
+def gap():
+    """Membrane probabilities 33×41: a wall between two cells with a faint gap."""
+    membrane = torch.full((33, 41), 0.05)
+    membrane[:, 19:22] = 0.9
+    membrane[14:19, 19:22] = 0.45
+    return membrane
+
+
+@pytest.mark.parametrize("membrane", [0, 1])
+def test_cells_with_a_gap_between_them_are_told_apart(membrane):
+    probabilities = torch.stack([gap(), 1 - gap()] if membrane == 0 else [1 - gap(), gap()])[None]
+    fusion = WatershedFusion(inner=Whole(), membrane=membrane)
+    fused = fusion(lambda _: probabilities.log(), torch.zeros(1, 3, 33, 41), NAMES).softmax(1)
+    assert torch.allclose(fused.sum(1), torch.ones(33, 41))
+    for before, after in zip(probabilities[0], fused[0], strict=True):
+        assert (before - after).abs().max() <= 0.2 + 1e-6
+    cells = [components((p[0, 1 - membrane] > 0.5).numpy()).max() for p in (probabilities, fused)]
+    assert cells == [1, 2]
+
+
+def test_a_weight_of_one_leaves_the_probabilities_and_extremes_stay_finite():
+    probabilities = torch.stack([gap().round(), 1 - gap().round()])[None]
+    fusion = WatershedFusion(inner=Whole(), weight=1.0)
+    fused = fusion(lambda _: 1e4 * probabilities, torch.zeros(1, 3, 33, 41), NAMES)
+    assert fused.isfinite().all()
+    assert torch.allclose(fused.softmax(1), probabilities)
+
+
+def test_a_fusion_of_membranes_refuses_other_weights_and_classes():
+    with pytest.raises(InputError, match=r"inference\.weight=2"):
+        WatershedFusion(inner=Whole(), weight=2)
+    with pytest.raises(InputError, match="3 classes"):
+        WatershedFusion(inner=Whole())(lambda _: torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), NAMES)

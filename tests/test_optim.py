@@ -1,8 +1,11 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from segtrain import optim
+from segtrain.engine.checkpoint import load_optimizer, optimizer_tensors
 
 
 class Net(nn.Module):
@@ -39,7 +42,10 @@ def test_every_trainable_parameter_is_in_one_group_and_no_frozen_one():
     assert sorted(names) == sorted(n for n, p in net.named_parameters() if p.requires_grad)
 
 
-@pytest.mark.parametrize("make", [optim.sgd, optim.adam, optim.adamw, optim.rmsprop])
+EVERY = [optim.sgd, optim.adam, optim.adamw, optim.rmsprop, optim.nadam]
+
+
+@pytest.mark.parametrize("make", EVERY)
 def test_each_optimizer_lowers_a_loss(make):
     torch.manual_seed(0)
     net, x = Net(), torch.rand(4, 3, 5, 5)
@@ -52,3 +58,24 @@ def test_each_optimizer_lowers_a_loss(make):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_each_optimizer_goes_on_from_its_saved_state(make):
+    torch.manual_seed(0)
+    net, x = Net(), torch.rand(4, 3, 5, 5)
+
+    def step(net, optimizer):
+        optimizer.zero_grad()
+        (net(x) - 1).square().mean().backward()
+        optimizer.step()
+
+    optimizer = make(net, lr=0.01)
+    step(net, optimizer)
+    other = copy.deepcopy(net)
+    resumed = make(other, lr=0.01)
+    load_optimizer(resumed, optimizer_tensors(optimizer))
+    step(net, optimizer)
+    step(other, resumed)
+    for own, again in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.equal(own, again)

@@ -6,16 +6,15 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from tests import miniatures
 from tests.conftest import needs_pydensecrf
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
-COMMANDS = [line for line in BLOCKS if re.match(r"(PYTHONPATH=\. )?seg(train|eval)\b", line)]
+COMMANDS = [line for line in BLOCKS if re.match(r"(PYTHONPATH=\. )?seg(train|eval|predict)\b", line)]
 COMMANDS += re.findall(r"`(segtrain [^`]*=[^`]*)`", README)
 CODE = re.findall(r"```python\n(.*?)```", README, re.S)
 SMALL = ["num_workers=0", "device=cpu", "precision=32"]
@@ -27,29 +26,15 @@ def workplace(tmp_path, monkeypatch):
     """A folder with the data sets that the README's commands name, in miniature."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    voc = tmp_path / "data/VOCdevkit/VOC2012"
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (voc / folder).mkdir(parents=True)
-    write_pair(voc / "JPEGImages/a.jpg", voc / "SegmentationClass/a.png")
-    camvid = tmp_path / "data/CamVid"
-    for split in ("train", "val"):
-        (voc / f"ImageSets/Segmentation/{split}.txt").write_text("a\n")
-        write_pair(camvid / split / "a.png", camvid / f"{split}annot" / "a.png")
-        (camvid / f"{split}.txt").write_text(f"{split}/a.png {split}annot/a.png\n")
+    miniatures.voc_aug(tmp_path / "data")
+    miniatures.camvid(tmp_path / "data/CamVid")
     for name in "abc":
-        write_pair(tmp_path / f"photos/images/{name}.jpg", tmp_path / f"photos/masks/{name}.png")
+        miniatures.write_pair(tmp_path / f"photos/images/{name}.jpg", tmp_path / f"photos/masks/{name}.png")
     (tmp_path / "mydata.py").write_text(next(code for code in CODE if "class Rust" in code))
     (tmp_path / "conf/data").mkdir(parents=True)
     yaml = re.search(r"```yaml\n(.*?)```", README, re.S)[1]
     (tmp_path / "conf/data/rust.yaml").write_text(yaml)
     return tmp_path
-
-
-def write_pair(image: Path, mask: Path) -> None:
-    for path in (image, mask):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (40, 33)).save(image)
-    Image.fromarray(np.eye(33, 40, dtype=np.uint8)).save(mask)
 
 
 def call(command: str, *more: str) -> None:
@@ -75,7 +60,7 @@ def small_model(command: str) -> list[str]:
 def test_a_command_of_the_readme_runs(command, workplace, monkeypatch):
     monkeypatch.setattr(sys, "argv", [])
     # What the commands before it left: a run of the model and data that it names.
-    for folder in re.findall(r"outputs/(\w+)_(\w+)/RUN", command):
+    for folder in re.findall(r"outputs/(\w+?)_(voc_aug|voc_fcn|voc|shapes|rust)/RUN", command):
         make_run(workplace, *folder)
     if command.startswith("segtrain resume=auto"):
         make_run(workplace, "fcn8s", "shapes")
@@ -83,14 +68,16 @@ def test_a_command_of_the_readme_runs(command, workplace, monkeypatch):
     command = re.sub(r" model\.backbone\.pretrained=true| data\.download=true", "", command)
     command = re.sub(r" max_steps=\d+", "", command)
     steps = ["max_steps=2"] if "resume" in command else []
-    if "segeval" in command:
+    if command.startswith("segpredict"):
+        call(command, "device=cpu", "precision=32")
+    elif "segeval" in command:
         call(command, *SMALL)
     else:
         call(command, *SHORT, *small_model(command), *steps)
 
 
 def make_run(workplace: Path, model: str, data: str) -> None:
-    root = [f"data.root={workplace}/data"] if data == "voc" else []
+    root = [f"data.root={workplace}/data"] if data.startswith("voc") else []
     own = ["--config-dir", "conf"] if data == "rust" else []
     small = small_model("" if data == "shapes" else "data=")
     base = shlex.join(["segtrain", *own, f"model={model}", f"data={data}", *root])

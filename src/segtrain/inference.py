@@ -1,4 +1,4 @@
-"""Ways to apply a network to pictures: `inference=whole`, `inference=deconvnet`, ...
+"""Ways to apply a network to pictures: `inference=whole`, `inference=dihedral`, ...
 
 Each is called with the network (pictures N×3×H×W to logits N×C×H×W), a batch of pictures of one
 size and their names, and gives logits N×C×H×W.
@@ -7,14 +7,17 @@ size and their names, and gives logits N×C×H×W.
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from segtrain.data.boxes import Box, grid_boxes, read_boxes
 from segtrain.errors import InputError
+from segtrain.watershed import watershed_fusion
 
 Network = Callable[[Tensor], Tensor]
+Inference = Callable[[Network, Tensor, list[str]], Tensor]
 
 
 class Whole:
@@ -22,6 +25,82 @@ class Whole:
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Tensor:
         return network(images)
+
+
+class Scaled:
+    """The whole picture at another size, its scores enlarged again (bilinear), as FRRN.
+
+    Args:
+        scale: sides of what the network sees over those of the picture.
+
+    Raises:
+        InputError: a scale that is not positive.
+    """
+
+    def __init__(self, *, scale: float):
+        if not scale > 0:
+            raise InputError(f"inference.scale={scale}", do="give a number above 0, as 0.5")
+        self.scale = scale
+
+    def __call__(self, network: Network, images: Tensor, names: list[str]) -> Tensor:
+        size = images.shape[-2:]
+        seen = [max(round(pixels * self.scale), 1) for pixels in size]
+        # As in training, every pixel of the smaller picture is the mean of those that it stands for.
+        smaller = F.interpolate(images.float(), seen, mode="area")
+        return F.interpolate(network(smaller), size, mode="bilinear", align_corners=False)
+
+
+class Averaged:
+    """The mean of the class probabilities over the picture's four right-angle turns, each mirrored too.
+
+    U-Net (Ronneberger et al. 2015, Table 1) averages over seven turned versions of the picture, which
+    they are is not said; FusionNet (Quan et al. 2016) over those that it trains on.
+    """
+
+    def __call__(self, network: Network, images: Tensor, names: list[str]) -> Tensor:
+        total = 0
+        for turns in range(4):
+            turned = images.rot90(turns, (2, 3))
+            upright = network(turned).softmax(1)
+            mirrored = network(turned.flip(3)).softmax(1).flip(3)
+            total = total + (upright + mirrored).rot90(-turns, (2, 3))
+        return logits(total / 8)
+
+
+class WatershedFusion:
+    """A membrane's probability fused with its own watershed lines (`segtrain.watershed`).
+
+    Deep Contextual Networks, Chen et al. 2016; for two classes.
+
+    Args:
+        inner: the way that the network is applied before.
+        weight, sigma: see `watershed_fusion`.
+        membrane: the class of the membranes, 0 or 1.
+
+    Raises:
+        InputError: a weight outside of 0..1; on use, a network with other than two classes.
+    """
+
+    def __init__(
+        self, *, inner: Inference, weight: float = 0.8, sigma: float = 2.0, membrane: Literal[0, 1] = 0
+    ):
+        if not 0 <= weight <= 1:
+            raise InputError(f"inference.weight={weight}", do="give a number from 0 to 1")
+        self.inner, self.weight, self.sigma, self.membrane = inner, weight, sigma, membrane
+
+    def __call__(self, network: Network, images: Tensor, names: list[str]) -> Tensor:
+        probabilities = self.inner(network, images, names).softmax(1)
+        classes = probabilities.shape[1]
+        if classes != 2:
+            raise InputError(
+                f"inference=watershed: the network has {classes} classes, not membrane and cell",
+                do="use inference=whole",
+            )
+        maps = probabilities[:, self.membrane].cpu().numpy()
+        fused = [watershed_fusion(p, weight=self.weight, sigma=self.sigma) for p in maps]
+        membrane = torch.from_numpy(np.stack(fused)).to(images.device)
+        pair = (membrane, 1 - membrane) if self.membrane == 0 else (1 - membrane, membrane)
+        return logits(torch.stack(pair, 1))
 
 
 class Windows:
@@ -101,3 +180,8 @@ def rows(box: Box) -> slice:
 
 def columns(box: Box) -> slice:
     return slice(box.x, box.x + box.width)
+
+
+def logits(probabilities: Tensor) -> Tensor:
+    """Finite logits whose softmax they are."""
+    return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()

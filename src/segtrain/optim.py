@@ -102,6 +102,19 @@ def rmsprop(
     return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum)
 
 
+def nadam(
+    model: nn.Module,
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.0,
+    multipliers: dict | None = None,
+) -> Optimizer:
+    """Adam with Nesterov's momentum (Dozat 2016); the decay enters the gradient."""
+    groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
+    return torch.optim.NAdam(groups, lr=lr, betas=tuple(betas))
+
+
 def _fused(model: nn.Module) -> bool:
     """One pass over memory instead of several; the Metal backend lacks some of them."""
     return next(model.parameters()).device.type in ("cpu", "cuda")

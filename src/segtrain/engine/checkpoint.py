@@ -124,7 +124,7 @@ def load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
         for name, parameter in zip(group["names"], group["params"], strict=True):
             state = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
             for kind, value in state.items():
-                if kind == "step":  # Adam's counter stays on the CPU
+                if kind in ("step", "mu_product"):  # Adam's counter and NAdam's product stay on the CPU
                     state[kind] = value.clone()
                 else:  # laid out in memory as its parameter is
                     state[kind] = torch.empty_like(parameter).copy_(value)
@@ -143,9 +143,11 @@ class Initialised(NamedTuple):
 def initialise(model: nn.Module, weights: dict[str, Tensor]) -> Initialised:
     """Takes every tensor of `weights` that has its name and shape in the model (`init_from`)."""
     own = model.state_dict()
-    fits = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
-    model.load_state_dict(fits, strict=False)
-    return Initialised(sorted(fits), sorted(set(own) - set(fits)), sorted(set(weights) - set(fits)))
+    fits = {k: v for k, v in weights.items() if k not in own or own[k].shape == v.shape}
+    # What the state dict lacks a layer may take nevertheless: Normalize, other means.
+    result = model.load_state_dict(fits, strict=False)
+    loaded = set(fits) - set(result.unexpected_keys)
+    return Initialised(sorted(loaded), sorted(result.missing_keys), sorted(set(weights) - loaded))
 
 
 def _digest(file) -> tuple[str, int]:

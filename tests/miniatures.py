@@ -1,0 +1,93 @@
+"""Data sets in miniature: pictures of 40×33 pixels in the folders and files of the real ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+SHAPE = (33, 40)
+
+
+def make(data: str, folder: Path) -> list[str]:
+    """Makes the data set of an option of `data=` in `folder`; gives the overrides that use it."""
+    if data not in MAKERS:
+        pytest.fail(f"data={data} has no miniature yet: add one to tests/miniatures.py")
+    return MAKERS[data](folder)
+
+
+def labels(outside: int = 0, inside: int = 1) -> np.ndarray:
+    """uint8 H×W: a rectangle of one label on another."""
+    mask = np.full(SHAPE, outside, np.uint8)
+    mask[6:28, 8:32] = inside
+    return mask
+
+
+def write_image(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)).save(path)
+
+
+def write_pair(image: Path, mask: Path, values: np.ndarray | None = None) -> None:
+    write_image(image)
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(labels() if values is None else values).save(mask)
+
+
+def shapes(_: Path) -> list[str]:
+    return ["data.size=32", "data.train_images=8", "data.val_images=2"]
+
+
+def voc(root: Path) -> list[str]:
+    """a trains and b validates, below root/VOCdevkit/VOC2012."""
+    devkit = root / "VOCdevkit/VOC2012"
+    lists = devkit / "ImageSets/Segmentation"
+    lists.mkdir(parents=True)
+    for name in "ab":
+        write_pair(devkit / f"JPEGImages/{name}.jpg", devkit / f"SegmentationClass/{name}.png")
+    for split, names in {"train": "a", "val": "b", "trainval": "a\nb", "seg11valid": "b"}.items():
+        (lists / f"{split}.txt").write_text(f"{names}\n")
+    return [f"data.root={root}"]
+
+
+def voc_aug(root: Path) -> list[str]:
+    """VOC, and SBD's own picture c in root/sbd."""
+    overrides = voc(root)
+    write_image(root / "VOCdevkit/VOC2012/JPEGImages/c.jpg")
+    for kind, name in (("cls", "GTcls"), ("inst", "GTinst")):
+        (root / "sbd" / kind).mkdir(parents=True)
+        savemat(root / "sbd" / kind / "c.mat", {name: {"Segmentation": labels()}})
+    (root / "sbd/train.txt").write_text("c\n")
+    (root / "sbd/val.txt").write_text("b\n")
+    return overrides
+
+
+def camvid(root: Path) -> list[str]:
+    for split in ("train", "val"):
+        write_pair(root / split / "a.png", root / f"{split}annot/a.png")
+        (root / f"{split}.txt").write_text(f"{split}/a.png {split}annot/a.png\n")
+    return [f"data.root={root}"]
+
+
+def isbi2012(root: Path) -> list[str]:
+    for name in range(4):
+        write_pair(root / f"train/image/{name}.png", root / f"train/label/{name}.png", labels(inside=255))
+    return [f"data.root={root}"]
+
+
+def cityscapes(root: Path) -> list[str]:
+    for split in ("train", "val"):
+        image = root / f"leftImg8bit/{split}/city/a_leftImg8bit.png"
+        write_pair(image, root / f"gtFine/{split}/city/a_gtFine_labelIds.png", labels(7, 26))
+    return [f"data.root={root}"]
+
+
+MAKERS = {
+    "shapes": shapes,
+    "voc": voc,
+    "voc_aug": voc_aug,
+    "camvid": camvid,
+    "isbi2012": isbi2012,
+    "cityscapes": cityscapes,
+}

@@ -1,0 +1,42 @@
+"""Every recipe starts, and its header says how to and what to expect."""
+
+import re
+
+import pytest
+
+from segtrain.cli.compose import CONFIG_DIR, compose_config
+from tests import miniatures
+from tests.conftest import FAST
+
+RECIPES = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
+COMMAND = re.compile(r"\bsegtrain((?: [\w./]+=\S+)+)")
+
+
+def header(name: str) -> str:
+    """The comments at the top of a recipe, as one line."""
+    lines = (CONFIG_DIR / "experiment" / f"{name}.yaml").read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    return " ".join(" ".join(line.removeprefix("#") for line in lines[1:first]).split())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains_one_step_and_validates(name, run, tmp_path):
+    config = compose_config("train", [f"experiment={name}"])
+    data = config.data._target_.split(".")[-2]  # segtrain.data.voc.VOC
+    small = [*miniatures.make(data, tmp_path / "data"), "width=0.0625", "accumulate=1"]
+    outcome = run("segtrain", f"experiment={name}", *small, *FAST, "max_steps=1")
+    assert outcome.code == 0, outcome.err
+    assert (outcome.folder / "checkpoints/last.ckpt").is_file()
+    assert (outcome.folder / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_what_to_expect_and_its_command_composes(name):
+    text = header(name)
+    assert "Expected" in text
+    commands = [match.split() for match in COMMAND.findall(text)]
+    own = [words for words in commands if f"experiment={name}" in words]
+    assert own, "the header needs a line with: Command: segtrain experiment=NAME data.root=DIR"
+    assert "Command:" in text or "1. segtrain" in text
+    for words in own:
+        compose_config("train", words)
