@@ -53,7 +53,7 @@ def test_a_recipe_chooses_a_model_and_leaves_its_architecture_alone(name):
 
 
 def test_every_switch_at_the_root_is_explained():
-    for root in ("train", "eval"):
+    for root in ("train", "eval", "predict", "data", "import", "export"):
         lines = (CONFIG_DIR / f"{root}.yaml").read_text().splitlines()
         switches = [line for line in lines if line and line[0].isalpha() and not line.endswith(":")]
         assert all("#" in line for line in switches)

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from segtrain.sizes import stride_of, subsample_labels, upsample_logits
+from segtrain import kernels
+from segtrain.sizes import stride_of, subsample_labels, upsample_logits, upsampled_labels
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,18 @@ def test_labels_lie_on_the_cells_and_cells_beyond_the_picture_are_void():
     assert small[0, 3, 2] == labels[0, 24, 16]
     assert (small[0, 4] == -1).all()
     assert (small[0, :, 3] == -1).all()
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize(
+    ("cells", "size"), [((5, 4), (33, 25)), ((5, 4), (30, 23)), ((1, 1), (5, 3)), ((6, 7), (6, 7))]
+)
+def test_labels_are_the_argmax_of_upsampled_logits_with_and_without_numba(
+    cells, size, installed, monkeypatch
+):
+    monkeypatch.setattr(kernels, "LARGE", 0)
+    monkeypatch.setattr(kernels, "INSTALLED", installed and kernels.INSTALLED)
+    logits = torch.randn(2, 3, *cells, generator=torch.Generator().manual_seed(1))
+    labels = upsampled_labels(logits.contiguous(memory_format=torch.channels_last), size)
+    assert labels.dtype == torch.uint8
+    assert torch.equal(labels.long(), upsample_logits(logits, size).argmax(1))

@@ -5,8 +5,12 @@ s·i, so that 8k+1 pixels give k+1 cells (DeepLab's 321 and 513 give 41 and 65).
 otherwise, as FCN does, bring their logits to the picture's size themselves.
 """
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from segtrain import kernels
 
 
 def stride_of(coarse: int, fine: int) -> int:
@@ -21,12 +25,28 @@ def upsample_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Logits N×C×h×w bilinearly at `size` (H, W), each cell's value on its own pixel."""
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
-    whole = [
+    large = F.interpolate(logits, _whole(logits, size), mode="bilinear", align_corners=True)
+    return large[..., : size[0], : size[1]]
+
+
+def upsampled_labels(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """The class of the largest of `upsample_logits`, uint8 N×H×W; on the CPU without making them."""
+    if kernels.pay(size[0] * size[1], logits):
+        from segtrain.kernels.argmax import upsampled_argmax
+
+        whole = _whole(logits, size)
+        maps = [upsampled_argmax(x.numpy(), whole, size, align_corners=True) for x in logits.float()]
+        return torch.from_numpy(np.stack(maps))
+    return upsample_logits(logits, size).argmax(1).to(torch.uint8)
+
+
+def _whole(logits: Tensor, size: tuple[int, int]) -> tuple[int, int]:
+    """The size from the first to the last cell, of which a picture of `size` may be a part."""
+    height, width = (
         stride_of(cells, pixels) * (cells - 1) + 1 if cells > 1 else pixels
         for cells, pixels in zip(logits.shape[-2:], size, strict=True)
-    ]
-    large = F.interpolate(logits, whole, mode="bilinear", align_corners=True)
-    return large[..., : size[0], : size[1]]
+    )
+    return height, width
 
 
 def subsample_labels(labels: Tensor, stride: int, size: tuple[int, int], void: int) -> Tensor:

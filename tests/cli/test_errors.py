@@ -110,8 +110,8 @@ def test_a_crf_that_is_not_installed_is_said_before_the_training(tiny, monkeypat
     import sys
 
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
-    done = tiny("crf=true")
-    refused(done, "crf=true needs pydensecrf", "pip install pydensecrf2")
+    done = tiny("crf=true", "dense_crf.backend=pydensecrf")
+    refused(done, "pydensecrf", "pip install pydensecrf2")
     assert not (done.folder / "checkpoints").exists()
 
 

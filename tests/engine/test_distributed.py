@@ -9,8 +9,11 @@ import torch
 import torch.multiprocessing as mp
 
 from segtrain.engine import distributed
+from segtrain.engine.report import Report
 from tests.engine.test_evaluate import CPU, NAMES, Pictures, Settings, evaluate, predictor
 from tests.engine.test_train import do, make_run, weights
+
+PALETTE = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
 
 
 def work(rank: int, port: int, folder: str) -> None:
@@ -21,8 +24,11 @@ def work(rank: int, port: int, folder: str) -> None:
         run = make_run(batch_size=2, max_steps=3)
         run.model.dropout.p = 0.0
         do(run, Path(folder, str(rank)))
-        figures = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings())
-        torch.save((weights(run), figures["confusion_matrix"]), f"{folder}/{rank}.pt")
+        report = Report(NAMES, PALETTE)
+        figures = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings(), watch=report.watch)
+        report.gather()
+        names = [line.name for line in report.lines], [row.name for row in report.extremes.rows]
+        torch.save((weights(run), figures["confusion_matrix"], names), f"{folder}/{rank}.pt")
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +52,10 @@ def test_two_ranks_make_the_steps_of_one_process_though_void_is_uneven(ranks, tm
 def test_two_ranks_count_the_pixels_of_one_process(ranks):
     alone = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings())["confusion_matrix"]
     assert ranks[0][1] == ranks[1][1] == alone
+
+
+def test_every_rank_knows_every_picture_in_the_order_of_the_split(ranks):
+    for rank in ranks:
+        lines, extremes = rank[2]
+        assert lines == ["0", "1", "2"]
+        assert sorted(extremes) == lines

@@ -3,11 +3,14 @@ import pytest
 import torch
 from torch import nn
 
+from segtrain import kernels
 from segtrain.data.sample import Sample
 from segtrain.engine.device import Compute
 from segtrain.engine.evaluate import Settings, evaluate
 from segtrain.engine.predict import Ensemble, Predictor, evaluating
 from segtrain.inference import Whole
+from segtrain.metrics.boundary import BFScore
+from segtrain.metrics.calibration import Calibration
 
 CPU = Compute(torch.device("cpu"), "32")
 NAMES = ("dark", "bright", "never")
@@ -49,7 +52,7 @@ def predictor(stride=1):
 def test_a_perfect_model_has_perfect_figures_and_void_counts_nowhere():
     figures = evaluate(predictor(), Pictures(), NAMES, CPU.device, Settings(batch_size=2))
     assert figures["mean_iou"] == figures["pixel_accuracy"] == 1
-    assert figures["per_class"]["never"] == {"iou": None, "accuracy": None}
+    assert set(figures["per_class"]["never"].values()) == {None}
     assert figures["images"] == 3
     assert np.sum(figures["confusion_matrix"]) == 4 * 5 * 2 + 3 * 7
 
@@ -73,15 +76,56 @@ def test_with_a_crf_both_figures_are_there():
         return probabilities[[1, 0, 2]]
 
     watched = []
-
-    def watch(*seen):
-        watched.append(seen)
-
-    figures = evaluate(predictor(), Pictures(), NAMES, CPU.device, Settings(), crf=spoil, watch=watch)
+    figures = evaluate(
+        predictor(), Pictures(), NAMES, CPU.device, Settings(), crf=spoil, watch=watched.append
+    )
     assert figures["mean_iou"] == 0
     assert figures["without_crf"]["mean_iou"] == 1
-    assert [index for index, *_ in watched] == [0, 1, 2]
-    assert (watched[0][2] != watched[0][3]).any()
+    assert [seen.index for seen in watched] == [0, 1, 2]
+    assert (watched[0].predicted != watched[0].refined).any()
+    assert sum(seen.matrices[1] for seen in watched).tolist() == figures["confusion_matrix"]
+
+
+def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
+    def spoil(image, probabilities):
+        return probabilities[[1, 0, 2]]
+
+    def extra():
+        return [BFScore(), Calibration()]
+
+    figures = evaluate(predictor(), Pictures(), NAMES, CPU.device, Settings(), crf=spoil, extra=extra)
+    assert figures["without_crf"]["bf_score"] == 1
+    # Confident and wrong everywhere: Threshold's logits 1 and 0 make 0.73.
+    assert figures["calibration_error"] == pytest.approx(0.731, abs=1e-3)
+    assert figures["without_crf"]["calibration_error"] == pytest.approx(1 - 0.731, abs=1e-3)
+
+
+@pytest.mark.parametrize("inference", [Whole(), lambda network, images, names: network(images)])
+@pytest.mark.parametrize("large", [0, 1 << 16])
+def test_labels_are_the_likeliest_classes_by_every_way_of_inference(inference, large, monkeypatch):
+    monkeypatch.setattr(kernels, "LARGE", large)
+    predict = Predictor(Threshold(2).eval(), inference, CPU)
+    samples = [Pictures()[0], Pictures()[1]]
+    labels = predict.labels(samples)
+    assert labels.dtype == torch.uint8
+    assert torch.equal(labels.long(), predict(samples).argmax(1))
+
+
+class Counting(Predictor):
+    """A predictor that knows how often its probabilities were wanted."""
+
+    calls = 0
+
+    def __call__(self, samples):
+        self.calls += 1
+        return super().__call__(samples)
+
+
+@pytest.mark.parametrize("extra", [list, lambda: [Calibration()]])
+def test_probabilities_are_made_only_where_something_needs_them(extra):
+    predict = Counting(Threshold().eval(), Whole(), CPU)
+    evaluate(predict, Pictures(), NAMES, CPU.device, Settings(), extra=extra)
+    assert predict.calls == (3 if extra() else 0)
 
 
 def test_a_model_is_given_back_in_the_mode_it_came():

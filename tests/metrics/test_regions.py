@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from segtrain.metrics.regions import confusion_matrix, scores
+from segtrain import kernels
+from segtrain.metrics.regions import confusion_matrix, conventions, scores
 
 
 def test_22_of_25_pixels_right_is_an_accuracy_of_0_88():
@@ -24,7 +25,10 @@ def test_the_four_metrics_of_a_worked_matrix():
     assert figures["mean_iou"] == pytest.approx(sum(ious) / 3)
     expected = (10 * ious[0] + 6 * ious[1] + 4 * ious[2]) / 20
     assert figures["frequency_weighted_iou"] == pytest.approx(expected)
-    assert figures["per_class"]["b"] == {"iou": pytest.approx(0.5), "accuracy": pytest.approx(4 / 6)}
+    b = {"iou": 4 / 8, "accuracy": 4 / 6, "dice": 8 / 12, "precision": 4 / 6, "recall": 4 / 6}
+    assert figures["per_class"]["b"] == pytest.approx(b)
+    assert figures["per_class"]["a"]["precision"] == pytest.approx(8 / 10)
+    assert figures["per_class"]["c"]["dice"] == pytest.approx(6 / 8)
 
 
 def test_rows_are_labels_and_columns_predictions():
@@ -43,12 +47,13 @@ def test_a_class_absent_from_labels_and_predictions_counts_in_no_mean():
     figures = scores(torch.tensor([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), ("a", "b", "c"))
     assert figures["mean_iou"] == pytest.approx((3 / 4 + 4 / 5) / 2)
     assert figures["mean_accuracy"] == pytest.approx((3 / 4 + 1) / 2)
-    assert figures["per_class"]["c"] == {"iou": None, "accuracy": None}
+    assert set(figures["per_class"]["c"].values()) == {None}
 
 
 def test_a_class_that_is_only_predicted_has_iou_0():
     figures = scores(torch.tensor([[3, 1], [0, 0]]), ("a", "b"))
-    assert figures["per_class"]["b"] == {"iou": 0.0, "accuracy": None}
+    b = {"iou": 0.0, "accuracy": None, "dice": 0.0, "precision": 0.0, "recall": None}
+    assert figures["per_class"]["b"] == b
     assert figures["mean_iou"] == pytest.approx(3 / 8)
 
 
@@ -56,3 +61,45 @@ def test_nothing_labelled_gives_no_figures_rather_than_an_error():
     figures = scores(torch.zeros(2, 2, dtype=torch.long), ("a", "b"))
     assert figures["mean_iou"] is None
     assert figures["pixel_accuracy"] is None
+
+
+def test_one_matrix_has_a_mean_iou_for_every_convention():
+    # the third class is absent: 8/11 and 9/12 are all there is
+    figures = conventions(torch.tensor([[8, 2, 0], [1, 9, 0], [0, 0, 0]]))
+    percent = {name: value and round(100 * value, 2) for name, value in figures.items()}
+    assert percent == {
+        "absent_skipped": 73.86,
+        "absent_is_0": 49.24,
+        "absent_is_1": 82.58,
+        "absent_is_nan": None,
+        "labelled_only": 73.86,
+        "without_first": 75.0,
+    }
+
+
+def test_false_alarms_of_a_class_without_labels_count_by_all_conventions_but_one():
+    figures = conventions(torch.tensor([[3, 1], [0, 0]]))
+    assert figures["labelled_only"] == pytest.approx(3 / 4)
+    assert {v for k, v in figures.items() if k.startswith("absent")} == {3 / 8}
+
+
+@pytest.mark.parametrize("classes", [1, 2, 21, 255])
+def test_compiled_and_torch_count_the_same(classes, monkeypatch):
+    pytest.importorskip("numba")
+    random = torch.Generator().manual_seed(classes)
+    for shape in [(1, 1), (3, 5), (63, 65)]:
+        labels = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)  # mostly beyond C
+        predictions = torch.randint(0, classes, shape, generator=random, dtype=torch.uint8)
+        for mask in (labels, labels % classes, torch.full(shape, 255, dtype=torch.uint8)):
+            monkeypatch.setattr(kernels, "LARGE", 0)
+            compiled = confusion_matrix(mask, predictions, classes)
+            monkeypatch.setattr(kernels, "INSTALLED", False)
+            assert torch.equal(compiled, confusion_matrix(mask, predictions, classes))
+            monkeypatch.setattr(kernels, "INSTALLED", True)
+
+
+def test_cuts_of_larger_pictures_are_counted_as_they_lie(monkeypatch):
+    monkeypatch.setattr(kernels, "LARGE", 0)
+    labels = torch.arange(36, dtype=torch.uint8).view(6, 6) % 3
+    cut = labels[1:5, 2:5]
+    assert confusion_matrix(cut, cut, 3).tolist() == torch.diag(torch.bincount(cut.flatten())).tolist()

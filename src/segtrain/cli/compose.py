@@ -13,6 +13,7 @@ from segtrain.errors import InputError
 _PACKAGE = Path(__file__).resolve().parent.parent
 # The wheel carries the configs inside the package; a checkout has them beside src/.
 CONFIG_DIR = next(d for d in (_PACKAGE / "configs", _PACKAGE.parent.parent / "configs") if d.is_dir())
+WHOLE = {"_target_": "segtrain.inference.Whole"}
 SAVED_GROUPS = ("model", "data", "inference", "dense_crf")  # what an evaluation takes from a checkpoint
 
 
@@ -80,10 +81,11 @@ def evaluation_config(given: DictConfig, saved: dict[str, Any]) -> dict[str, Any
     merged into it.
     """
     check_trust(saved, "config", given.trust)
-    base = {group: offline(saved[group]) for group in SAVED_GROUPS if saved.get(group)}
+    base = {"inference": WHOLE}  # of checkpoints from before there were others
+    base |= {group: offline(saved[group]) for group in SAVED_GROUPS if saved.get(group)}
     for group in SAVED_GROUPS:
         if given.get(group) and given[group].get("_target_"):
-            del base[group]
+            base.pop(group, None)
     merged = plain(OmegaConf.merge(OmegaConf.create(base), given))
     old, new = saved["data"]["num_classes"], merged["data"]["num_classes"]
     if old != new:

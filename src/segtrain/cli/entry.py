@@ -48,6 +48,22 @@ def segpredict() -> None:
     _command("predict", _predict)
 
 
+def segdata() -> None:
+    """`segdata`: checks a data set, counts it, or shows it."""
+    _command("data", _look_at_data)
+
+
+def segimport() -> None:
+    """`segimport`: a checkpoint of ours from published weights."""
+    _command("import", _import)
+
+
+def segexport() -> None:
+    """`segexport`: a checkpoint as ONNX, as a program of torch.export, or as plain tensors."""
+    _add_to_checkpoint()
+    _command("export", _export)
+
+
 def _train(config: DictConfig, folder: Path) -> dict:
     values = plain(config)
     check_scalars(values)
@@ -61,6 +77,10 @@ def _train(config: DictConfig, folder: Path) -> dict:
 
 def _evaluate(config: DictConfig, folder: Path) -> dict:
     configs, saved = _read_checkpoints(config)
+    if config.compare:
+        from segtrain.cli.comparison import compare_checkpoints
+
+        return compare_checkpoints(configs, saved, folder)
     from segtrain.cli.evaluation import evaluate_checkpoints
 
     return evaluate_checkpoints(configs, saved, folder)
@@ -73,6 +93,30 @@ def _predict(config: DictConfig, folder: Path) -> None:
     from segtrain.cli.prediction import predict
 
     predict(configs, saved, folder)
+
+
+def _look_at_data(config: DictConfig, folder: Path) -> None:
+    from segtrain.cli.segdata import look_at_data
+
+    look_at_data(plain(config), HydraConfig.get().runtime.choices["data"], folder)
+
+
+def _import(config: DictConfig, folder: Path) -> None:
+    values = plain(config)
+    check_scalars(values)
+    from segtrain.cli.importing import import_weights
+
+    overrides = HydraConfig.get().overrides.task
+    import_weights(values, {override.partition("=")[0].lstrip("+") for override in overrides}, folder)
+
+
+def _export(config: DictConfig, folder: Path) -> None:
+    configs, saved = _read_checkpoints(config)
+    if len(saved) > 1:
+        raise InputError(f"ckpt={list(config.ckpt)}: an ensemble cannot be exported", do="give one checkpoint")
+    from segtrain.cli.exporting import export_checkpoint
+
+    export_checkpoint(configs[0], saved[0], folder)
 
 
 def _read_checkpoints(config: DictConfig) -> tuple[list[dict], list]:

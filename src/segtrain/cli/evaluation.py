@@ -1,5 +1,6 @@
 """What `segeval` does with a composed config, and every validation of `segtrain`."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,25 @@ from torch import nn
 from segtrain.cli.build import build_crf, count_parameters, restore_model
 from segtrain.cli.construct import construct
 from segtrain.cli.paths import relative, write_yaml
-from segtrain.data.sample import Sample
 from segtrain.engine import distributed
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose
-from segtrain.engine.evaluate import Predict, evaluate
+from segtrain.engine.evaluate import Extra, Predict, Seen, evaluate
 from segtrain.engine.evaluate import Settings as EvaluationSettings
 from segtrain.engine.logging import FIGURES, RunLog, evaluation_table, percent
 from segtrain.engine.pictures import strip
 from segtrain.engine.predict import Ensemble, Predictor, evaluating
+from segtrain.engine.report import Report
+from segtrain.errors import InputError
+from segtrain.metrics.boundary import BFScore, BoundaryIoU, Trimap
+from segtrain.metrics.calibration import Calibration
 from segtrain.metrics.neurites import Neurites
 
-EXTRA_METRICS = {"neurites": Neurites}
+EXTRA_METRICS: dict[str, Callable[[int], list[Extra]]] = {  # of a number of classes
+    "boundary": lambda classes: [Trimap(classes), BoundaryIoU(classes), BFScore()],
+    "calibration": lambda _: [Calibration()],
+    "neurites": lambda _: [Neurites()],
+}
 PICTURES = 4  # validation pictures that TensorBoard shows
 
 
@@ -36,14 +44,23 @@ def evaluate_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint],
     compute = choose(config["device"], str(config["precision"]))
     with distributed.group(compute.device), RunLog(folder, "eval", silent=distributed.rank() > 0) as log:
         write_yaml(config, folder / "config.yaml")
-        crf = build_crf(config)
-        data = construct(config["data"], "data")
+        validation = Validation(construct(config["data"], "data"), compute, config, log, build_crf(config))
         predict, parameters = build_predictor(configs, saved, compute)
-        validation = Validation(data, compute, config, log, crf)
-        figures = validation.of(predict, saved[0].meta["step"])
-        log.say(evaluation_table(figures))
+        figures, _ = examine(validation, predict, saved[0].meta["step"])
         log.say(f"figures: {relative(folder)}/metrics.json")
     return figures | {"parameters": parameters}
+
+
+def examine(validation: "Validation", predict: Predict, step: int) -> tuple[dict, Report]:
+    """A whole evaluation: the figures with their intervals, printed, and every picture's, written into
+    the log's folder."""
+    report = Report(validation.data.class_names, validation.data.palette)
+    figures = validation.of(predict, step, report.watch)
+    report.gather()
+    figures = report.with_intervals(figures)
+    report.write(validation.log.folder, figures)
+    validation.log.say(evaluation_table(figures))
+    return figures, report
 
 
 def build_predictor(
@@ -71,21 +88,24 @@ class Validation:
         self.inference = construct(config["inference"], "inference")
         self.last_step = config.get("max_steps")
         self.settings = EvaluationSettings(config["batch_size"], config["num_workers"])
+        names = {*getattr(data, "extra_metrics", ()), *config.get("metrics", ())}
+        self.extra = partial(extra_metrics, sorted(names), len(data.class_names))
+        self.extra()  # an unknown name is told now
 
     def __call__(self, model: nn.Module, step: int) -> dict:
         with evaluating(model):
             return self.of(Predictor(model, self.inference, self.compute), step)
 
-    def of(self, predict: Predict, step: int) -> dict:
-        """The figures of whatever predicts, a model or an ensemble."""
+    def of(self, predict: Predict, step: int, watch: Callable[[Seen], None] = lambda _: None) -> dict:
+        """The figures of whatever predicts, a model or an ensemble; `watch` gets every picture."""
         crf = self.crf if self.last_step in (None, step) else None
 
-        def show(index: int, sample: Sample, *labels) -> None:
-            if index < PICTURES:
-                picture = strip(sample, *labels, self.data.palette)
-                self.log.picture(step, f"val/{index}_{sample.name}", picture)
+        def show(seen: Seen) -> None:
+            if seen.index < PICTURES:
+                picture = strip(seen.sample, seen.predicted, seen.refined, self.data.palette)
+                self.log.picture(step, f"val/{seen.index}_{seen.sample.name}", picture)
+            watch(seen)
 
-        extra = [EXTRA_METRICS[name]() for name in getattr(self.data, "extra_metrics", ())]
         with self.log.progress("evaluating", len(self.data.val)) as advance:
             figures = evaluate(
                 predict,
@@ -94,13 +114,21 @@ class Validation:
                 self.compute.device,
                 self.settings,
                 crf=crf,
-                extra=extra,
+                extra=self.extra,
                 watch=show,
                 advance=advance,
             )
         self.log.evaluation(step, figures, self.data.class_names)
         self.log.say(f"step {step}: {summary(figures)}")
         return figures
+
+
+def extra_metrics(names: list[str], num_classes: int) -> list[Extra]:
+    """New metrics by their names. Raises InputError."""
+    unknown = [name for name in names if name not in EXTRA_METRICS]
+    if unknown:
+        raise InputError(f"metrics=[{unknown[0]}]", do=f"give some of {', '.join(EXTRA_METRICS)}")
+    return [metric for name in names for metric in EXTRA_METRICS[name](num_classes)]
 
 
 def summary(figures: dict) -> str:

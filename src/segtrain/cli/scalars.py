@@ -32,6 +32,14 @@ TYPES: dict[str, Any] = {
     "probabilities": bool,
     "ckpt": str | list[str] | None,
     "ensemble": Literal["mean", "product"],
+    "compare": bool,
+    "metrics": list[str],
+    "format": str | None,
+    "weights": str | None,
+    "out": str | None,
+    "allow": list[str],
+    "mean": list[float] | None,
+    "size": list[int],
     "trust": str | None,
 }
 AT_LEAST = dict.fromkeys(

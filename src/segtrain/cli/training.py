@@ -11,6 +11,7 @@ from segtrain.cli.build import build_crf, count_parameters, read_checkpoint, sav
 from segtrain.cli.construct import construct
 from segtrain.cli.evaluation import Validation
 from segtrain.cli.paths import relative, write_yaml
+from segtrain.data.check import check_start
 from segtrain.data.frequencies import class_frequencies, median_frequency_weights
 from segtrain.engine import checkpoint, distributed
 from segtrain.engine.device import Compute, choose, keep_freed_memory
@@ -37,6 +38,7 @@ def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)
         data = construct(config["data"], "data")
+        check_start(data)
         pictures = data.train
         if config.get("crops"):
             log.say("looking for objects in every mask, once")

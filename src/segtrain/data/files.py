@@ -93,6 +93,9 @@ class PairedFiles(Dataset):
 
     def _labels(self, mask: np.ndarray, path: Path) -> np.ndarray:
         """The mask as uint8 labels; the range is checked first, since a cast would wrap 300 to 44."""
+        plain = mask.dtype == np.uint8 and not self.label_map
+        if plain and (mask + np.uint8(1)).max() <= self.num_classes:  # 255, void, wraps to 0
+            return mask.copy()  # Pillow's cannot be written to
         if mask.dtype == np.uint8:
             values, places = np.arange(256), mask
         else:

@@ -76,7 +76,7 @@ def describe(label_map: Mapping[Value, int], content: Content, class_names: Iter
     """The map as YAML for `data.label_map`, with what each value was seen in."""
     names = dict(enumerate(class_names)) | {VOID: "void"}
     lines = ["# Proposed by segdata action=check, from what the masks hold. It is a guess: read it first.\n"]
-    for value, label in label_map.items():
+    for value, label in sorted(label_map.items(), key=lambda item: item[1]):
         key = ",".join(map(str, value)) if isinstance(value, tuple) else value
         seen = f"{content.pixels[value]:,} pixels in {content.files[value]:,} masks"
         lines.append(f'"{key}": {label} # {names[label]}: {seen}\n')

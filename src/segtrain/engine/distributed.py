@@ -42,6 +42,15 @@ def sum_over_ranks(x: Tensor) -> Tensor:
     return x
 
 
+def gathered(items: list) -> list:
+    """Every rank's items, rank by rank."""
+    if not dist.is_initialized():
+        return items
+    of_ranks = [None] * world_size()
+    dist.all_gather_object(of_ranks, items)
+    return [item for of_rank in of_ranks for item in of_rank]
+
+
 def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether `flag` is set on at least one rank."""
     if not dist.is_initialized():

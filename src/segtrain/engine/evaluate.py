@@ -1,7 +1,7 @@
 """Evaluation: one confusion matrix over a split, and the dense CRF where it is given."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,9 +11,22 @@ from torch import Tensor
 from segtrain.data.sample import Sample
 from segtrain.engine import distributed
 from segtrain.engine.loader import evaluation_batches
+from segtrain.engine.predict import likeliest
 from segtrain.metrics.regions import confusion_matrix, scores
 
-Predict = Callable[[list[Sample]], Tensor]  # samples of one size -> probabilities N×C×H×W
+
+class Predict(Protocol):
+    """A `Predictor` or an `Ensemble`: what labels samples of one size."""
+
+    def __call__(self, samples: list[Sample]) -> Tensor:
+        """Class probabilities, float32 N×C×H×W."""
+        ...
+
+    def labels(self, samples: list[Sample]) -> Tensor:
+        """The likeliest classes, uint8 N×H×W."""
+        ...
+
+
 Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W
 
 
@@ -24,10 +37,21 @@ class Extra(Protocol):
 
     def add(self, sample: Sample, probabilities: np.ndarray) -> None: ...
 
-    def figures(self, sums: Tensor) -> dict[str, float]: ...
+    def figures(self, sums: Tensor) -> dict: ...
 
 
-Watch = Callable[[int, Sample, np.ndarray, np.ndarray | None], None]
+class Seen(NamedTuple):
+    """What a watcher gets of every picture.
+
+    index: its place in the split. predicted, refined: the network's labels and, where there is one,
+    the CRF's, uint8 H×W. matrices: their confusion matrices, one or two C×C.
+    """
+
+    index: int
+    sample: Sample
+    predicted: np.ndarray
+    refined: np.ndarray | None
+    matrices: list[Tensor]
 
 
 class Settings(NamedTuple):
@@ -35,6 +59,31 @@ class Settings(NamedTuple):
 
     batch_size: int = 1
     num_workers: int = 0
+
+
+class Tally:
+    """What is added up over the pictures for the network, or for the CRF."""
+
+    def __init__(self, classes: int, extra: list[Extra]):
+        self.matrix = torch.zeros(classes, classes, dtype=torch.int64)
+        self.extra = extra
+
+    def add(self, sample: Sample, labels: np.ndarray, probabilities: np.ndarray | None) -> Tensor:
+        """Adds a picture and gives its confusion matrix; extra metrics need its probabilities."""
+        mask = torch.from_numpy(sample.mask)
+        matrix = confusion_matrix(mask, torch.from_numpy(labels), len(self.matrix))
+        self.matrix += matrix
+        for metric in self.extra:
+            metric.add(sample, probabilities)
+        return matrix
+
+    def figures(self, class_names: tuple[str, ...], device: torch.device) -> dict:
+        """The figures of all processes' pictures."""
+        self.matrix = _of_all_ranks(self.matrix, device)
+        figures = scores(self.matrix, class_names)
+        for metric in self.extra:
+            figures |= metric.figures(_of_all_ranks(metric.sums, device))
+        return figures
 
 
 def evaluate(
@@ -45,22 +94,22 @@ def evaluate(
     settings: Settings,
     *,
     crf: Crf | None = None,
-    extra: Iterable[Extra] = (),
-    watch: Watch = lambda *_: None,
+    extra: Callable[[], list[Extra]] = list,
+    watch: Callable[[Seen], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict:
     """The figures of `metrics.json` (INTERFACE: `pixel_accuracy` ... `per_class`, `images`, `seconds`).
 
     Args:
-        predict: a `Predictor` or an `Ensemble` on `device`.
+        predict: on `device`.
         crf: refines each picture's probabilities; then the figures are those after it, and
             `without_crf` holds the same keys for the network alone.
-        extra: metrics of the data set's own, on the probabilities before the CRF.
-        watch: gets each picture's index, sample, predicted and refined labels (uint8 H×W).
+        extra: makes the metrics beyond the confusion matrix, anew for the network and for the CRF.
+        watch: gets each picture with its labels.
         advance: gets the number of pictures done, for a progress bar.
     """
     start, classes = time.perf_counter(), len(class_names)
-    matrices = torch.zeros(2, classes, classes, dtype=torch.int64)
+    tallies = [Tally(classes, extra()) for _ in range(1 if crf is None else 2)]
     rank, world_size = distributed.rank(), distributed.world_size()
     batches = evaluation_batches(
         dataset,
@@ -71,27 +120,47 @@ def evaluate(
     )
     index = rank
     for samples in batches:
-        probabilities = predict(samples)
-        for sample, picture in zip(samples, probabilities, strict=True):
-            predicted = picture.argmax(0).to(torch.uint8).cpu()
-            labels = torch.from_numpy(sample.mask)
-            matrices[0] += confusion_matrix(labels, predicted, classes)
-            for metric in extra:
-                metric.add(sample, picture.cpu().numpy())
-            refined = None
-            if crf is not None:
-                refined = crf(sample.image, picture.cpu().numpy()).argmax(0).astype(np.uint8)
-                matrices[1] += confusion_matrix(labels, torch.from_numpy(refined), classes)
-            watch(index, sample, predicted.numpy(), refined)
+        for sample, labelled in zip(samples, _labelled(predict, samples, crf, tallies), strict=True):
+            pairs = zip(tallies, labelled, strict=True)
+            matrices = [tally.add(sample, *outcome) for tally, outcome in pairs]
+            (predicted, _), *of_crf = labelled
+            watch(Seen(index, sample, predicted, of_crf[0][0] if of_crf else None, matrices))
             index += world_size
         advance(len(samples))
 
-    matrices = distributed.sum_over_ranks(matrices.to(device)).cpu()
-    figures = scores(matrices[1 if crf else 0], class_names)
+    network, *after_crf = (tally.figures(class_names, device) for tally in tallies)
+    figures = after_crf[0] if after_crf else network
     figures |= {"images": len(dataset), "seconds": time.perf_counter() - start}
-    figures["confusion_matrix"] = matrices[1 if crf else 0].tolist()
-    for metric in extra:
-        figures |= metric.figures(distributed.sum_over_ranks(metric.sums.to(device)).cpu())
-    if crf:
-        figures["without_crf"] = scores(matrices[0], class_names)
+    figures["confusion_matrix"] = tallies[-1].matrix.tolist()
+    if after_crf:
+        figures["without_crf"] = network
     return figures
+
+
+Outcome = tuple[np.ndarray, np.ndarray | None]  # labels uint8 H×W, class probabilities C×H×W
+
+
+def _labelled(
+    predict: Predict, samples: list[Sample], crf: Crf | None, tallies: list[Tally]
+) -> Iterator[list[Outcome]]:
+    """Each sample's outcome of the network and, where there is one, of the CRF.
+
+    Probabilities are made only where the CRF or an extra metric needs them.
+    """
+    if crf is None and not tallies[0].extra:
+        for labels in predict.labels(samples).cpu().numpy():
+            yield [(labels, None)]
+        return
+    for sample, picture in zip(samples, predict(samples), strict=True):
+        of_network = picture.cpu().numpy()
+        outcomes = [(likeliest(picture[None])[0].cpu().numpy(), of_network)]
+        if crf is not None:
+            of_crf = crf(sample.image, of_network)
+            outcomes.append((likeliest(torch.from_numpy(of_crf)[None])[0].numpy(), of_crf))
+        yield outcomes
+
+
+def _of_all_ranks(sums: Tensor, device: torch.device) -> Tensor:
+    if distributed.world_size() == 1:  # not every device has the dtype
+        return sums
+    return distributed.sum_over_ranks(sums.to(device)).cpu()

@@ -18,7 +18,13 @@ FIGURES = {
     "mean_iou": "mean IoU",
     "frequency_weighted_iou": "f.w. IoU",
 }
-EXTRA_FIGURES = {"v_rand": "V_rand", "v_info": "V_info"}  # of data sets that have metrics of their own
+EXTRA_FIGURES = {  # of metrics= and of data sets that have metrics of their own
+    "boundary_iou": "Boundary IoU",
+    "bf_score": "BF score",
+    "calibration_error": "calibration error",
+    "v_rand": "V_rand",
+    "v_info": "V_info",
+}
 WIDTH = 120  # of train.log, and of the terminal where it is not one
 
 
@@ -147,23 +153,42 @@ def percent(value: float | None) -> str:
 
 
 def evaluation_table(figures: dict) -> Table:
-    """Per-class IoU and accuracy and the four figures, before and after the CRF side by side."""
+    """Per-class IoU and accuracy and the other figures, before and after the CRF side by side."""
     plain = figures.get("without_crf")
     columns = ["", "IoU %", "accuracy %"] if plain is None else ["", "IoU %", "with CRF", "gain"]
     result = table(f"{figures['images']} pictures, {figures['seconds']:.1f} s", *columns)
+
+    def cells(after: dict, before: dict | None, key: str) -> list[str]:
+        return [percent(after[key])] if before is None else _beside(before[key], after[key])
+
     for name, values in figures["per_class"].items():
         if plain is None:
             result.add_row(name, percent(values["iou"]), percent(values["accuracy"]))
         else:
-            result.add_row(name, *_beside(plain["per_class"][name]["iou"], values["iou"]))
+            result.add_row(name, *cells(values, plain["per_class"][name], "iou"))
     result.add_section()
-    for key, label in FIGURES.items():
-        cells = [percent(figures[key])] if plain is None else _beside(plain[key], figures[key])
-        result.add_row(label, *cells)
-    for key, label in EXTRA_FIGURES.items():
+    for key, label in (FIGURES | EXTRA_FIGURES).items():
         if key in figures:
-            result.add_row(label, percent(figures[key]))
+            result.add_row(label, *cells(figures, plain, key))
+        if key == "mean_iou" and figures.get("mean_iou_interval"):
+            result.add_row("  95 % interval", *_intervals(figures))
+    for width in figures.get("trimap_mean_iou", ()):
+        bands = [f and f["trimap_mean_iou"] for f in (figures, plain)]
+        result.add_row(f"mean IoU within {width} px of a border", *cells(*bands, width))
     return result
+
+
+def _intervals(figures: dict) -> list[str]:
+    """Of the mean IoU, with a CRF also of its gain."""
+    if "without_crf" not in figures:
+        return [interval(figures["mean_iou_interval"])]
+    both = [interval(f["mean_iou_interval"]) for f in (figures["without_crf"], figures)]
+    return [*both, interval(figures["crf_gain"]["interval"], sign="+")]
+
+
+def interval(values: tuple[float, float] | None, sign: str = "") -> str:
+    """`[60.3, 63.8]` of fractions."""
+    return "" if values is None else "[" + ", ".join(f"{100 * v:{sign}.1f}" for v in values) + "]"
 
 
 def _beside(before: float | None, after: float | None) -> list[str]:

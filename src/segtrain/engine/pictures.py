@@ -91,3 +91,21 @@ def confusion_figure(matrix: list[list[int]], class_names: tuple[str, ...]):
                 colour = "white" if percent[i, j] > 60 else "black"
                 axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", color=colour, size=9)
     return figure
+
+
+def trimap_figure(curves: dict[str, dict[str, float | None]]):
+    """A matplotlib figure of the mean IoU near borders: of each name, the band's width to the figure."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axes = figure.add_subplot()
+    widths = [int(width) for width in next(iter(curves.values()))]
+    for name, curve in curves.items():
+        values = [np.nan if value is None else 100 * value for value in curve.values()]
+        axes.plot(widths, values, marker="o", label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(widths, widths)
+    axes.set(xlabel="pixels on either side of a border", ylabel="mean IoU %")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

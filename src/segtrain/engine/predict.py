@@ -1,4 +1,4 @@
-"""From pictures to class probabilities: one network and the way it is applied, or several."""
+"""From pictures to class probabilities or labels: one network and the way it is applied, or several."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from segtrain.data.sample import Sample
 from segtrain.engine.device import Compute
-from segtrain.sizes import upsample_logits
+from segtrain.inference import Whole
+from segtrain.sizes import upsample_logits, upsampled_labels
 
 Network = Callable[[Tensor], Tensor]  # pictures N×3×H×W -> logits N×C×H×W
 Inference = Callable[[Network, Tensor, list[str]], Tensor]  # see segtrain.inference
@@ -30,14 +31,27 @@ class Predictor:
 
     @torch.inference_mode()
     def __call__(self, samples: list[Sample]) -> Tensor:
+        names = [sample.name for sample in samples]
+        return self.inference(self._logits, self._batch(samples), names).softmax(1)
+
+    @torch.inference_mode()
+    def labels(self, samples: list[Sample]) -> Tensor:
+        """The likeliest classes, uint8 N×H×W; of whole pictures without their probabilities."""
+        if not isinstance(self.inference, Whole):
+            return likeliest(self(samples))
+        images = self._batch(samples)
+        return upsampled_labels(self._cells(images), images.shape[-2:])
+
+    def _batch(self, samples: list[Sample]) -> Tensor:
         images = np.stack([sample.image for sample in samples])
-        batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.compute.device)
-        return self.inference(self._logits, batch, [sample.name for sample in samples]).softmax(1)
+        return torch.from_numpy(images).permute(0, 3, 1, 2).to(self.compute.device)
+
+    def _cells(self, images: Tensor) -> Tensor:
+        with self.compute.autocast():
+            return self.model(images)["out"].float()
 
     def _logits(self, images: Tensor) -> Tensor:
-        with self.compute.autocast():
-            logits = self.model(images)["out"]
-        return upsample_logits(logits.float(), images.shape[-2:])
+        return upsample_logits(self._cells(images), images.shape[-2:])
 
 
 class Ensemble:
@@ -58,6 +72,15 @@ class Ensemble:
         # Where a product of confident opposites is 0 for every class, all are as likely.
         combined = combined.clamp(min=torch.finfo(torch.float32).tiny)
         return combined / combined.sum(1, keepdim=True)
+
+    def labels(self, samples: list[Sample]) -> Tensor:
+        """The likeliest classes, uint8 N×H×W."""
+        return likeliest(self(samples))
+
+
+def likeliest(probabilities: Tensor) -> Tensor:
+    """uint8 N×H×W of N×C×H×W."""
+    return upsampled_labels(probabilities, probabilities.shape[-2:])
 
 
 @contextmanager

@@ -1,0 +1,187 @@
+"""`make bench-data`: what a loader's worker spends beyond decoding, beside three common ways.
+
+A 500×375 JPEG and its palette PNG become a window of 512×512 pixels, scaled by 0.5 to 2 and mirrored
+half of the time, from the files to tensors, on one core. Medians of interleaved rounds in one
+process; ratios are what counts, times belong to the machine. The peers are their published steps
+with the same random scales, and without their packages' own overhead.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # or importing it asks the network for its newest version
+
+import albumentations
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import functional as F
+from torchvision.transforms.functional import InterpolationMode
+
+from segtrain.data.files import Pair, PairedFiles
+from segtrain.data.shapes import draw_scene
+from segtrain.data.transforms import ScaleCrop
+from segtrain.data.voc import voc_palette
+from segtrain.engine.device import keep_freed_memory
+from segtrain.engine.loader import Augmented
+
+WINDOW, SCALES, FILL, VOID = 512, (0.5, 2.0), (124, 116, 104), 255
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def drawn(folder: Path) -> list[Pair]:
+    """Eight pictures as VOC stores them: about 50 kB of JPEG at quality 92, and a palette PNG."""
+    pairs = []
+    for i in range(8):
+        image, mask = draw_scene(np.random.default_rng(i), 500)
+        pair = Pair(str(i), folder / f"{i}.jpg", folder / f"{i}.png")
+        Image.fromarray(cv2.GaussianBlur(image[:375], (0, 0), 0.7)).save(pair.image, quality=92)
+        labels = Image.fromarray(mask[:375], "P")
+        labels.putpalette(np.array(voc_palette(256), np.uint8).tobytes())
+        labels.save(pair.mask)
+        pairs.append(pair)
+    return pairs
+
+
+def stored(voc: Path) -> list[Pair]:
+    """The pictures of a folder in VOC's layout that have masks, at most eight."""
+    masks = sorted((voc / "SegmentationClass").glob("*.png"))[:8]
+    return [Pair(mask.stem, voc / "JPEGImages" / f"{mask.stem}.jpg", mask) for mask in masks]
+
+
+def decode(pair: Pair, _rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
+    """The fastest decoders that we found, and nothing else."""
+    with open(pair.image, "rb") as file:
+        content = np.frombuffer(file.read(), np.uint8)
+    return cv2.imdecode(content, cv2.IMREAD_COLOR_RGB), np.asarray(Image.open(pair.mask))
+
+
+def ours(pairs: list[Pair]) -> Callable:
+    return in_loader(pairs, [ScaleCrop(height=WINDOW, width=WINDOW, scale=SCALES, fill=FILL)])
+
+
+def albumentations_in_order(pairs: list[Pair]) -> Callable:
+    return in_loader(
+        pairs,
+        [
+            albumentations.RandomScale((SCALES[0] - 1, SCALES[1] - 1), p=1.0),
+            albumentations.PadIfNeeded(WINDOW, WINDOW, fill=FILL, fill_mask=VOID),
+            albumentations.RandomCrop(WINDOW, WINDOW),
+            albumentations.HorizontalFlip(),
+        ],
+    )
+
+
+def in_loader(pairs: list[Pair], transforms: list) -> Callable:
+    """What our loader's worker does: `__getitem__`, and its arrays as tensors."""
+    data = Augmented(PairedFiles(pairs, num_classes=21), transforms, seed=0)
+
+    def step(pair: Pair, rng: random.Random):
+        sample = data[rng.getrandbits(30), pairs.index(pair)]
+        if isinstance(sample, Exception):
+            raise sample
+        return torch.from_numpy(sample.image), torch.from_numpy(sample.mask)
+
+    return step
+
+
+def torchvision_references(pair: Pair, rng: random.Random):
+    """RandomResize, RandomHorizontalFlip, RandomCrop, PILToTensor, Normalize, on Pillow's pictures."""
+    image, mask = Image.open(pair.image).convert("RGB"), Image.open(pair.mask)
+    side = round(min(image.size) * rng.uniform(*SCALES))
+    image = F.resize(image, side, antialias=True)
+    mask = F.resize(mask, side, interpolation=InterpolationMode.NEAREST)
+    if rng.random() < 0.5:
+        image, mask = F.hflip(image), F.hflip(mask)
+    below, beside = (max(WINDOW - length, 0) for length in (image.height, image.width))
+    if below or beside:
+        image = F.pad(image, (0, 0, beside, below), fill=0)
+        mask = F.pad(mask, (0, 0, beside, below), fill=VOID)
+    y, x = rng.randint(0, image.height - WINDOW), rng.randint(0, image.width - WINDOW)
+    image, mask = F.crop(image, y, x, WINDOW, WINDOW), F.crop(mask, y, x, WINDOW, WINDOW)
+    tensor = F.convert_image_dtype(F.pil_to_tensor(image), torch.float)
+    return F.normalize(tensor, MEAN, DEVIATION), F.pil_to_tensor(mask).squeeze(0).long()
+
+
+def mmsegmentation_steps(pair: Pair, rng: random.Random):
+    """RandomResize, RandomCrop with cat_max_ratio 0.75, RandomFlip, PackSegInputs, on cv2's BGR.
+
+    What is smaller than the window is padded here, which mmsegmentation leaves to the device's side.
+    """
+    image, mask = decode(pair, rng)
+    scale = rng.uniform(*SCALES)
+    size = round(mask.shape[1] * scale), round(mask.shape[0] * scale)
+    image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+    for _ in range(10):
+        y = rng.randint(0, max(mask.shape[0] - WINDOW, 0))
+        x = rng.randint(0, max(mask.shape[1] - WINDOW, 0))
+        window = mask[y : y + WINDOW, x : x + WINDOW]
+        values, counts = np.unique(window, return_counts=True)
+        counts = counts[values != VOID]
+        if len(counts) > 1 and counts.max() / counts.sum() < 0.75:
+            break
+    image, mask = image[y : y + WINDOW, x : x + WINDOW], window
+    if rng.random() < 0.5:
+        image, mask = np.flip(image, 1), np.flip(mask, 1)
+    below, beside = WINDOW - mask.shape[0], WINDOW - mask.shape[1]
+    image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    mask = cv2.copyMakeBorder(mask, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=VOID)
+    packed = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return packed, torch.from_numpy(mask.astype(np.int64))
+
+
+def measure(arms: dict[str, Callable], pairs: list[Pair], rounds: int) -> dict[str, float]:
+    """Median processor seconds a picture of each arm, over interleaved rounds of all pictures."""
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for i in range(rounds + 1):
+        for name, step in arms.items():
+            generators = [random.Random(f"{i} {pair.name}") for pair in pairs]
+            start = time.thread_time()
+            for pair, rng in zip(pairs, generators, strict=True):
+                step(pair, rng)
+            if i:  # the first round warms up
+                times[name].append((time.thread_time() - start) / len(pairs))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--voc", type=Path, help="a folder in VOC's layout, instead of drawn pictures")
+    parser.add_argument("--rounds", type=int, default=40)
+    arguments = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    keep_freed_memory()  # as training does
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = stored(arguments.voc) if arguments.voc else drawn(Path(folder))
+        if not pairs:
+            sys.exit(f"{arguments.voc}: no SegmentationClass/*.png in it")
+        kilobytes = statistics.mean(pair.image.stat().st_size for pair in pairs) / 1000
+        print(f"{len(pairs)} pictures of {kilobytes:.0f} kB, windows of {WINDOW}×{WINDOW}, one core")
+        arms = {
+            "decoding alone (cv2, Pillow)": decode,
+            "ours": ours(pairs),
+            "albumentations, naive order": albumentations_in_order(pairs),
+            "mmsegmentation's steps, cv2": mmsegmentation_steps,
+            "torchvision's references, Pillow": torchvision_references,
+        }
+        seconds = measure(arms, pairs, arguments.rounds)
+    decoding, slowest = seconds["decoding alone (cv2, Pillow)"], seconds["torchvision's references, Pillow"]
+    print(f"  {'':34}{'ms':>7}{'of decoding':>13}{'of torchvision':>16}")
+    for name, value in seconds.items():
+        print(f"  {name:34}{1000 * value:7.2f}{decoding / value:13.2f}{slowest / value:15.2f}×")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""`make bench-eval`: the two loops of an evaluation on the CPU, and what others do instead.
+
+Medians of interleaved runs in one process; ratios are what counts, times belong to the machine.
+torchmetrics takes part where it is installed.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segtrain.engine.device import keep_freed_memory
+from segtrain.kernels.argmax import upsampled_argmax
+from segtrain.metrics.regions import confusion_matrix
+from segtrain.sizes import upsample_logits, upsampled_labels
+
+CLASSES, HEIGHT, WIDTH, VOID = 21, 1024, 2048, 255
+Arms = dict[str, Callable[[], object]]
+
+
+def by_bincount(labels: Tensor, predictions: Tensor) -> Tensor:
+    """As in torchvision's reference: a mask, then one bincount."""
+    valid = (labels >= 0) & (labels < CLASSES)
+    cells = CLASSES * labels[valid].to(torch.int64) + predictions[valid]
+    return torch.bincount(cells, minlength=CLASSES**2).view(CLASSES, CLASSES)
+
+
+def by_histograms(labels: Tensor, predictions: Tensor) -> list[Tensor]:
+    """As in MMSegmentation: only the hits, labels and predictions of each class, no matrix."""
+    valid = labels != VOID
+    labels, predictions = labels[valid], predictions[valid]
+    counted = (predictions[predictions == labels], labels, predictions)
+    return [torch.histc(x.float(), bins=CLASSES, min=0, max=CLASSES - 1) for x in counted]
+
+
+def maps() -> tuple[Tensor, Tensor]:
+    """Smooth labels with 2 % void, and predictions of which 10 % are noise; uint8 H×W."""
+    random = torch.Generator().manual_seed(0)
+    coarse = torch.randn(1, CLASSES, 16, 32, generator=random)
+    labels = upsample_logits(coarse, (HEIGHT, WIDTH)).argmax(1)[0].to(torch.uint8)
+    noise = torch.randint(0, CLASSES, (HEIGHT, WIDTH), generator=random, dtype=torch.uint8)
+    predictions = torch.where(torch.rand(HEIGHT, WIDTH, generator=random) < 0.1, noise, labels)
+    labels[torch.rand(HEIGHT, WIDTH, generator=random) < 0.02] = VOID
+    return labels, predictions
+
+
+def confusion_arms() -> Arms:
+    labels, predictions = maps()
+    wide = labels.long(), predictions.long()
+    arms: Arms = {
+        "torch.bincount with mask, int64": lambda: by_bincount(*wide),
+        "torch.bincount with mask, uint8": lambda: by_bincount(labels, predictions),
+        "three histograms, uint8": lambda: by_histograms(labels, predictions),
+    }
+    if find_spec("torchmetrics"):
+        from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+        for check in (True, False):
+            arms[f"torchmetrics, int64{', checked' if check else ''}"] = lambda check=check: (
+                multiclass_confusion_matrix(wide[1], wide[0], CLASSES, ignore_index=VOID, validate_args=check)
+            )
+    arms["segtrain, uint8"] = lambda: confusion_matrix(labels, predictions, CLASSES)
+    hits, labelled, predicted = arms["three histograms, uint8"]()
+    matrix = arms["segtrain, uint8"]()
+    assert torch.equal(matrix.diag(), hits.long())
+    assert torch.equal(matrix.sum(1), labelled.long())
+    assert torch.equal(matrix.sum(0), predicted.long())
+    for name, arm in arms.items():
+        assert "histograms" in name or torch.equal(arm(), matrix), name
+    return arms
+
+
+def argmax_arms(cells: tuple[int, int], *, on_pixels: bool) -> Arms:
+    """Upsampling by 8: of cells in the middle of their pixels (128×256), or on every eighth (129×257)."""
+    random = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, CLASSES, *cells, generator=random)
+    last = logits.contiguous(memory_format=torch.channels_last)
+    size = (HEIGHT, WIDTH)
+
+    def upsample(x: Tensor) -> Tensor:
+        return upsample_logits(x, size) if on_pixels else F.interpolate(x, size, mode="bilinear")
+
+    def ours() -> Tensor:
+        if on_pixels:
+            return upsampled_labels(logits, size)
+        return torch.from_numpy(upsampled_argmax(logits[0].numpy(), size, size, align_corners=False))[None]
+
+    arms: Arms = {
+        "interpolate, argmax": lambda: upsample(logits).argmax(1),
+        "interpolate, argmax, channels last": lambda: upsample(last).argmax(1),
+        "interpolate, softmax, argmax": lambda: upsample(logits).softmax(1).argmax(1),
+        "segtrain": ours,
+    }
+    labels = ours().long()
+    for name in ("interpolate, argmax", "interpolate, argmax, channels last"):
+        differ = int((arms[name]() != labels).sum())
+        print(f"of {HEIGHT * WIDTH} labels {differ} differ from those of: {name}")
+    return arms
+
+
+def compare(title: str, arms: Arms, repetitions: int) -> None:
+    """Prints each arm's median and its ratio to the first one's."""
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for repetition in range(repetitions + 2):
+        for name, run in arms.items():
+            start = time.perf_counter()
+            run()
+            if repetition > 1:  # the first ones warm up
+                times[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    first = next(iter(medians.values()))
+    print(title)
+    for name, median in medians.items():
+        print(f"  {name:36} {1000 * median:8.2f} ms  {first / median:6.2f}×")
+
+
+def peak(run: Callable[[], object]) -> float | None:
+    """The megabytes by which a run raises the process's memory; None where the kernel does not say."""
+    status = Path("/proc/self/status")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    except OSError:
+        return None
+
+    def kilobytes(key: str) -> int:
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(key))
+
+    before = kilobytes("VmRSS")
+    run()
+    return (kilobytes("VmHWM") - before) / 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {CLASSES} classes, {HEIGHT}×{WIDTH}"
+    )
+
+    random = np.random.default_rng(0).normal(size=(CLASSES, 128, 256)).astype(np.float32)
+    size = (HEIGHT, WIDTH)
+    upsampled_argmax(random, (256, 512), (256, 512), align_corners=False)  # compiles
+    used = peak(lambda: upsampled_argmax(random, size, size, align_corners=False))
+    torch_used = peak(lambda: F.interpolate(torch.from_numpy(random)[None], size, mode="bilinear").argmax(1))
+    if used is not None:
+        print(
+            f"memory of upsampling ×8 and argmax: {used:.1f} MB, interpolate then argmax {torch_used:.1f} MB"
+        )
+
+    keep_freed_memory()
+    print()
+    arms = argmax_arms((128, 256), on_pixels=False)
+    compare("upsample ×8 and argmax, cells between pixels (128×256)", arms, arguments.repetitions)
+    print()
+    arms = argmax_arms((129, 257), on_pixels=True)
+    compare("upsample ×8 and argmax, cells on pixels (129×257)", arms, arguments.repetitions)
+    compare("\nconfusion matrix", confusion_arms(), arguments.repetitions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""What one sample of a data set gives when it is looked at: everything that is wrong with it."""
+
+from collections import Counter
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from segtrain.data.sample import VOID, Sample
+from segtrain.errors import SegtrainError
+
+KINDS = {
+    "made": "what keeps the data set from being made",
+    "pairs": "lists and folders that do not pair up",
+    "unreadable": "files that cannot be read",
+    "mask": "masks that do not hold one class index a pixel",
+    "labels": "labels outside the classes",
+    "size": "sizes that do not fit",
+    "turned": "pictures that the camera turned",
+    "kind": "pictures that are not read as they look",
+    "listed": "pictures that are listed more than once",
+    "overlap": "pictures that are in train and in val",
+    "unseen": "classes without a pixel in train",
+}
+INKS = ("CMYK", "LAB", "HSV")  # modes that Pillow turns into RGB without their profile
+
+
+class Fault(NamedTuple):
+    """kind: one of KINDS. where: the file, or the split. what: what is wrong with it."""
+
+    kind: str
+    where: str
+    what: str
+
+
+class Looked(NamedTuple):
+    """What one sample gave.
+
+    where: its picture's file or its name. digest: of the picture's pixels. counts: int64 256, the
+    pixels of each label. Both are None where they could not be read.
+    """
+
+    where: str
+    faults: list[Fault]
+    digest: bytes | None
+    counts: np.ndarray | None
+
+
+class Header(NamedTuple):
+    """A picture's mode as stored, its EXIF orientation (1 is upright), and its pages."""
+
+    mode: str
+    orientation: int
+    pages: int
+
+
+class Look:
+    """Looks at one sample of a split, by its index."""
+
+    def __init__(self, split, name: str, classes: int):
+        self.split, self.name, self.classes = split, name, classes
+        self.images = Counter(pair.image for pair in getattr(split, "pairs", ()))
+
+    def __call__(self, index: int) -> Looked:
+        of_files = hasattr(self.split, "pairs")
+        try:
+            return self._pair(index) if of_files else self._sample(index)
+        except Exception as error:  # nothing may end in a traceback, a user's own data set least of all
+            where = str(self.split.pairs[index].image) if of_files else f"{self.name}[{index}]"
+            return Looked(where, [_read_fault(error, where)], None, None)
+
+    def _pair(self, index: int) -> Looked:
+        """A picture and a mask in files, each looked at whatever is wrong with the other."""
+        _, image_path, mask_path = self.split.pairs[index]
+        where, faults = str(image_path), []
+        image = mask = None
+        if image_path.is_file():  # what is missing was refused when the split was made
+            try:
+                image = self.split.image(index)
+            except Exception as error:
+                faults.append(_read_fault(error, where))
+        if mask_path.is_file():
+            try:
+                mask, _ = self.split.labels(index)
+            except Exception as error:
+                faults.append(self._mask_fault(error, index))
+        header = _header(image_path)
+        if image is not None and mask is not None:
+            faults += _fit(image, mask, image_path, mask_path, header.orientation)
+        if header.mode in INKS:
+            faults.append(Fault("kind", where, f"its colours are {header.mode}: store it as RGB"))
+        if header.pages > 1 and self.images[image_path] == 1:
+            faults.append(Fault("kind", where, f"{header.pages} pages, of which the first is read"))
+        return Looked(where, faults, _digest(image), _counts(mask))
+
+    def _sample(self, index: int) -> Looked:
+        """A sample of a data set that is not a list of files."""
+        image, mask, where = sample = self.split[index]
+        faults = sample_faults(sample, self.classes)
+        readable = all(fault.kind != "mask" for fault in faults)
+        return Looked(where, faults, _digest(image), _counts(mask) if readable else None)
+
+    def _mask_fault(self, error: Exception, index: int) -> Fault:
+        """What is wrong with a mask whose labels could not be read."""
+        path = self.split.pairs[index].mask
+        try:
+            stored = self.split.stored(index)
+        except Exception:
+            if _is_picture(path):
+                return Fault("mask", str(path), one_line(error, path))
+            return _read_fault(error, str(path))
+        values, counts = np.unique(stored, return_counts=True)
+        label_map = self.split.label_map
+        labels = {v: label_map.get(v, v) for v in values.tolist()}
+        named = [
+            f"{label} ({count} pixels)"
+            for label, count in zip(labels.values(), counts.tolist(), strict=True)
+            if label != VOID and not 0 <= label < self.classes
+        ]
+        if not named:
+            return _read_fault(error, str(path))
+        return Fault("labels", str(path), _outside_words(named, self.classes))
+
+
+def sample_faults(sample: Sample, classes: int) -> list[Fault]:
+    """What keeps a sample from being what a data set is to yield."""
+    image, mask, where = sample
+    faults = []
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        what = f"the picture is {image.dtype} {image.shape}, not uint8 H×W×3"
+        faults.append(Fault("unreadable", where, what))
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        what = f"the mask is {mask.dtype} {mask.shape}, not uint8 H×W"
+        return [*faults, Fault("mask", where, what)]
+    if image.shape[:2] != mask.shape:
+        faults.append(Fault("size", where, f"the mask is {_size(mask)}, its picture {_size(image)}"))
+    counts = _counts(mask)
+    named = [f"{label} ({counts[label]} pixels)" for label in counts.nonzero()[0] if classes <= label != VOID]
+    return [*faults, Fault("labels", where, _outside_words(named, classes))] if named else faults
+
+
+def _outside_words(named: list[str], classes: int) -> str:
+    more = f" and {len(named) - 8} more" if len(named) > 8 else ""
+    return f"label {', '.join(named[:8])}{more}: the classes are 0..{classes - 1}, void is {VOID}"
+
+
+def _fit(
+    image: np.ndarray, mask: np.ndarray, image_path: Path, mask_path: Path, orientation: int
+) -> list[Fault]:
+    """Faults of a picture and a mask that were read but do not belong to one another."""
+    turned = f"EXIF orientation {orientation} turns the picture"
+    if image.shape[:2] != mask.shape:
+        what = f"the mask is {_size(mask)}, its picture {image_path} is {_size(image)}"
+        if orientation > 4 and image.shape[1::-1] == mask.shape:
+            what += f": {turned}, and the mask is as if it did not"
+        return [Fault("size", str(mask_path), what)]
+    if mask.size == 1:
+        return [Fault("size", str(image_path), "1×1 pixels, as what stands in for a lost picture")]
+    # Different sides show that the mask was drawn on the turned picture; equal ones leave it open.
+    if orientation > 1 and (orientation <= 4 or mask.shape[0] == mask.shape[1]):
+        return [Fault("turned", str(image_path), f"{turned}; its mask may not be turned with it")]
+    return []
+
+
+def _read_fault(error: Exception, where: str) -> Fault:
+    path = Path(where)
+    empty = path.is_file() and not path.stat().st_size
+    return Fault("unreadable", where, "the file is empty" if empty else one_line(error, path))
+
+
+def one_line(error: Exception, path: Path | None = None) -> str:
+    """An error in a line, without the path it begins with."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, SegtrainError):
+        text = f"{type(error).__name__}: {text}"
+    return text.removeprefix(f"{path}: ")
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except Exception:
+        return False
+    return True
+
+
+def _header(path: Path) -> Header:
+    try:
+        with Image.open(path) as picture:
+            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+            pages = getattr(picture, "n_frames", 1) if picture.format in ("TIFF", "GIF", "PNG") else 1
+            return Header(picture.mode, orientation if orientation in range(1, 9) else 1, pages)
+    except Exception:  # not a picture but what the data set reads itself, or EXIF data in disorder
+        return Header("RGB", 1, 1)
+
+
+def _digest(image: np.ndarray | None) -> bytes | None:
+    if image is None:
+        return None
+    digest = blake2b(str(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image))
+    return digest.digest()
+
+
+def _counts(mask: np.ndarray | None) -> np.ndarray | None:
+    return None if mask is None else np.bincount(mask.ravel(), minlength=256)
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}×{array.shape[0]}"

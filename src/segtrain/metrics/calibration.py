@@ -1,0 +1,38 @@
+"""Are the probabilities true? The expected calibration error.
+
+"On Calibration of Modern Neural Networks", Guo, Pleiss, Sun and Weinberger, ICML 2017, section 2.
+"""
+
+import numpy as np
+import torch
+
+from segtrain.data.sample import VOID, Sample
+
+BINS = 15  # of confidence, equally wide, as in the paper
+
+
+class Calibration:
+    """The gap between confidence, a pixel's largest probability, and accuracy in each bin of
+    confidence, weighted by the bin's pixels.
+
+    `sums` is float64 3×15: the pixels of each bin, their confidence, and how many are right.
+    """
+
+    def __init__(self):
+        self.sums = torch.zeros(3, BINS, dtype=torch.float64)
+
+    def add(self, sample: Sample, probabilities: np.ndarray) -> None:
+        """Adds a picture: its labels and the class probabilities, float C×H×W."""
+        known = sample.mask != VOID
+        confidence = probabilities.max(0)[known].astype(np.float64)
+        right = probabilities.argmax(0)[known] == sample.mask[known]
+        # Bin m holds confidences in (m/15, (m+1)/15].
+        bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        for row, weights in enumerate((None, confidence, right)):
+            self.sums[row] += torch.from_numpy(np.bincount(bins, weights, BINS).astype(np.float64))
+
+    def figures(self, sums: torch.Tensor) -> dict[str, float | None]:
+        """The expected calibration error, from the `sums` of all processes."""
+        pixels, confidence, right = sums
+        error = ((right - confidence).abs().sum() / pixels.sum()).item()
+        return {"calibration_error": None if np.isnan(error) else error}

@@ -1,0 +1,80 @@
+"""What `segeval` measures and leaves; nothing is mocked."""
+
+import csv
+import json
+
+import pytest
+
+EVAL = ["num_workers=0", "device=cpu", "precision=32"]
+
+
+def figures(done) -> dict:
+    return json.loads((done.folder / "metrics.json").read_text())
+
+
+def test_an_evaluation_leaves_pictures_matrix_sheet_and_intervals(tiny, run):
+    done = run("segeval", f"ckpt={tiny().folder}", *EVAL)
+    assert done.code == 0, done.err
+    names = {path.name for path in done.folder.iterdir()}
+    assert {"pictures.csv", "confusion_matrix.csv", "confusion_matrix.png", "contact_sheet.png"} <= names
+    with open(done.folder / "pictures.csv") as file:
+        assert len(list(csv.DictReader(file))) == 3
+    found = figures(done)
+    low, high = found["mean_iou_interval"]
+    assert low <= found["mean_iou"] <= high
+    assert f"[{100 * low:.1f}, {100 * high:.1f}]" in done.out
+    assert found["conventions"]["absent_skipped"] == found["mean_iou"]
+    assert found["per_class"]["background"].keys() == {"iou", "accuracy", "dice", "precision", "recall"}
+
+
+def test_more_metrics_are_measured_when_asked_for(tiny, run):
+    trained = tiny().folder
+    done = run("segeval", f"ckpt={trained}", "metrics=[boundary,calibration]", *EVAL)
+    assert done.code == 0, done.err
+    found = figures(done)
+    assert found["trimap_mean_iou"].keys() == {"1", "2", "4", "8", "16", "32"}
+    assert found["trimap_mean_iou"]["32"] == pytest.approx(found["mean_iou"])  # wider than the picture
+    assert 0 <= found["boundary_iou"] <= 1
+    assert 0 <= found["bf_score"] <= 1
+    assert 0 <= found["calibration_error"] <= 1
+    assert "mean IoU within 4 px of a border" in done.out
+    assert (done.folder / "trimap.png").is_file()
+    assert "trimap_mean_iou" not in json.loads((trained / "metrics.json").read_text())
+
+
+def test_an_unknown_metric_is_refused(tiny, run):
+    done = run("segeval", f"ckpt={tiny().folder}", "metrics=[boundry]", *EVAL)
+    assert done.code == 2
+    assert "give some of boundary, calibration, neurites" in done.err
+
+
+def test_a_checkpoint_cannot_be_told_apart_from_itself(tiny, run):
+    trained = tiny().folder
+    done = run("segeval", f"ckpt=[{trained},{trained}]", "compare=true", *EVAL)
+    assert done.code == 0, done.err
+    found = figures(done)
+    assert found["difference"] == {"mean_iou": 0, "interval": [0, 0], "told_apart": False}
+    assert found["compared_with"]["mean_iou"] == found["mean_iou"]
+    assert "A and B cannot be told apart: +0.0 [+0.0, +0.0]" in done.out
+
+
+def test_two_checkpoints_are_evaluated_each_by_itself_and_compared(tiny, run):
+    a, b = tiny("seed=0").folder, tiny("seed=1", "model=fcn32s").folder
+    done = run("segeval", f"ckpt=[{a},{b}]", "compare=true", *EVAL)
+    assert done.code == 0, done.err
+    found, of_a, of_b = figures(done), *(json.loads((path / "metrics.json").read_text()) for path in (a, b))
+    assert found["mean_iou"] == pytest.approx(of_a["mean_iou"])
+    assert found["compared_with"]["mean_iou"] == pytest.approx(of_b["mean_iou"])
+    assert found["difference"]["mean_iou"] == pytest.approx(of_b["mean_iou"] - of_a["mean_iou"])
+    for name in "AB":
+        own = {path.name for path in (done.folder / name).iterdir()}
+        assert {"metrics.json", "pictures.csv", "contact_sheet.png"} <= own
+    with open(done.folder / "pictures.csv") as file:
+        assert next(csv.reader(file)) == ["name", "mean_iou_A", "mean_iou_B"]
+    assert found["parameters"] == of_a["parameters"]
+
+
+def test_a_comparison_wants_two_checkpoints(tiny, run):
+    done = run("segeval", f"ckpt={tiny().folder}", "compare=true", *EVAL)
+    assert done.code == 2
+    assert "give two: ckpt=[A,B]" in done.err
