@@ -1,0 +1,43 @@
+"""The CRF in threads, while the network works on the next picture."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
+Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image, probabilities -> marginals or labels
+
+
+def refine_ahead(
+    refine: Refine, pictures: Iterable[tuple[Item, np.ndarray, np.ndarray]], threads: int | None = None
+) -> Iterator[tuple[Item, np.ndarray]]:
+    """What `refine` gives for each picture, in order.
+
+    The next picture is asked for while those before are refined; of these there are never more than
+    one a thread.
+
+    Args:
+        refine: `dense_crf` or `dense_crf_labels` with their parameters.
+        pictures: something to tell the picture by, its image and its probabilities.
+        threads: as many as this process has processors, if not given.
+    """
+    threads = threads or _processors()
+    with ThreadPoolExecutor(threads, "dense_crf") as pool:
+        waiting: deque = deque()
+        for item, image, probabilities in pictures:
+            if len(waiting) == threads:
+                done, future = waiting.popleft()
+                yield done, future.result()
+            waiting.append((item, pool.submit(refine, image, probabilities)))
+        for done, future in waiting:
+            yield done, future.result()
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

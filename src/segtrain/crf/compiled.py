@@ -1,0 +1,141 @@
+"""Compiled once for a machine: numba's cache in a folder of our own, checked before it is read.
+
+By itself numba's cache fails on a damaged file and, at import, where neither the package's folder nor
+the home can be written to; and it takes no notice of an edit in a module that the compiled one
+imports. Here the folder's name holds a digest of this room's sources, and a list of sums says which
+files belong into it: whatever does not fit is compiled again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numba
+
+LIST = "sums.json"
+
+
+def announce(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class CompileCache:
+    """Functions that numba compiles when they are first needed, and what it made of them on disk.
+
+    Args:
+        folder: is made; where that fails, what is compiled lasts as long as the process.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder if _can_be_written(folder) else None
+        self._functions: list = []
+        self._ready: set[str] = set()
+        self._lock = threading.Lock()
+
+    def jit(self, function: Callable, *, inline: bool = False) -> Callable:
+        """The function, compiled for each new combination of its arguments' types.
+
+        Args:
+            inline: into the compiled functions that call it.
+        """
+        fast = numba.njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=inline)(function)
+        if self.folder:
+            before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(self.folder)
+            try:
+                fast.enable_caching()
+            finally:
+                numba.config.CACHE_DIR = before
+            self._functions.append(fast)
+        return fast
+
+    def prepare(self, key: str, run: Callable[[], object], what: str, say: Callable = announce) -> None:
+        """Calls `run`, once a process for each `key`: it calls the functions with types of that key.
+
+        Says that `what` is being compiled, where that is so.
+        """
+        with self._lock:
+            if key in self._ready:
+                return
+            compiled_before = self._trusted()
+            if key not in compiled_before:
+                say(f"compiling {what} for this machine, once: about ten seconds")
+            try:
+                run()
+            except Exception:  # whatever a damaged file, a full disk, or a folder that went can raise
+                self._forget()
+                run()
+            if self.folder and key not in compiled_before:
+                self._write_list(compiled_before | {key})
+            self._ready.add(key)
+
+    def _files(self) -> list[Path]:
+        return sorted(p for p in self.folder.rglob("*.nb[ic]") if p.is_file()) if self.folder else []
+
+    def _sums(self) -> dict[str, str]:
+        return {
+            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in self._files()
+        }
+
+    def _trusted(self) -> set[str]:
+        """The keys that the files on disk serve; removes the files where one is not as it was written."""
+        if self.folder is None:
+            return set()
+        try:
+            listed = json.loads((self.folder / LIST).read_text())
+            if listed["sums"] == self._sums():
+                return set(listed["keys"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        self._remove()
+        return set()
+
+    def _remove(self) -> None:
+        for path in self._files():
+            path.unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        """Goes on without what is on disk."""
+        with contextlib.suppress(OSError):
+            self._remove()
+        self.folder = None
+        for function in self._functions:
+            function._cache.disable()
+
+    def _write_list(self, keys: set[str]) -> None:
+        try:
+            partial = self.folder / f"{LIST}.{os.getpid()}"
+            partial.write_text(json.dumps({"keys": sorted(keys), "sums": self._sums()}))
+            partial.replace(self.folder / LIST)
+        except OSError:
+            pass  # the next process compiles again
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def folder_for(sources: list[Path], name: str) -> Path:
+    """The user's cache folder for code compiled from these files by this numba on this Python."""
+    texts = [path.read_bytes() for path in sorted(sources)]
+    made_by = f"{numba.__version__} {sys.version}".encode()
+    digest = hashlib.sha256(b"\0".join([made_by, *texts])).hexdigest()[:16]
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(home) / "segtrain" / f"{name}-{digest}"
+
+
+CACHE = CompileCache(folder_for(list(Path(__file__).parent.glob("*.py")), "crf"))
+compiled = CACHE.jit
+inlined = partial(CACHE.jit, inline=True)

@@ -1,0 +1,240 @@
+"""The dense CRF on the CPU, compiled by numba: pydensecrf's marginals, many times as fast.
+
+The compiled functions give up Python's lock: several threads can work on a picture each.
+"""
+
+import functools
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from segtrain.crf.compiled import CACHE, compiled
+from segtrain.crf.coordinates import slicing_scale
+from segtrain.crf.lattice import NO_COLOURS, Lattice, lattice
+from segtrain.crf.mean_field import STRIP, Layer, Pixels, Store, mean_field
+from segtrain.crf.potentials import Kernel
+from segtrain.crf.vectors import LANES, at, first_largest, lanes, load, put
+
+SMALLEST_PROBABILITY = np.float32(1e-5)  # as in pydensecrf's unary_from_softmax
+TILE = 64  # pixels that are turned from columns into rows at a time
+KEPT = 1 << 26  # numbers of 4 bytes: memory above 256 MiB is not kept for the next picture
+_memory = threading.local()
+
+
+class Band(NamedTuple):
+    """A lattice of places, and what blurring it just ahead of the pixels needs to know.
+
+    Attributes:
+        reach: no vertex has a neighbour further ahead or behind.
+        last_vertex: int64 H, the last that the picture's first rows touch.
+        window: so many consecutive vertices hold those that a row of pixels touches.
+    """
+
+    lattice: Lattice
+    reach: int
+    last_vertex: np.ndarray
+    window: int
+
+
+def marginals(image, probabilities, kernels: Sequence[Kernel], iterations: int) -> np.ndarray:
+    """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; at least one kernel."""
+    rows, width = _infer(image, probabilities, kernels, iterations)
+    result = np.empty(probabilities.shape, np.float32)
+    _read_rows(rows, len(width) * LANES, result.reshape(len(result), -1))
+    return result
+
+
+def labels(image, probabilities, kernels: Sequence[Kernel], iterations: int) -> np.ndarray:
+    """The most probable labels, int32 H×W; the first of several."""
+    rows, width = _infer(image, probabilities, kernels, iterations)
+    result = np.empty(probabilities.shape[1:], np.int32)
+    _read_labels(rows, result.reshape(-1), width)
+    return result
+
+
+def _infer(image, probabilities, kernels, iterations):
+    count = len(probabilities)
+    width = (0,) * _parts(count)
+
+    def compile_all():
+        few = np.full((count, 4, 4), 1 / count, np.float32)
+        rows = _mean_field(np.zeros((4, 4, image.shape[2]), np.float32), few, kernels, 1, width)
+        _read_rows(rows, len(width) * LANES, few.reshape(count, -1))
+        _read_labels(rows, np.empty(16, np.int32), width)
+
+    kinds = sorted((len(kernel.deviations), kernel.potts) for kernel in kernels)
+    CACHE.prepare(f"{len(width)} parts, kernels {kinds}", compile_all, "the dense CRF")
+    return _mean_field(image, probabilities, kernels, iterations, width), width
+
+
+def _parts(count: int) -> int:
+    """How many vectors hold that many labels; each answer is compiled, so larger ones are few."""
+    parts = -(-count // LANES)
+    step = 1 if parts <= 4 else 4 if parts <= 16 else 16
+    return -(-parts // step) * step
+
+
+def _mean_field(image, probabilities, kernels, iterations, width) -> np.ndarray:
+    count, height, across = probabilities.shape
+    size = len(width) * LANES
+    kernels, ahead = _order(kernels)
+    band = _band(height, across, kernels[-1].deviations) if ahead else None
+    colours = np.array(image.reshape(-1, image.shape[2]).T, np.float32, order="C")
+    lattices = [
+        band.lattice if ahead and i == len(kernels) - 1 else _lattice(height, across, colours, kernel)
+        for i, kernel in enumerate(kernels)
+    ]
+    rows = _scratch("rows", np.float32, height * across * size)
+    _fill_rows(probabilities.reshape(count, -1), rows, size)
+    mean_field(
+        _weigh(rows, lattices, kernels),
+        _layers(lattices, kernels, band, size),
+        band.last_vertex if ahead else np.zeros(height, np.int64),
+        iterations,
+        _corners(kernels, ahead),
+        width,
+    )
+    return rows
+
+
+def _order(kernels: Sequence[Kernel]) -> tuple[list[Kernel], bool]:
+    """The kernels, last the one to blur ahead of the pixels: of the spatial ones that with most vertices."""
+    spatial = [k for k in kernels if k.spatial and k.potts]
+    if not spatial:
+        return list(kernels), False
+    finest = min(spatial, key=lambda k: k.deviations[0] * k.deviations[1])
+    return [k for k in kernels if k is not finest] + [finest], True
+
+
+def _corners(kernels: list[Kernel], ahead: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    counts = [len(kernel.deviations) + 1 for kernel in kernels]
+    return (0,) * sum(counts[:-1] if ahead else counts), (0,) * (counts[-1] if ahead else 0)
+
+
+def _lattice(height: int, across: int, colours: np.ndarray, kernel: Kernel) -> Lattice:
+    if kernel.spatial:
+        return _band(height, across, kernel.deviations).lattice
+    return lattice(height, across, colours, kernel.deviations)
+
+
+@functools.lru_cache(maxsize=4)
+def _band(height: int, across: int, deviations: tuple[float, float]) -> Band:
+    """Pictures of one size share it."""
+    made = lattice(height, across, NO_COLOURS, deviations)
+    ahead = made.neighbours - np.arange(made.neighbours.shape[1], dtype=np.int32)[:, None]
+    reach = int(np.abs(ahead, where=made.neighbours > 0, out=np.zeros_like(ahead)).max())
+    by_row = made.vertices.reshape(height, -1)
+    last = np.maximum.accumulate(by_row.max(1)).astype(np.int64)
+    return Band(made, reach, last, int((last - by_row.min(1)).max()) + 1)
+
+
+def _weigh(rows: np.ndarray, lattices: list[Lattice], kernels: list[Kernel]) -> Pixels:
+    """The list of vertices and weights of every pixel, over all lattices."""
+    corners = sum(made.vertices.shape[1] for made in lattices)
+    count = len(lattices[0].vertices)
+    vertices = _scratch("vertices", np.int32, count * corners).reshape(count, corners)
+    splat = _scratch("splat", np.float32, count * corners).reshape(count, corners)
+    alike = all(k.normalization == "symmetric" and (not k.potts or k.compatibility > 0) for k in kernels)
+    sliced = splat if alike else _scratch("slice", np.float32, count * corners).reshape(count, corners)
+    first, column = 0, 0
+    for made, kernel in zip(lattices, kernels, strict=True):
+        before, after = _factors(made, kernel)
+        _place(made, first, column, before, after, vertices, splat, sliced)
+        first += made.neighbours.shape[1]
+        column += made.vertices.shape[1]
+    return Pixels(rows, vertices, splat, sliced)
+
+
+def _factors(made: Lattice, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
+    """What a pixel's barycentric weights are multiplied by for splatting and for slicing, float32 N."""
+    ones = made.ones + np.float32(1e-20)
+    weight = slicing_scale(len(kernel.deviations)) * (kernel.compatibility if kernel.potts else 1)
+    root = np.float32(np.sqrt(abs(weight)))
+    divisors = {
+        "symmetric": (np.sqrt(ones), np.sqrt(ones)),
+        "before": (ones, np.ones_like(ones)),
+        "after": (np.ones_like(ones), ones),
+        "none": (np.ones_like(ones), np.ones_like(ones)),
+    }
+    before, after = divisors[kernel.normalization]
+    return root / before, np.float32(np.sign(weight)) * root / after
+
+
+def _layers(lattices, kernels, band: Band | None, size: int) -> tuple[Layer, ...]:
+    """The lattices with their memory: whole ones in one array, the one blurred ahead in rings."""
+    counts = [made.neighbours.shape[1] for made in lattices]
+    sums = _scratch("sums", np.float32, sum(counts) * size)
+    whole = sum(counts[:-1]) if band else sum(counts)
+    values, other = (_scratch(name, np.float32, whole * size) for name in ("values", "other"))
+    if band:
+        ring = 1 << (band.window + 2 * band.reach + STRIP).bit_length()
+        rings = [_scratch(name, np.float32, (ring + 1) * size) for name in ("ring", "other ring")]
+    layers, first = [], 0
+    for i, (made, kernel) in enumerate(zip(lattices, kernels, strict=True)):
+        matrix = np.zeros((0 if kernel.potts else len(kernel.compatibility), size), np.float32)
+        if not kernel.potts:
+            matrix[:, : len(matrix)] = -kernel.compatibility
+        if band and i == len(lattices) - 1:
+            stores = [Store(rows, 1, ring - 1, 0) for rows in rings]
+            reach = band.reach
+        else:
+            stores = [Store(rows, first, -1, first) for rows in (values, other)]
+            reach = counts[i]
+        layers.append(Layer(made.neighbours, reach, Store(sums, first, -1, first), *stores, matrix))
+        first += counts[i]
+    return tuple(layers)
+
+
+def _scratch(name: str, dtype: type, count: int) -> np.ndarray:
+    """Memory of this thread, kept from picture to picture: the system takes long to hand it out.
+
+    It begins at a multiple of 64 bytes.
+    """
+    kept = getattr(_memory, name, None)
+    if kept is None or len(kept) < count + 16:
+        kept = np.empty(count + count // 8 + 16, dtype)
+        setattr(_memory, name, kept if count <= KEPT else None)
+    start = (-kept.ctypes.data % 64) // kept.itemsize
+    return kept[start : start + count]
+
+
+@compiled
+def _place(made, first, column, before, after, vertices, splat, sliced):
+    """Writes a lattice's columns of vertices and weights; its vertices stand in rows from `first`."""
+    corners, all_corners = made.vertices.shape[1], vertices.shape[1]
+    for n in range(made.vertices.shape[0]):
+        for r in range(corners):
+            place, weight = n * all_corners + column + r, at(made.weights, n * corners + r)
+            put(vertices, place, at(made.vertices, n * corners + r) + first)
+            put(sliced, place, weight * at(after, n))
+            put(splat, place, weight * at(before, n))
+
+
+@compiled
+def _fill_rows(probabilities, rows, size):
+    """C×N to N×S, clipped."""
+    count, pixels = probabilities.shape
+    rows[: pixels * size] = 0
+    for start in range(0, pixels, TILE):
+        for label in range(count):
+            for n in range(start, min(start + TILE, pixels)):
+                value = min(max(probabilities[label, n], SMALLEST_PROBABILITY), np.float32(1))
+                put(rows, n * size + label, value)
+
+
+@compiled
+def _read_rows(rows, size, result):
+    """N×S to C×N."""
+    count, pixels = result.shape
+    for start in range(0, pixels, TILE):
+        for label in range(count):
+            for n in range(start, min(start + TILE, pixels)):
+                result[label, n] = at(rows, n * size + label)
+
+
+@compiled
+def _read_labels(rows, result, width):
+    for n in range(result.size):
+        result[n] = first_largest(load(rows, n * lanes(width), width))

@@ -1,0 +1,41 @@
+"""The dense CRF by pydensecrf, the wrapper of the authors' C++: what the other backends are compared with."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydensecrf import densecrf
+
+from segtrain.crf.potentials import Kernel
+
+SMALLEST_PROBABILITY = 1e-5  # as in pydensecrf's unary_from_softmax
+NORMALIZATIONS = {
+    "symmetric": densecrf.NORMALIZE_SYMMETRIC,
+    "before": densecrf.NORMALIZE_BEFORE,
+    "after": densecrf.NORMALIZE_AFTER,
+    "none": densecrf.NO_NORMALIZATION,
+}
+
+
+def marginals(
+    image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+) -> np.ndarray:
+    """float32 C×H×W, of an image H×W×K and probabilities C×H×W."""
+    classes, height, width = probabilities.shape
+    field = densecrf.DenseCRF2D(width, height, classes)
+    unary = -np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1.0))
+    field.setUnaryEnergy(np.ascontiguousarray(unary.reshape(classes, -1), dtype=np.float32))
+    for kernel in kernels:
+        field.addPairwiseEnergy(
+            _features(image, kernel.deviations),
+            compat=kernel.compatibility,
+            normalization=NORMALIZATIONS[kernel.normalization],
+        )
+    return np.asarray(field.inference(iterations), np.float32).reshape(classes, height, width)
+
+
+def _features(image: np.ndarray, deviations: tuple[float, ...]) -> np.ndarray:
+    """float32 d×(H·W): the place, then where the kernel is bilateral the colours, over the deviations."""
+    height, width, channels = image.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    rows = [x.ravel(), y.ravel(), *image.reshape(-1, channels).T.astype(np.float32)]
+    return np.stack([row / np.float32(s) for row, s in zip(rows, deviations, strict=False)])

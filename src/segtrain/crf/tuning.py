@@ -1,0 +1,117 @@
+"""The search for a CRF's parameters on validation pictures, coarse to fine, as DeepLab's authors did.
+
+Chen et al. (ICLR 2015, section 5.1) leave the Gaussian kernel at w2 = 3, σγ = 3 and search the bilateral
+one's weight and deviations on 100 pictures. What is searched here by default goes a little further than
+their ranges (w1 3 to 10, σα 30 to 100, σβ 3 to 10); every further round halves the steps, which are
+factors, around the best so far.
+"""
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segtrain.crf import dense_crf_labels
+from segtrain.crf.ahead import refine_ahead
+
+RANGES = {"bilateral.compat": (3, 6, 12), "bilateral.sxy": (25, 50, 100), "bilateral.srgb": (3, 6, 12)}
+Ranges = Mapping[str, Sequence[float]]
+
+
+class Trial(NamedTuple):
+    """Parameters that were tried, by their dotted names, and their score."""
+
+    values: dict[str, float]
+    score: float
+
+
+class Examples:
+    """Validation pictures with a network's probabilities, computed once and kept in half precision.
+
+    A picture of 375×500 with 21 classes takes 8 MB; of a probability above 1e-5, the smallest that the
+    CRF distinguishes, half precision keeps two digits or more.
+    """
+
+    def __init__(self):
+        self._kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, image: np.ndarray, probabilities: np.ndarray, mask: np.ndarray) -> None:
+        """Keeps an image H×W×3, its probabilities C×H×W and its labels H×W."""
+        self._kept.append((image, probabilities.astype(np.float16), mask))
+
+    def labels(self, parameters: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Each picture's labels, those given and those that the CRF gives (int64 H×W).
+
+        Args:
+            parameters: keyword arguments of `dense_crf`.
+        """
+        pictures = ((mask, image, probabilities) for image, probabilities, mask in self._kept)
+        return refine_ahead(partial(dense_crf_labels, **parameters), pictures)
+
+
+def search(
+    score: Callable[[dict[str, float]], float],
+    ranges: Ranges = RANGES,
+    *,
+    rounds: int = 3,
+    tell: Callable[[Trial], None] = lambda _: None,
+) -> list[Trial]:
+    """Every trial, the best first.
+
+    Args:
+        score: of parameters by their dotted names; the higher the better.
+        ranges: the values of the first round, ascending, above 0; one value alone stays.
+        rounds: the first tries all combinations, each further one the best so far and two values
+            nearer to it in each range, half the factor up and down.
+        tell: gets each trial when it is done.
+    """
+    tried: dict[tuple[float, ...], float] = {}
+    for _ in range(rounds):
+        for values in itertools.product(*ranges.values()):
+            if values not in tried:
+                tried[values] = score(dict(zip(ranges, values, strict=True)))
+                tell(Trial(dict(zip(ranges, values, strict=True)), tried[values]))
+        best = max(tried, key=tried.get)
+        ranges = {name: _around(ranges[name], value) for name, value in zip(ranges, best, strict=True)}
+    trials = [Trial(dict(zip(ranges, values, strict=True)), tried[values]) for values in tried]
+    return sorted(trials, key=lambda trial: -trial.score)
+
+
+def trials_in(ranges: Ranges = RANGES, *, rounds: int = 3) -> int:
+    """How many trials `search` makes, at most."""
+    first = math.prod(len(values) for values in ranges.values())
+    further = math.prod(3 if len(values) > 1 else 1 for values in ranges.values())
+    return first + (rounds - 1) * (further - 1)
+
+
+def with_values(parameters: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:
+    """A copy of `dense_crf`'s parameters in which `bilateral.sxy` and the like are replaced."""
+    changed = copy.deepcopy(dict(parameters))
+    for name, value in values.items():
+        *way, last = name.split(".")
+        node = changed
+        for key in way:
+            node = node[key]
+        node[last] = value
+    return changed
+
+
+def _around(values: Sequence[float], best: float) -> tuple[float, ...]:
+    """The best value and two nearer to it than its neighbours; beyond an end, as far as towards the other."""
+    if len(values) == 1:
+        return tuple(values)
+    i = values.index(best)
+    below = values[i - 1] if i > 0 else best * best / values[i + 1]
+    above = values[i + 1] if i + 1 < len(values) else best * best / values[i - 1]
+    return _rounded(math.sqrt(best * below)), best, _rounded(math.sqrt(best * above))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
