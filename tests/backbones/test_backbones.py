@@ -87,7 +87,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
 @pytest.mark.parametrize("backbone", [AlexNet, GoogLeNet])
 def test_pretrained_weights_for_a_layout_that_has_none_are_refused(backbone, tmp_path):
-    torch.save({}, tmp_path / "weights.pth")
+    torch.save({"w": torch.zeros(1)}, tmp_path / "weights.pth")
     with pytest.raises(InputError, match="layout=torchvision"):
         backbone(width=1 / 16, pretrained=str(tmp_path / "weights.pth"))
 

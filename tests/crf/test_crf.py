@@ -1,10 +1,11 @@
+"""What a dense CRF does, whatever computes it."""
+
 import numpy as np
 import pytest
 
-from segtrain.crf import dense_crf
+from segtrain.crf import dense_crf, dense_crf_labels
 from segtrain.errors import InputError
 
-pytest.importorskip("pydensecrf")
 NOTHING = {"sxy": 3, "compat": 0}
 
 
@@ -19,59 +20,117 @@ def softmax():
     return x / x.sum(0)
 
 
-def test_marginals_have_the_shape_of_the_probabilities_and_sum_to_1(picture, softmax):
-    refined = dense_crf(picture, softmax)
+def test_marginals_have_the_shape_of_the_probabilities_and_sum_to_1(picture, softmax, backend):
+    refined = dense_crf(picture, softmax, backend=backend)
     assert refined.shape == softmax.shape
     assert refined.dtype == np.float32
     assert np.allclose(refined.sum(0), 1, atol=1e-5)
 
 
-def test_a_picture_that_cannot_be_written_to_will_do(picture, softmax):
-    picture.flags.writeable = False
-    assert dense_crf(picture, softmax).shape == softmax.shape
+def test_labels_are_the_argmax_of_the_marginals(picture, softmax, backend):
+    labels = dense_crf_labels(picture, softmax, backend=backend)
+    assert np.array_equal(labels, dense_crf(picture, softmax, backend=backend).argmax(0))
 
 
-def test_kernels_of_weight_0_change_nothing(picture, softmax):
-    refined = dense_crf(picture, softmax, gaussian=NOTHING, bilateral=NOTHING | {"srgb": 13})
-    assert np.allclose(refined, softmax, atol=1e-4)
+def test_arrays_that_cannot_be_written_to_and_double_precision_will_do(picture, softmax, backend):
+    refined = dense_crf(picture, softmax, backend=backend)
+    picture.flags.writeable = softmax.flags.writeable = False
+    assert np.array_equal(dense_crf(picture, softmax, backend=backend), refined)
+    assert np.array_equal(dense_crf(picture, softmax.astype(float), backend=backend), refined)
 
 
-def test_equal_probabilities_stay_equal(picture):
-    refined = dense_crf(picture, np.full((4, 12, 16), 0.25, np.float32))
+@pytest.mark.parametrize("kernels", [(NOTHING, NOTHING | {"srgb": 13}), (None, None), ([], [])])
+def test_kernels_of_weight_0_and_none_at_all_change_nothing(picture, softmax, backend, kernels):
+    refined = dense_crf(picture, softmax, gaussian=kernels[0], bilateral=kernels[1], backend=backend)
+    assert np.allclose(refined, softmax, atol=1e-6)
+
+
+def test_no_iteration_changes_nothing(picture, softmax, backend):
+    assert np.allclose(dense_crf(picture, softmax, iterations=0, backend=backend), softmax, atol=1e-6)
+
+
+def test_equal_probabilities_stay_equal(picture, backend):
+    refined = dense_crf(picture, np.full((4, 12, 16), 0.25, np.float32), backend=backend)
     assert np.allclose(refined, 0.25, atol=1e-5)
 
 
-def test_permuting_the_classes_permutes_the_marginals(picture, softmax):
+def test_permuting_the_classes_permutes_the_marginals(picture, softmax, backend):
     order = [2, 0, 3, 1]
-    assert np.allclose(dense_crf(picture, softmax[order]), dense_crf(picture, softmax)[order], atol=1e-4)
+    refined = dense_crf(picture, softmax, backend=backend)
+    assert np.allclose(dense_crf(picture, softmax[order], backend=backend), refined[order], atol=1e-4)
 
 
-def test_a_wrong_pixel_on_a_plain_surface_is_mended():
+def test_a_wrong_pixel_on_a_plain_surface_is_mended(backend):
     picture = np.full((15, 15, 3), 200, np.uint8)
     softmax = np.stack([np.full((15, 15), 0.8), np.full((15, 15), 0.2)]).astype(np.float32)
     softmax[:, 7, 7] = 0.4, 0.6
     assert softmax.argmax(0)[7, 7] == 1
-    assert dense_crf(picture, softmax).argmax(0)[7, 7] == 0
+    assert dense_crf(picture, softmax, backend=backend).argmax(0)[7, 7] == 0
 
 
-def test_labels_follow_an_edge_of_the_picture():
+def test_labels_follow_an_edge_of_the_picture(backend):
     picture = np.zeros((20, 20, 3), np.uint8)
     picture[:, 10:] = 255
     softmax = np.zeros((2, 20, 20), np.float32)
     softmax[1, :, 8:] = 0.7  # the network's border is two pixels off
     softmax[1, :, :8] = 0.1
     softmax[0] = 1 - softmax[1]
-    refined = dense_crf(picture, softmax).argmax(0)
+    refined = dense_crf(picture, softmax, backend=backend).argmax(0)
     assert (refined[:, :10] == 0).all()
     assert (refined[:, 10:] == 1).all()
+
+
+def test_a_plain_picture_stays_plain_and_one_iteration_adds_the_weights_times_the_marginals(backend):
+    """With the output normalised, a filtered plain picture is itself: softmax(log p + (w1 + w2) p)."""
+    p = np.array([0.5, 0.3, 0.2], np.float32)
+    softmax = np.broadcast_to(p[:, None, None], (3, 14, 18))
+    kernels = {
+        "gaussian": {"sxy": 2, "compat": 1.5, "normalization": "after"},
+        "bilateral": {"sxy": 5, "srgb": 10, "compat": 2, "normalization": "after"},
+    }
+    refined = dense_crf(np.full((14, 18, 3), 90, np.uint8), softmax, iterations=1, **kernels, backend=backend)
+    expected = p * np.exp(3.5 * p)
+    assert np.allclose(refined, (expected / expected.sum())[:, None, None], atol=1e-5)
+
+
+def test_a_matrix_of_costs_is_a_potts_weight_where_it_is_minus_that_weight_on_the_diagonal(softmax, backend):
+    picture = np.zeros((12, 16, 3), np.uint8)
+    potts = dense_crf(picture, softmax, gaussian={"sxy": 3, "compat": 2}, bilateral=None, backend=backend)
+    for compat in (-2 * np.eye(4), [-2, -2, -2, -2]):
+        kernel = {"sxy": 3, "compat": compat}
+        refined = dense_crf(picture, softmax, gaussian=kernel, bilateral=None, backend=backend)
+        assert np.allclose(refined, potts, atol=1e-5)
+
+
+def test_a_label_that_nowhere_comes_near_the_first_takes_no_part(picture, backend):
+    softmax = np.full((4, 12, 16), 0.05, np.float32)
+    softmax[0], softmax[2] = 0.5, 0.4
+    softmax[3, 0, 0] = 0.3  # reaches more than half of the first there
+    softmax /= softmax.sum(0)
+    parameters = {"drop_below": 0.5, "backend": backend}
+    refined = dense_crf(picture, softmax, **parameters)
+    assert (refined[1] == 0).all()
+    assert (refined[[0, 2, 3]] > 0).all()
+    assert set(np.unique(dense_crf_labels(picture, softmax, **parameters))) <= {0, 2, 3}
+    assert dense_crf(picture, softmax, drop_below=0, backend=backend)[1].min() > 0
 
 
 def test_what_does_not_fit_is_named(picture, softmax):
     with pytest.raises(InputError, match="the probabilities are"):
         dense_crf(picture[:5], softmax)
-    with pytest.raises(InputError, match=r"dense_crf\.gaussian\.sxy=0"):
-        dense_crf(picture, softmax, gaussian={"sxy": 0, "compat": 3})
+    with pytest.raises(InputError, match="the probabilities are"):
+        dense_crf(np.full((12, 16, 3), np.nan), softmax)
     with pytest.raises(InputError, match="backend=gpu"):
         dense_crf(picture, softmax, backend="gpu")
-    with pytest.raises(InputError, match=r"dense_crf\.bilateral has the keys"):
-        dense_crf(picture, softmax, bilateral={"sxy": 3, "compat": 3})
+    with pytest.raises(InputError, match="iterations=-1"):
+        dense_crf(picture, softmax, iterations=-1)
+    with pytest.raises(InputError, match="drop_below=1"):
+        dense_crf(picture, softmax, drop_below=1)
+
+
+@pytest.mark.parametrize("choice", ["numba", "torch"])
+def test_deviations_that_leave_the_64_bits_of_a_key_are_named(choice, softmax):
+    pytest.importorskip(choice)
+    picture = np.random.default_rng(0).normal(0, 1e4, (12, 16, 3))
+    with pytest.raises(InputError, match=r"bits.*give a larger sxy or srgb"):
+        dense_crf(picture, softmax, bilateral={"sxy": 1e-2, "srgb": 1e-2, "compat": 1}, backend=choice)

@@ -113,7 +113,7 @@ def _import(config: DictConfig, folder: Path) -> None:
 def _export(config: DictConfig, folder: Path) -> None:
     configs, saved = _read_checkpoints(config)
     if len(saved) > 1:
-        raise InputError(f"ckpt={list(config.ckpt)}: an ensemble cannot be exported", do="give one checkpoint")
+        raise InputError(f"ckpt={list(config.ckpt)}: an ensemble cannot be exported", do="give one of them")
     from segtrain.cli.exporting import export_checkpoint
 
     export_checkpoint(configs[0], saved[0], folder)

@@ -65,7 +65,7 @@ class CompileCache:
                 return
             compiled_before = self._trusted()
             if key not in compiled_before:
-                say(f"compiling {what} for this machine, once: about ten seconds")
+                say(f"compiling {what}, once on this machine: a few seconds")
             try:
                 run()
             except Exception:  # whatever a damaged file, a full disk, or a folder that went can raise

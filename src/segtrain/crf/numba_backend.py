@@ -65,7 +65,8 @@ def _infer(image, probabilities, kernels, iterations):
         _read_labels(rows, np.empty(16, np.int32), width)
 
     kinds = sorted((len(kernel.deviations), kernel.potts) for kernel in kernels)
-    CACHE.prepare(f"{len(width)} parts, kernels {kinds}", compile_all, "the dense CRF")
+    what = f"the dense CRF for up to {len(width) * LANES} labels"
+    CACHE.prepare(f"{len(width)} parts, kernels {kinds}", compile_all, what)
     return _mean_field(image, probabilities, kernels, iterations, width), width
 
 

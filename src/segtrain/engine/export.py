@@ -88,8 +88,9 @@ def export(model: nn.Module, form: str, path: Path, size: Size, about: dict[str,
         raise InputError(f"format=onnx: {missing} is not installed", do="pip install 'segtrain[export]'")
     whole, fixed = FullSize(model, size).eval(), ""
     path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = size
     for dynamic in (True, False):
-        sizes = [size, (size[0] + 1, size[1] + 35), (2 * size[0] - 9, size[1])] if dynamic else [size]
+        sizes = [size, (height + 1, width + 35), (height // 2 + 33, width - 15)] if dynamic else [size]
         try:
             with _silent():
                 run = WRITERS[form](whole, path, size, json.dumps(about), dynamic)

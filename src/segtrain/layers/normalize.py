@@ -12,15 +12,40 @@ GREY_STD = (57.53,)
 
 
 class Normalize(nn.Module):
-    """uint8 or float RGB in 0..255, N×3×H×W, to float32 of about zero mean and unit variance."""
+    """uint8 or float RGB in 0..255, N×3×H×W, to float32 of about zero mean and unit variance.
+
+    Weights that were trained with other numbers bring them along: `mean` and `std` are in the
+    state dict where they are not those that the network was built with, and are taken from one
+    that has them.
+    """
 
     def __init__(self, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD):
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.built = {"mean": mean, "std": std}
+        for name, values in self.built.items():
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         return (images.float() - self.mean) / self.std
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        own = {name: self.get_buffer(name) for name in self.built}
+        if any(_differ(own[name], values) for name, values in self.built.items()):
+            destination.update({f"{prefix}{name}": values for name, values in own.items()})
+
+    def _load_from_state_dict(self, state_dict, prefix, *others):
+        for name in self.built:
+            given, own = state_dict.get(f"{prefix}{name}"), self.get_buffer(name)
+            if given is not None and given.shape == own.shape:
+                own.copy_(given)
+                del state_dict[f"{prefix}{name}"]  # or it counts as unexpected
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
+
+def _differ(own: Tensor, built: tuple) -> bool:
+    # On the meta device there are no numbers to differ.
+    return not own.is_meta and own.flatten().tolist() != torch.tensor(built, device="cpu").tolist()
 
 
 class NormalizeGrey(Normalize):

@@ -1,0 +1,42 @@
+"""What `segexport` does: a checkpoint's network in another format, with how far it is from ours."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segtrain.cli.build import restore_model
+from segtrain.cli.paths import relative
+from segtrain.engine.checkpoint import Checkpoint
+from segtrain.engine.export import SMALLEST, SUFFIX, export
+from segtrain.engine.logging import table
+from segtrain.errors import InputError
+
+
+def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -> None:
+    """Writes `out`, or a file below `folder`, reads it back and prints the largest differences.
+
+    Args:
+        config: the checkpoint's, with the user's keys on top.
+
+    Raises:
+        InputError: an unknown format, a size too small, or a network that cannot be exported.
+    """
+    form, size = config["format"], config["size"]
+    if form not in SUFFIX:
+        raise InputError(f"format={form}: no such format", do=f"there are {', '.join(SUFFIX)}")
+    if len(size) != 2 or not all(isinstance(side, int) and side >= SMALLEST for side in size):
+        raise InputError(f"size={size}", do=f"give height and width, at least [{SMALLEST},{SMALLEST}]")
+    path = Path(config["out"]).expanduser() if config["out"] else folder / f"model{SUFFIX[form]}"
+    about = {key: saved.meta[key] for key in ("class_names", "palette")} | {"model": config["model"]}
+    model = restore_model(config["model"], saved)
+    done = export(model, form, path, tuple(size), about)
+
+    result = table("read back", "picture", "largest difference", "logits up to", "other labels")
+    for size, largest, limit, labels in done.differences:
+        result.add_row(f"{size[0]}×{size[1]}", f"{largest:.2e}", f"{limit:.3g}", f"{labels:.4%}")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(result)
+    if done.fixed:
+        console.print(f"pictures of {config['size'][0]}×{config['size'][1]} only: {done.fixed}", markup=False)
+    console.print(f"{form}: {relative(path)} ({path.stat().st_size / 1e6:.1f} MB)", markup=False)

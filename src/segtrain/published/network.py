@@ -1,0 +1,171 @@
+"""How the tensors of a published network become those of one of our models, each accounted for."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from segtrain.errors import InputError
+from segtrain.layers.normalize import Normalize
+
+State = Mapping[str, Tensor]
+Node = Mapping[str, Any]  # the keys of a model's YAML
+RGB = tuple[float, float, float]
+
+
+class Input(NamedTuple):
+    """The pictures that a network was trained on: (pixel of 0..255 - mean) / std.
+
+    mean, std: of R, G and B; a mean that differs from data set to data set may be None here.
+    bgr: whether the channels came as B, G, R.
+    """
+
+    mean: RGB | None
+    std: RGB = (1.0, 1.0, 1.0)
+    bgr: bool = True
+
+
+class Network(NamedTuple):
+    """What is known of a published network that goes into one of our models.
+
+    Tensors are named by layers: a layer, or the start of a tensor's name that ends at a dot.
+
+    Attributes:
+        layers: theirs -> ours.
+        form: keys of our YAML that give the model the published form.
+        input: what it was trained on, where our model was not built for that.
+        pictures: our convolutions that see the picture.
+        scores: our layers with a channel a class.
+        dropped: their layer -> why it is not needed.
+        part: the start of the names that it fills; all else in the model is new.
+        new: our layers that it has not.
+        prepare: from our model and their tensors, those that come about by a computation.
+        note: what remains different.
+    """
+
+    layers: Mapping[str, str]
+    form: Mapping[str, Any] = {}
+    input: Input | None = None
+    pictures: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    dropped: Mapping[str, str] = {}
+    part: str = ""
+    new: tuple[str, ...] = ()
+    prepare: Callable[[nn.Module, State], dict[str, Tensor]] = lambda model, state: {}
+    note: str = ""
+
+
+class Account(NamedTuple):
+    """Where every tensor went: their name -> ours, their name -> why not, and ours without any."""
+
+    loaded: dict[str, str]
+    dropped: dict[str, str]
+    new: list[str]
+
+
+def target(node: Node) -> str:
+    """The class that a node of the config names, without its module."""
+    return str(node["_target_"]).rpartition(".")[2]
+
+
+def require(node: Node, *classes: str) -> None:
+    """Raises InputError unless the model is one that a format has networks for."""
+    if target(node) not in classes:
+        raise InputError(
+            f"model=: the format has no {target(node)}", do=f"choose a model of {' or '.join(classes)}"
+        )
+
+
+def take(model: nn.Module, network: Network, state: State, allow: Iterable[str] = ()) -> Account:
+    """Loads the tensors of a published network into our model, which then takes RGB of 0..255.
+
+    Args:
+        state: their tensors by their names.
+        allow: names or layers, theirs or ours, that may stay over, be missing or be of another shape.
+
+    Raises:
+        InputError: other tensors do.
+    """
+    own, allowed = model.state_dict(), set(allow)
+    tensors: dict[str, Tensor] = {}
+    loaded, dropped, left, misfits = {}, {}, [], []
+    expected = allowed | set(network.new)
+    for name, tensor in (dict(state) | network.prepare(model, state)).items():
+        ours, why = _rename(name, network.layers), _look_up(name, network.dropped)
+        fitting = _fit(tensor, own[ours]) if ours in own else None
+        if why is not None:
+            dropped[name] = why
+        elif fitting is not None:
+            tensors[ours], loaded[name] = fitting, ours
+        elif allowed & {*_layers(name), *_layers(ours or name)}:
+            dropped[name] = "it does not fit, which was allowed"
+            expected.add(ours)
+        elif ours in own:
+            misfits.append(_shapes(name, tensor, own[ours]))
+        else:
+            left.append(name)
+    # Files from before it was counted lack the number of batches, which nothing depends on.
+    new = [name for name in own if name not in tensors and not name.endswith(".num_batches_tracked")]
+    missing = [name for name in new if name.startswith(network.part) and not expected & {*_layers(name)}]
+    faults = {"left over": left, "of another shape": misfits, "missing": [] if misfits else missing}
+    said = [f"{fault}: {_few(names)}" for fault, names in faults.items() if names]
+    if said:
+        raise InputError(
+            f"the weights do not fit the model: {'; '.join(said)}",
+            do="choose the model= and the data= that they were made for, or allow=[NAME,...]",
+        )
+    model.load_state_dict(tensors | _conventions(model, network, tensors), strict=False)
+    return Account(loaded, dropped, new)
+
+
+def _conventions(model: nn.Module, network: Network, tensors: State) -> dict[str, Tensor]:
+    """The published input's numbers, and first convolutions that see R, G, B instead of B, G, R."""
+    if network.input is None:
+        return {}
+    changed = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Normalize):
+            for kind, values in (("mean", network.input.mean), ("std", network.input.std)):
+                changed[f"{name}.{kind}"] = torch.tensor(values).view(3, 1, 1)
+    if network.input.bgr:
+        weights = [f"{layer}.weight" for layer in network.pictures]
+        changed |= {weight: tensors[weight].flip(1) for weight in weights if weight in tensors}
+    return changed
+
+
+def _layers(name: str) -> Iterator[str]:
+    """A tensor's name and all that it begins with, the longest first: a.b.c, a.b, a."""
+    yield name
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _look_up(name: str, table: Mapping[str, str]) -> str | None:
+    return next((table[layer] for layer in _layers(name) if layer in table), None)
+
+
+def _rename(name: str, layers: Mapping[str, str]) -> str | None:
+    layer = next((layer for layer in _layers(name) if layer in layers), None)
+    return None if layer is None else layers[layer] + name.removeprefix(layer)
+
+
+def _fit(tensor: Tensor, own: Tensor) -> Tensor | None:
+    """Their tensor in our shape: Caffe stores vectors as 1×1×1×n, and fc6 may be a convolution."""
+    if tensor.dim() == 4 and own.dim() == 2:
+        tensor = tensor.flatten(1)
+    without_ones = [[side for side in shape if side != 1] for shape in (tensor.shape, own.shape)]
+    if without_ones[0] != without_ones[1]:
+        return None
+    return tensor.reshape(own.shape).to(own.dtype)
+
+
+def _shapes(name: str, theirs: Tensor, ours: Tensor) -> str:
+    shapes = ("×".join(map(str, tensor.shape)) or "a number" for tensor in (theirs, ours))
+    return "{} ({}, here {})".format(name, *shapes)
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
