@@ -26,7 +26,8 @@ def labels(outside: int = 0, inside: int = 1) -> np.ndarray:
 
 def write_image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)).save(path)
+    noise = np.random.default_rng(list(path.stem.encode()))  # another picture for another name
+    Image.fromarray(noise.integers(0, 256, (*SHAPE, 3), np.uint8)).save(path)
 
 
 def write_pair(image: Path, mask: Path, values: np.ndarray | None = None) -> None:

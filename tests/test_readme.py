@@ -14,7 +14,7 @@ from tests.conftest import needs_pydensecrf
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
-COMMANDS = [line for line in BLOCKS if re.match(r"(PYTHONPATH=\. )?seg(train|eval|predict)\b", line)]
+COMMANDS = [line for line in BLOCKS if re.match(r"(PYTHONPATH=\. )?seg(train|eval|predict|data)\b", line)]
 COMMANDS += re.findall(r"`(segtrain [^`]*=[^`]*)`", README)
 CODE = re.findall(r"```python\n(.*?)```", README, re.S)
 SMALL = ["num_workers=0", "device=cpu", "precision=32"]
@@ -70,6 +70,8 @@ def test_a_command_of_the_readme_runs(command, workplace, monkeypatch):
     steps = ["max_steps=2"] if "resume" in command else []
     if command.startswith("segpredict"):
         call(command, "device=cpu", "precision=32")
+    elif command.startswith("segdata"):
+        call(command)
     elif "segeval" in command:
         call(command, *SMALL)
     else:
