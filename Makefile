@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format bench bench-data bench-eval clean
+.PHONY: help install train test test-all lint format bench bench-crf bench-data bench-eval clean
 
 help: ## lists these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ format: $(STAMP) ## puts the code into its format
 
 bench: $(STAMP) ## what FCN's 100-pixel padding costs, and what fc6 costs as a convolution
 	$(BIN)/python scripts/bench_fcn.py
+
+bench-crf: $(STAMP) ## the dense CRF against pydensecrf
+	$(BIN)/python scripts/bench_crf.py
 
 bench-data: $(STAMP) ## what a loader's worker spends beyond decoding, beside three common ways
 	$(BIN)/python scripts/bench_data.py

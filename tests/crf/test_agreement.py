@@ -111,7 +111,7 @@ def test_weights_whose_exponentials_no_float_holds_agree(ours):
 
 
 @needs_pydensecrf
-@pytest.mark.parametrize("labels", [1, 2, 9, 70])
+@pytest.mark.parametrize("labels", [1, 2, 70])
 def test_any_number_of_labels_agrees(ours, labels):
     image, softmax = photograph(16, 20), network_softmax(labels, 16, 20)
     gaussian, bilateral = PAPERS["README"]

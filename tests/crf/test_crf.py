@@ -1,5 +1,8 @@
 """What a dense CRF does, whatever computes it."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -134,3 +137,18 @@ def test_deviations_that_leave_the_64_bits_of_a_key_are_named(choice, softmax):
     picture = np.random.default_rng(0).normal(0, 1e4, (12, 16, 3))
     with pytest.raises(InputError, match=r"bits.*give a larger sxy or srgb"):
         dense_crf(picture, softmax, bilateral={"sxy": 1e-2, "srgb": 1e-2, "compat": 1}, backend=choice)
+
+
+def test_neither_numba_nor_torch_is_loaded_before_it_is_needed():
+    script = "import segtrain.crf.tuning, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"numba", "torch", "pydensecrf"} & set(done.stdout.split())
+
+
+def test_auto_takes_pydensecrf_where_numba_does_not_import(picture, softmax, monkeypatch):
+    pytest.importorskip("pydensecrf")
+    expected = dense_crf(picture, softmax, backend="pydensecrf")
+    monkeypatch.setitem(sys.modules, "segtrain.crf.numba_backend", None)
+    assert np.array_equal(dense_crf(picture, softmax), expected)
+    with pytest.raises(InputError, match="pip install numba"):
+        dense_crf(picture, softmax, backend="numba")

@@ -16,10 +16,12 @@ class Keys(NamedTuple):
     Attributes:
         shifts: int64 d+1; the last is the first bit that is free.
         offset: makes every key positive.
+        ones: what a key grows by where every coordinate grows by 1.
     """
 
     shifts: np.ndarray
     offset: int
+    ones: int
 
 
 def feature_scale(dimensions: int) -> np.ndarray:
@@ -64,4 +66,4 @@ def key_layout(ends: np.ndarray, scale: np.ndarray, more_bits: int = 0) -> Keys:
         )
     shifts = np.concatenate([[0], np.cumsum(bits)]).astype(np.int64)
     offset = -sum(int(start) << int(shift) for start, shift in zip(low, shifts[:-1], strict=True))
-    return Keys(shifts, offset)
+    return Keys(shifts, offset, sum(1 << int(shift) for shift in shifts[:-1]))

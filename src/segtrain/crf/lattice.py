@@ -13,7 +13,6 @@ have to be pydensecrf's if the marginals are to be: hence its order of operation
 features 0, with which it fills up its last four where the pixels are no multiple of four.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from segtrain.crf.simplices import BLOCK, Work, find_simplices, set_features
 from segtrain.crf.vectors import at, fetch, put
 
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplicative hashing
-FIRST_SLOTS = 1 << 14
+FIRST_BITS = 14  # of the hash table's slots
 AHEAD = 8  # keys whose slot is fetched before it is needed
 NO_COLOURS = np.zeros((0, 1), np.float32)
 float32, int32, int64 = np.float32, np.int32, np.int64
@@ -86,8 +85,8 @@ def _build(height, width, colours, deviations, scale, keys):
     )
     pixels = height * width
     vertices, weights = np.empty((pixels + 1, corners), int32), np.empty((pixels + 1, corners), float32)
-    table = _empty_table(FIRST_SLOTS)
-    found = np.empty(FIRST_SLOTS, int64)  # the key of each vertex
+    table = _empty_table(FIRST_BITS)
+    found = np.empty(1 << FIRST_BITS, int64)  # the key of each vertex
     count = 1
     for y in range(height):
         for x in range(0, width, BLOCK):
@@ -98,7 +97,8 @@ def _build(height, width, colours, deviations, scale, keys):
             if 4 * most > table.pairs.size:
                 table = _grown(table)
             if most > found.size:
-                found = np.concatenate((found, np.empty(found.size, int64)))
+                found, fewer = np.empty(2 * found.size, int64), found
+                found[: fewer.size] = fewer
             count = _number(work, pixel, size, vertices, weights, table, found, count)
     if pixels % 4:
         work.features[:] = 0
@@ -129,8 +129,10 @@ def _number(work, pixel, size, vertices, weights, table, found, count):
 
 
 @compiled
-def _empty_table(slots):
-    return Table(np.full(2 * slots, -1, int64), np.uint64(64 - int(math.log2(slots))))
+def _empty_table(bits):
+    pairs = np.empty(int64(2) << bits, int64)
+    pairs[:] = -1
+    return Table(pairs, np.uint64(64 - bits))
 
 
 @inlined
@@ -150,7 +152,7 @@ def _slot(table, key):
 
 @compiled
 def _grown(table):
-    bigger = _empty_table(table.pairs.size)
+    bigger = _empty_table(65 - int64(table.shift))
     for old in range(0, table.pairs.size, 2):
         if table.pairs[old] != -1:
             new = _slot(bigger, table.pairs[old])
@@ -164,9 +166,8 @@ def _neighbours(found, table, keys, corners):
     """Along axis i coordinate i changes by d and the others by 1 the other way; both are noted at once."""
     count = found.size
     result = np.zeros((corners, count, 2), int32)
-    ones = np.sum(int64(1) << keys.shifts[:-1])
     for i in range(corners):
-        step = -ones + (int64(corners) << keys.shifts[i] if i < corners - 1 else int64(0))
+        step = -keys.ones + (int64(corners) << keys.shifts[i] if i < corners - 1 else int64(0))
         axis = result[i]
         for vertex in range(1, count):
             soon = min(vertex + AHEAD, count - 1)

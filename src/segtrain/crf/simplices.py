@@ -46,7 +46,7 @@ def find_simplices(work, scale, keys):
     """The keys and the weights of the vertices around each pixel of a block."""
     _lift(work.features, scale, work.lifted, work.weights[0])
     _nearest(work)
-    shifts, offset = keys
+    shifts, offset, ones = keys
     corners = work.lifted.shape[0]
     share = float32(1) / float32(corners)
     work.unit_by_rank[:] = 0
@@ -64,7 +64,6 @@ def find_simplices(work, scale, keys):
                 by_rank[t] += lifted[t] if rank[t] == wanted else float32(0)
             for t in range(BLOCK):
                 unit_by_rank[t] += unit if rank[t] == wanted else int64(0)
-    ones = np.sum(int64(1) << shifts[:-1])
     weight, lower, upper = work.weights[0], work.by_rank[corners - 1], work.by_rank[0]
     for t in range(BLOCK):
         weight[t] = lower[t] + (float32(1) - upper[t])

@@ -6,12 +6,11 @@ The pictures of a batch share one lattice whose keys begin with the picture.
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtrain.crf.coordinates import feature_scale, key_layout, slicing_scale
+from segtrain.crf.coordinates import Keys, feature_scale, key_layout, slicing_scale
 
 
 class TorchLattice(NamedTuple):
@@ -64,11 +63,11 @@ def torch_lattice(features: Tensor) -> TorchLattice:
     batch, count, dimensions = features.shape
     if count % 4:  # as in `lattice`: pydensecrf fills up its last four pixels
         features = F.pad(features, (0, 0, 0, 1))
-    keys, weights, ones, shifts = _simplices(features)
-    picture = torch.arange(batch, device=keys.device)[:, None, None] << int(shifts[-1])
+    layout, keys, weights = _simplices(features)
+    picture = torch.arange(batch, device=keys.device)[:, None, None] << int(layout.shifts[-1])
     found, numbers = torch.unique(keys + picture, return_inverse=True)
     numbers, weights = numbers[:, :count].flatten(0, 1) + 1, weights[:, :count].flatten(0, 1)
-    steps = [((dimensions + 1) << int(shift)) - ones for shift in shifts[:-1]] + [-ones]
+    steps = [((dimensions + 1) << int(shift)) - layout.ones for shift in layout.shifts[:-1]] + [-layout.ones]
     neighbours = torch.stack([torch.stack([_find(found, s), _find(found, -s)]) for s in steps])
     order = numbers.flatten().argsort(stable=True)
     sizes = numbers.flatten().bincount(minlength=len(found) + 1)
@@ -88,14 +87,13 @@ def _find(found: Tensor, step: int) -> Tensor:
     return F.pad(torch.where(found[place] == found + step, place + 1, 0), (1, 0))
 
 
-def _simplices(features: Tensor) -> tuple[Tensor, Tensor, int, np.ndarray]:
-    """Keys and weights B×N×(d+1) of the vertices around each pixel; the sum of the coordinates' units;
-    the first bit of each coordinate, and the first free one."""
+def _simplices(features: Tensor) -> tuple[Keys, Tensor, Tensor]:
+    """How keys are laid out, and keys and weights, B×N×(d+1), of the vertices around each pixel."""
     batch, _, dimensions = features.shape
     corners = dimensions + 1
     scale = feature_scale(dimensions)
     ends = torch.stack(torch.aminmax(features.flatten(0, 1), dim=0), 1).cpu().numpy()
-    shifts, offset = key_layout(ends, scale, more_bits=int(batch - 1).bit_length())
+    layout = key_layout(ends, scale, more_bits=int(batch - 1).bit_length())
 
     # Onto the plane whose coordinates sum to 0; then the nearest vertex of remainder 0.
     scaled = features * torch.from_numpy(scale).to(features.device)
@@ -122,9 +120,8 @@ def _simplices(features: Tensor) -> tuple[Tensor, Tensor, int, np.ndarray]:
     weights = by_rank - by_rank.roll(1, -1)
     weights[..., 0] = by_rank[..., 0] + (1 - by_rank[..., -1])
     # Vertex k: each coordinate one more than in the one before, but for that of rank d+1-k, d less.
-    units = torch.tensor([1 << int(s) for s in shifts[:-1]] + [0], device=features.device)
-    ones = int(units.sum())
-    steps = ones - corners * torch.empty_like(rank).scatter_(-1, rank, units.expand_as(rank)).flip(-1)
-    first = (base.long() * units).sum(-1, keepdim=True) + offset
+    units = torch.tensor([1 << int(s) for s in layout.shifts[:-1]] + [0], device=features.device)
+    steps = layout.ones - corners * torch.empty_like(rank).scatter_(-1, rank, units.expand_as(rank)).flip(-1)
+    first = (base.long() * units).sum(-1, keepdim=True) + layout.offset
     keys = first + F.pad(steps[..., :-1].cumsum(-1), (1, 0))
-    return keys, weights, ones, shifts
+    return layout, keys, weights

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from segtrain.crf import dense_crf
+from segtrain.crf.torch_backend import MeanField, batch_marginals
+from segtrain.crf.torch_lattice import LatticeFilter, torch_lattice
+from tests.crf.conftest import network_softmax, photograph
+
+KERNELS = {
+    "gaussian": {"sxy": 2, "compat": 1.5, "normalization": "before"},
+    "bilateral": {"sxy": 6, "srgb": 20, "compat": 2, "normalization": "after"},
+}
+
+
+def pictures(count: int, height: int, width: int) -> torch.Tensor:
+    """uint8 N×3×H×W."""
+    return torch.from_numpy(np.stack([photograph(height, width, i) for i in range(count)])).permute(
+        0, 3, 1, 2
+    )
+
+
+@pytest.mark.parametrize("size", [(9, 12), (5, 7)])
+def test_a_batch_gives_what_its_pictures_give_alone(size):
+    images = pictures(3, *size)
+    softmax = np.stack([network_softmax(4, *size, i) for i in range(3)])
+    crf = MeanField(num_classes=4, **KERNELS, iterations=10)
+    together = batch_marginals(images, torch.from_numpy(softmax), crf.kernels, 10)
+    for image, probabilities, refined in zip(images, softmax, together, strict=True):
+        image = image.permute(1, 2, 0).numpy()
+        alone = dense_crf(image, probabilities, **KERNELS, drop_below=0, backend="torch")
+        assert np.allclose(refined, alone, atol=1e-6)
+
+
+def test_the_module_gives_logits_whose_softmax_are_the_marginals():
+    images, softmax = pictures(1, 12, 15), network_softmax(4, 12, 15).clip(1e-4)
+    logits = torch.from_numpy(softmax).log()[None] + 3
+    refined = MeanField(num_classes=4, **KERNELS, iterations=5)(images, logits).softmax(1)[0]
+    image = images[0].permute(1, 2, 0).numpy()
+    expected = dense_crf(image, softmax, **KERNELS, iterations=5, drop_below=0, backend="torch")
+    assert np.allclose(refined.detach(), expected, atol=1e-5)
+
+
+def test_the_filters_gradient_is_that_of_finite_differences():
+    rng = np.random.default_rng(0)
+    lattice = torch_lattice(torch.from_numpy(rng.normal(0, 1, (2, 7, 3)).astype(np.float32)))
+    values = torch.from_numpy(rng.random((14, 2))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: LatticeFilter.apply(x, lattice), values)
+
+
+@pytest.mark.parametrize("compat", [1.5, [[0, 1, 2], [1, 0, 1], [2, 1, -1]]])
+def test_gradients_of_unaries_and_weights_are_those_of_finite_differences(compat):
+    images = pictures(1, 4, 5)
+    logits = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (1, 3, 4, 5))).requires_grad_()
+    kernels = KERNELS | {"gaussian": {"sxy": 1.5, "compat": compat}}
+    crf = MeanField(num_classes=3, **kernels, iterations=3).double()
+    weights = list(crf.compatibility)
+    assert torch.autograd.gradcheck(lambda x, *_: crf(images, x), (logits, *weights))
+
+
+def test_the_weights_are_learned_together_with_what_is_below_them():
+    images, labels = pictures(2, 16, 16), torch.zeros(2, 16, 16, dtype=torch.int64)
+    logits = torch.zeros(2, 3, 16, 16, requires_grad=True)
+    crf = MeanField(num_classes=3, **KERNELS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        refined = crf(images, (logits * 1).to(torch.bfloat16))
+    assert refined.dtype == torch.float32
+    F.cross_entropy(refined + logits, labels).backward()
+    assert [name for name, _ in crf.named_parameters()] == ["compatibility.0", "compatibility.1"]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in [*crf.parameters(), logits])
+
+
+@pytest.mark.gpu
+def test_the_gpu_gives_what_the_cpu_gives():
+    images, softmax = pictures(2, 60, 81), np.stack([network_softmax(21, 60, 81, i) for i in range(2)])
+    crf = MeanField(
+        num_classes=21, gaussian={"sxy": 3, "compat": 3}, bilateral={"sxy": 80, "srgb": 13, "compat": 10}
+    )
+    on_cpu = batch_marginals(images, torch.from_numpy(softmax), crf.kernels, 10)
+    on_gpu = batch_marginals(images.cuda(), torch.from_numpy(softmax).cuda(), crf.kernels, 10).cpu()
+    assert (on_cpu - on_gpu).abs().max() <= 1e-4
+    assert (on_cpu.argmax(1) == on_gpu.argmax(1)).float().mean() >= 0.9999
