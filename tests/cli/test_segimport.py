@@ -102,6 +102,8 @@ def test_what_is_asked_wrongly_is_refused_in_a_line(run, fcn32s):
     refused(run("segimport", "format=caffe", f"weights={fcn32s}"), "model= is missing")
     refused(run("segimport", "format=caffe", "model=fcn8s"), "weights= is missing")
     refused(segimport(run, "nothing.pth"), "weights=nothing.pth: no such file")
+    refused(segimport(run, fcn32s, "mean=[1,2]"), "mean=[1, 2]; give [R,G,B]")
+    refused(segimport(run, fcn32s, "model/backbone=resnet50"), "has 100, ResNet has no such key; leave out")
     refused(segimport(run, fcn32s, model="unet"), "the format has no UNet; choose a model of FCN")
     refused(segimport(run, fcn32s, model="fcn33s"), "did you mean model=fcn32s")
     refused(segimport(run, fcn32s, model="unet", format="caffe"), "the format has no UNet")

@@ -7,8 +7,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
-from torch import nn
 
 from segtrain.cli.build import saved_config
 from segtrain.cli.compose import offline
@@ -19,7 +19,7 @@ from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
 from segtrain.published.formats import FORMATS, read
-from segtrain.published.network import Account, Network, take
+from segtrain.published.network import Account, Network, take, target
 
 
 def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> None:
@@ -36,6 +36,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     state = read(config["weights"], name)
     network = with_mean(FORMATS[name](state, config["model"]), config["mean"])
     config["model"], changes = in_form(offline(config["model"]), network.form, given)
+    torch.manual_seed(0)  # of what is new
     model = construct(config["model"], "model")
     account = take(model, network, state, config["allow"])
 
@@ -52,7 +53,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     checkpoint.save(Checkpoint(tensors, meta), out)
     write_yaml(config, folder / "config.yaml")
     write_account(account, folder / "tensors.csv")
-    lines = [*changes, *described(network, account, model), *numbered, f"checkpoint: {relative(out)}"]
+    lines = [*changes, *described(network, account), *numbered, f"checkpoint: {relative(out)}"]
     console = Console(soft_wrap=True, highlight=False)
     for line in [*lines, f"every tensor: {relative(folder)}/tensors.csv"]:
         console.print(line, markup=False)
@@ -69,6 +70,8 @@ def check_asked(config: dict[str, Any]) -> None:
 
 def with_mean(network: Network, mean: list[float] | None) -> Network:
     """The network with the user's mean instead of the format's. Raises InputError where neither is known."""
+    if mean is not None and len(mean) != 3:
+        raise InputError(f"mean={mean}", do="give [R,G,B] of 0..255")
     if mean is not None and network.input is not None:
         return network._replace(input=network.input._replace(mean=tuple(mean)))
     if mean is not None:
@@ -81,14 +84,24 @@ def with_mean(network: Network, mean: list[float] | None) -> Network:
 def in_form(
     node: dict[str, Any], form: Mapping[str, Any], given: set[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The model's config as the published network has it, but for the user's own keys, and what changed."""
+    """The model's config as the published network has it, but for the user's own keys, and what changed.
+
+    Raises:
+        InputError: the model or its backbone is of another kind.
+    """
     lines = []
     for key, value in form.items():
         *path, last = key.split(".")
         inner = node
         for part in path:
             inner = inner[part]
-        own = inner.get(last, signature(locate(inner[TARGET], "model")).parameters[last].default)
+        parameters = signature(locate(inner[TARGET], "model")).parameters
+        if last not in parameters:
+            raise InputError(
+                f"model.{key}: the published network has {value}, {target(inner)} has no such key",
+                do="leave out model/backbone for the model's own",
+            )
+        own = inner.get(last, parameters[last].default)
         if own == value or own == (tuple(value) if isinstance(value, list) else value):
             continue
         if f"model.{key}" in given:
@@ -113,7 +126,7 @@ def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[s
     return list(names), [list(colour) for colour in palette], said
 
 
-def described(network: Network, account: Account, model: nn.Module) -> list[str]:
+def described(network: Network, account: Account) -> list[str]:
     """What was loaded, dropped and left new, and what the network was trained to see."""
     parts = Counter(ours.split(".")[0] for ours in account.loaded.values())
     lines = ["loaded: " + ", ".join(f"{part} ({count} tensors)" for part, count in parts.items())]

@@ -87,27 +87,47 @@ def export(model: nn.Module, form: str, path: Path, size: Size, about: dict[str,
         missing = next(name for name in NEEDED if not find_spec(name))
         raise InputError(f"format=onnx: {missing} is not installed", do="pip install 'segtrain[export]'")
     whole, fixed = FullSize(model, size).eval(), ""
+    draft = path.with_name(f".{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    height, width = size
-    for dynamic in (True, False):
-        sizes = [size, (height + 1, width + 35), (height // 2 + 33, width - 15)] if dynamic else [size]
+    try:
         try:
-            with _silent():
-                run = WRITERS[form](whole, path, size, json.dumps(about), dynamic)
-                differences = [compare(whole, run, each) for each in sizes]
+            differences = _write(whole, form, draft, size, about, dynamic=True)
         except Exception as error:  # exporters raise whatever they like
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:150]}"
-            if not dynamic:
-                raise InputError(
-                    f"format={form}: the exporter fails ({reason})", do="use another format"
-                ) from error
-            fixed = reason
-            continue
-        worst = max(differences, key=lambda d: d.largest / max(d.range, 1e-9))
-        if not worst.largest <= TOLERANCE * max(worst.range, 1e-9):
-            raise SegtrainError(f"{path}: its logits differ by {worst.largest:.2g} of {worst.range:.2g}")
-        return Export(fixed, differences)
-    raise AssertionError("unreachable")
+            fixed = _reason(error)
+            differences = _write(whole, form, draft, size, about, dynamic=False)
+        draft.replace(path)
+    except SegtrainError:
+        raise
+    except Exception as error:
+        what = f"format={form}: the exporter fails ({_reason(error)})"
+        raise InputError(what, do="use another format") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return Export(fixed, differences)
+
+
+def _write(
+    network: FullSize, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
+) -> list[Difference]:
+    """Raises SegtrainError where what is read back differs, and whatever exporters raise."""
+    height, width = size
+    sizes = [size, (height + 1, width + 35), (height // 2 + 33, width - 15)] if dynamic else [size]
+    with _silent():
+        run = WRITERS[form](network, path, size, json.dumps(about), dynamic)
+        differences = [compare(network, run, each) for each in sizes]
+    for difference in differences:
+        if not difference.largest <= TOLERANCE * max(difference.range, 1e-9):
+            raise SegtrainError(
+                f"format={form}: read back, logits of up to {difference.range:.2g} differ by"
+                f" {difference.largest:.2g}",
+                do="use another format; the file was not kept",
+            )
+    return differences
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:150]}"
 
 
 def compare(network: Run, other: Run, size: Size) -> Difference:

@@ -47,9 +47,10 @@ def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> Network:
 
 def _is_bilinear(weight: Tensor | None) -> bool:
     """Whether C×C×k×k, or C×1×k×k in groups, interpolates every channel for itself."""
-    if weight is None:
+    if weight is None or weight.dim() != 4 or weight.shape[1] not in (1, len(weight)):
         return False
     expected = weight.new_zeros(weight.shape)
     channels = range(len(weight))
-    expected[channels, channels if weight.shape[1] > 1 else 0] = bilinear_kernel(weight.shape[-1]).to(weight)
-    return weight.shape[1] in (1, len(weight)) and bool((weight - expected).abs().max() < 1e-5)
+    tent = bilinear_kernel(weight.shape[-1]).to(weight)
+    expected[channels, channels if weight.shape[1] > 1 else 0] = tent
+    return bool((weight - expected).abs().max() < 1e-5)

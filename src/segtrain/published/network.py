@@ -36,7 +36,6 @@ class Network(NamedTuple):
         form: keys of our YAML that give the model the published form.
         input: what it was trained on, where our model was not built for that.
         pictures: our convolutions that see the picture.
-        scores: our layers with a channel a class.
         dropped: their layer -> why it is not needed.
         part: the start of the names that it fills; all else in the model is new.
         new: our layers that it has not.
@@ -48,7 +47,6 @@ class Network(NamedTuple):
     form: Mapping[str, Any] = {}
     input: Input | None = None
     pictures: tuple[str, ...] = ()
-    scores: tuple[str, ...] = ()
     dropped: Mapping[str, str] = {}
     part: str = ""
     new: tuple[str, ...] = ()

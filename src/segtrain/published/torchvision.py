@@ -114,7 +114,7 @@ def vgg16(ours: str, backbone: Node, *, norm: bool) -> Network:
         return classifier(layers | made, dropped, form, prepare=_decimated)
     if ours != "SwitchesVGG16":
         return classifier(layers | VGG_FC, dropped, form, prepare=_one_tap)
-    if backbone["fc_channels"] == 0:
+    if not backbone.get("fc_channels"):
         dropped |= dict.fromkeys(VGG_FC, "SegNet's encoder has no fc6 and fc7")
         return classifier(layers, dropped, form)
     fc = {"classifier.0": "fc.0.0", "classifier.3": "fc.1.0"}
@@ -130,12 +130,17 @@ def _grey(model: nn.Module, state: State) -> dict[str, Tensor]:
 
 def _one_tap(model: nn.Module, state: State) -> dict[str, Tensor]:
     """A 1×1 fc6 with the same response as the 7×7 where the features are constant."""
-    weight = state["classifier.0.weight"]
-    if model.backbone.fc6.kernel > 1:
+    name = "classifier.0.weight"
+    if model.backbone.fc6.kernel > 1 or name not in state:
         return {}
-    return {"classifier.0.weight": weight.unflatten(1, (-1, 49)).sum(2)}
+    return {name: state[name].unflatten(1, (-1, 49)).sum(2)}
 
 
 def _decimated(model: nn.Module, state: State) -> dict[str, Tensor]:
-    converted = model.backbone.from_torchvision(dict(state))
+    try:
+        converted = model.backbone.from_torchvision(dict(state))
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "format=torchvision: fc6 and fc7 cannot be made of the weights", do="give those of a whole vgg16"
+        ) from error
     return {f"backbone.{name}": tensor for name, tensor in converted.items() if name.startswith("fc")}
