@@ -198,10 +198,10 @@ def _without_floors(program: ExportedProgram) -> ExportedProgram:
 
 def write_safetensors(network: FullSize, path: Path, size: Size, about: str, dynamic: bool) -> Run:
     """The tensors alone, by the names of the model's state dict."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file, save
 
     tensors = {name: value.contiguous() for name, value in network.model.state_dict().items()}
-    save_file(tensors, path, metadata={"segtrain": about})
+    path.write_bytes(save(tensors, metadata={"segtrain": about}))
     again = copy.deepcopy(network)
     again.model.load_state_dict(load_file(path))
     return again
