@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all lint format bench bench-crf bench-data bench-eval clean
+.PHONY: help install train test test-all stress lint format bench bench-crf bench-data bench-eval clean
 
 help: ## lists these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ test: $(STAMP) ## the tests, under ten minutes on two cores
 
 test-all: $(STAMP) ## also the slow ones, those that need a GPU, and those on real data in SEGTRAIN_DATA
 	$(BIN)/python -m pytest
+
+stress: $(STAMP) ## every promise about trust at full count, as a table: kills, damage, hostile files, ...
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.stress
 
 lint: $(STAMP) ## checks style and format
 	$(BIN)/ruff check .

@@ -31,3 +31,9 @@ class SaveError(SegtrainError):
     """A checkpoint or report could not be written."""
 
     exit_code = 4
+
+
+class RankLost(SegtrainError):
+    """Another process of the run failed, or was killed."""
+
+    exit_code = 5

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from segtrain.errors import InputError
 from tests.conftest import FAST, TINY, needs_pydensecrf
 
 
@@ -116,17 +118,16 @@ def test_a_crf_that_is_not_installed_is_said_before_the_training(tiny, monkeypat
 
 
 def test_a_stopped_sweep_stops_all_its_runs(run, monkeypatch):
-    from segtrain.engine import train
     from segtrain.engine.signals import StopSignals
 
-    monkeypatch.setattr(StopSignals, "requested", True, raising=False)
-    monkeypatch.setattr(StopSignals, "__enter__", lambda self: self)
+    def enter(stop):
+        stop.requested, stop.number = True, 15
+
+    monkeypatch.setattr(StopSignals, "__enter__", enter)
     monkeypatch.setattr(StopSignals, "__exit__", lambda *_: None)
-    monkeypatch.setattr(StopSignals, "number", 15, raising=False)
-    assert train.StopSignals is StopSignals
     done = run("segtrain", "-m", "seed=0,1", *TINY, *FAST)
     assert done.code == 143
-    assert "stopped by SIGTERM at step 1" in done.err
+    assert "stopped by SIGTERM at step 0" in done.err
     assert not (done.folder / "1").exists()
 
 
@@ -135,6 +136,38 @@ def test_a_network_that_diverges_leaves_with_3(tiny):
     assert done.code == 3
     assert "the loss is" in done.err
     assert "lower optimizer.lr" in done.err
+    assert "pictures train_" in done.err
+    assert (done.folder / "diverged.ckpt").is_file()
+
+
+def test_a_replay_names_the_layer_that_was_first_not_finite(tiny, run):
+    from segtrain.engine import checkpoint
+
+    done = tiny("optimizer=sgd", "optimizer.lr=1e30", "clip_norm=0", "max_steps=8", "model=unet")
+    kept = checkpoint.load(done.folder / "diverged.ckpt")
+    again = run("segtrain", f"replay={done.folder}/diverged.ckpt", "device=cpu")
+    assert again.code == 0, again.err
+    assert f"step {kept.meta['at']['step']}, learning rate" in again.out
+    assert "first not finite: the output of" in again.out or "were not finite before this step" in again.out
+    assert not again.folder.exists()
+    refused(run("segtrain", f"replay={tiny().folder}/checkpoints/best.ckpt"), "replay=", "diverged.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model=deeplabv3", "batch_size=1"], ["batch_size=1", "set batch_size=2"]),
+        (["model=unet", "model.num_classes=5"], ["model.num_classes=5", "the data have 7 classes"]),
+        (["model=unet_valid", "data.size=16"], ["16×16", "give larger"]),
+        (["loss=aux"], ["loss.weights", "the model gives out"]),
+        (["schedule.power=steep"], ["schedule.power=steep", "a number"]),
+        (["optimizer.betas=[0.9]"], ["optimizer.betas=[0.9]", "[a number, a number]"]),
+        (["optimizer.lr=-1"], ["optimizer", "lr=-1"]),
+        (["+batchsize=4"], ["batchsize", "did you mean batch_size?"]),
+    ],
+)
+def test_what_the_first_step_would_fail_at_is_told_before_it(run, arguments, words):
+    refused(run("segtrain", *TINY, *FAST, *arguments), *words)
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_with_4(tiny, monkeypatch):
@@ -147,3 +180,24 @@ def test_a_checkpoint_that_cannot_be_written_leaves_with_4(tiny, monkeypatch):
     done = tiny()
     assert done.code == 4
     assert "No space left on device" in done.err
+
+
+def test_an_operation_without_a_fixed_order_is_refused_by_its_name():
+    from segtrain.cli.training import refusing_by_name
+
+    maxima = torch.ones(1, 1, 1, 1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        refusal = pytest.raises(InputError, match="deterministic=true: torch's max_unpooling2d")
+        with refusal, refusing_by_name({"device": "cpu"}):
+            torch.nn.functional.max_unpool2d(maxima, torch.zeros_like(maxima, dtype=torch.int64), 2)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_a_run_says_what_another_run_would_share(tiny):
+    from segtrain.cli.training import repeatability
+
+    assert "repeatable on such a machine" in tiny("max_steps=1").out
+    assert "deterministic: the same weights" in repeatability(torch.device("cuda"), True)
+    assert "not deterministic: " in repeatability(torch.device("cuda"), False)

@@ -80,6 +80,32 @@ def test_the_checkpoint_before_stays_and_replaces_a_damaged_one(saved, tmp_path)
     assert checkpoint.PREVIOUS in said[0]
 
 
+def test_what_a_killed_process_left_half_written_is_removed(saved, tmp_path):
+    unfinished = tmp_path / checkpoint.UNFINISHED
+    unfinished.mkdir()
+    (unfinished / ".tmpRANDOM").write_text("half a checkpoint")
+    checkpoint.tidy(tmp_path)
+    assert not unfinished.exists()
+    save(saved, tmp_path / "last.ckpt")
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_what_a_living_process_is_writing_is_left_alone(tmp_path):
+    with checkpoint._unfinished(tmp_path) as unfinished:
+        (unfinished / "last.ckpt").write_text("half a checkpoint")
+        checkpoint.tidy(tmp_path)
+        assert (unfinished / "last.ckpt").exists()
+    assert not unfinished.exists()
+
+
+@pytest.mark.parametrize("meta", ["[]", "3", "[" * 100_000])
+def test_metadata_of_another_form_are_no_checkpoint(tmp_path, monkeypatch, meta):
+    monkeypatch.setattr(checkpoint.json, "dumps", lambda _: meta)
+    save(Checkpoint({"model.a": torch.zeros(2)}, {}), tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="not a checkpoint of segtrain"):
+        load(tmp_path / "last.ckpt")
+
+
 def test_a_full_disk_leaves_the_checkpoint_before_as_it_was(saved, tmp_path):
     path = tmp_path / "last.ckpt"
     save(saved, path)

@@ -1,5 +1,6 @@
 """The loop on a network of one convolution and pictures of eight pixels' side."""
 
+import json
 import math
 import os
 import signal
@@ -14,9 +15,10 @@ from segtrain import optim, schedules
 from segtrain.data.sample import VOID, Sample
 from segtrain.engine import checkpoint, train
 from segtrain.engine.device import Compute
+from segtrain.engine.evaluate import Interrupted
 from segtrain.engine.loader import Augmented
 from segtrain.engine.logging import RunLog
-from segtrain.engine.signals import Stopped
+from segtrain.engine.signals import Stopped, StopSignals
 from segtrain.engine.train import Run, Settings, fit
 from segtrain.errors import DivergedError
 from segtrain.losses.cross_entropy import CrossEntropy
@@ -77,12 +79,12 @@ def make_run(**changes) -> Run:
     )
 
 
-def do(run, folder, validate=lambda model, step: {"mean_iou": step / 100}):
+def do(run, folder, validate=lambda model, step: {"mean_iou": step / 100}, stop=None):
     import albumentations
 
     dataset = Augmented(Blocks(), [albumentations.HorizontalFlip(p=0.5)], seed=run.settings.seed)
     with RunLog(folder, "train") as log:
-        return fit(run, dataset, log, validate)
+        return fit(run, dataset, log, validate, stop or StopSignals())
 
 
 def weights(run):
@@ -200,6 +202,42 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_touches_no_checkpoint(tmp_p
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 4
 
 
+def test_a_network_that_is_not_finite_is_never_saved(tmp_path):
+    run = make_run(max_steps=6, checkpoint_every=3)
+    step = run.optimizer.step
+
+    def spoiling_step(*arguments):
+        step(*arguments)
+        if run.step == 5:
+            run.model.score.bias.data[0] = math.inf
+
+    run.optimizer.step = spoiling_step
+    with pytest.raises(DivergedError, match=r"score\.bias is not finite after step 6"):
+        do(run, tmp_path, lambda *_: {"mean_iou": 0.0})
+    assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 3
+
+
+def test_the_records_of_a_folder_go_on_without_a_double_or_a_gap(tmp_path):
+    do(make_run(max_steps=7, log_every=3, checkpoint_every=4, val_every=2), tmp_path / "a")
+    run = make_run(max_steps=7, log_every=3, checkpoint_every=4, val_every=2)
+    run.restore(checkpoint.load(tmp_path / "a/checkpoints/previous.ckpt"))
+    assert (run.step, len(run.losses)) == (4, 1)
+    before = (tmp_path / "a/metrics.jsonl").read_text()
+    with open(tmp_path / "a/metrics.jsonl", "a") as file:
+        file.write('{"step": 9, "spl')  # a kill in the middle of a line
+    import albumentations
+
+    dataset = Augmented(Blocks(), [albumentations.HorizontalFlip(p=0.5)], seed=0)
+    with RunLog(tmp_path / "a", "train") as log:
+        log.go_on_after(run.step)
+        fit(run, dataset, log, lambda model, step: {"mean_iou": step / 100}, StopSignals())
+
+    def untimed(text):
+        return [(v["step"], v["split"], v["loss"], v["lr"]) for v in map(json.loads, text.splitlines())]
+
+    assert untimed((tmp_path / "a/metrics.jsonl").read_text()) == untimed(before)
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)]
 )
@@ -219,6 +257,22 @@ def test_a_signal_saves_at_the_next_step_and_leaves(tmp_path, number, code):
     assert stop.value.exit_code == code
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 7
     assert signal.getsignal(number) is before
+
+
+def test_a_validation_that_a_signal_breaks_off_is_made_after_the_resume(tmp_path):
+    stop = StopSignals()
+
+    def break_off(model, step):
+        stop.requested, stop.number = True, signal.SIGTERM
+        raise Interrupted
+
+    with pytest.raises(Stopped, match="at step 3"):
+        do(make_run(max_steps=6, val_every=3), tmp_path, break_off, stop)
+    resumed, validated = make_run(max_steps=6, val_every=3), []
+    resumed.restore(checkpoint.load(tmp_path / "checkpoints/last.ckpt"))
+    do(resumed, tmp_path, lambda _, step: validated.append(step) or {"mean_iou": 0.5})
+    assert validated == [3, 6]
+    assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 3
 
 
 def test_rates_follow_the_schedule_in_every_group(tmp_path):

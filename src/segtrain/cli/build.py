@@ -8,11 +8,13 @@ import numpy as np
 from torch import nn
 
 from segtrain.cli.compose import SAVED_GROUPS, check_trust, compose_config, offline, plain
-from segtrain.cli.construct import construct
+from segtrain.cli.construct import construct, describe, fits
 from segtrain.cli.problems import CONFIG_ERRORS, explain
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
+
+META = {"config": dict, "step": int, "class_names": list[str], "palette": list[list[int]]}
 
 
 def build_model(
@@ -60,12 +62,20 @@ def load_model(path: str | Path, *, trust: str | None = None) -> nn.Module:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Loads a checkpoint, or the best one of a run's folder. Raises InputError."""
+    """Loads a checkpoint, or the best one of a run's folder. Raises InputError, also where what it
+    tells of itself is not of the form that a run writes."""
     path = Path(path).expanduser()
     for folder in (path, path / "checkpoints"):
         if (folder / BEST).is_file():
             path = folder / BEST
-    return checkpoint.load(path)
+    saved = checkpoint.load(path)
+    for key, form in META.items():
+        if key not in saved.meta or not fits(saved.meta[key], form):
+            raise InputError(f"{path}: its {key} is missing or not {describe(form)}", do="give another")
+    nodes = saved.meta["config"]
+    if not all(isinstance(nodes.get(group), dict) for group in ("model", "data")):
+        raise InputError(f"{path}: its config names no model or no data", do="give another")
+    return saved
 
 
 def read_checkpoints(paths: list[str]) -> list[Checkpoint]:

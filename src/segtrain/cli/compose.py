@@ -87,7 +87,7 @@ def evaluation_config(given: DictConfig, saved: dict[str, Any]) -> dict[str, Any
         if given.get(group) and given[group].get("_target_"):
             base.pop(group, None)
     merged = plain(OmegaConf.merge(OmegaConf.create(base), given))
-    old, new = saved["data"]["num_classes"], merged["data"]["num_classes"]
+    old, new = saved["data"].get("num_classes"), merged["data"].get("num_classes")
     if old != new:
         raise InputError(
             f"the checkpoint predicts {old} classes, this data set has {new}",

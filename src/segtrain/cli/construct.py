@@ -9,9 +9,13 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segtrain.errors import InputError
+from segtrain.errors import InputError, SegtrainError
 
 TARGET = "_target_"
+NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+SCALARS = (bool, int, float, str, list, type(None))
+# What constructors, ours and libraries', refuse a value with.
+REFUSALS = (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
 def construct(node: Any, key: str, *, partial: bool = False) -> Any:
@@ -23,7 +27,7 @@ def construct(node: Any, key: str, *, partial: bool = False) -> Any:
         partial: gives a callable that still wants its positional arguments.
 
     Raises:
-        InputError: an unknown or missing key, or a value of the wrong type.
+        InputError: an unknown or missing key, a value of the wrong type, or one that the target refuses.
     """
     if isinstance(node, Mapping):
         arguments = {k: construct(v, f"{key}.{k}") for k, v in node.items() if k != TARGET}
@@ -31,10 +35,37 @@ def construct(node: Any, key: str, *, partial: bool = False) -> Any:
             return arguments
         target = locate(node[TARGET], key)
         check_arguments(target, arguments, key, partial=partial)
-        return functools.partial(target, **arguments) if partial else target(**arguments)
+        return (
+            functools.partial(_call, target, key, **arguments) if partial else _call(target, key, **arguments)
+        )
     if isinstance(node, Sequence) and not isinstance(node, str):
         return [construct(v, f"{key}[{i}]") for i, v in enumerate(node)]
     return node
+
+
+def check(node: Any, key: str, *, partial: bool = False) -> None:
+    """Raises the InputErrors that `construct` would raise before it calls anything."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            check(value, f"{key}.{name}")
+        if TARGET in node:
+            arguments = {k: v for k, v in node.items() if k != TARGET}
+            check_arguments(locate(node[TARGET], key), arguments, key, partial=partial)
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for i, value in enumerate(node):
+            check(value, f"{key}[{i}]")
+
+
+def _call(target: Any, key: str, /, *positional: Any, **arguments: Any) -> Any:
+    """Calls a target; what it refuses a value with becomes an InputError that names the node."""
+    try:
+        return target(*positional, **arguments)
+    except SegtrainError:
+        raise
+    except REFUSALS as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        given = ", ".join(f"{k}={v}" for k, v in arguments.items() if isinstance(v, SCALARS))
+        raise InputError(f"{key}: {reason}", do=f"change one of its keys ({given})") from error
 
 
 def locate(target: str, key: str) -> Any:
@@ -93,8 +124,16 @@ def fits(value: Any, annotation: Any) -> bool:
     if annotation in (bool, str, type(None)):
         return isinstance(value, annotation)
     if origin in (tuple, list):
-        return isinstance(value, list | tuple)
+        return isinstance(value, list | tuple) and _elements_fit(value, origin, arguments)
+    if origin is dict or annotation is dict:
+        return isinstance(value, Mapping) and all(fits(v, a) for v in value.values() for a in arguments[1:])
     return True
+
+
+def _elements_fit(value: Sequence, origin: type, arguments: tuple) -> bool:
+    if origin is tuple and Ellipsis not in arguments:
+        return len(value) == len(arguments) and all(map(fits, value, arguments))
+    return all(fits(v, arguments[0]) for v in value)
 
 
 def describe(annotation: Any) -> str:
@@ -104,5 +143,10 @@ def describe(annotation: Any) -> str:
         return " or ".join(map(str, arguments))
     if origin in (typing.Union, types.UnionType):
         return " or ".join(describe(a) for a in arguments)
-    words = {int: "an integer", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
-    return words.get(annotation, "a list" if origin in (tuple, list) else str(annotation))
+    if annotation in NAMES:
+        return NAMES[annotation]
+    if origin is tuple and Ellipsis not in arguments:
+        return "[" + ", ".join(map(describe, arguments)) + "]"
+    if origin in (tuple, list):
+        return f"a list, each {describe(arguments[0])}"
+    return "several keys" if dict in (origin, annotation) else str(annotation)

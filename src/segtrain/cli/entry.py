@@ -1,11 +1,14 @@
 """The commands: Hydra around a job, and one line and an exit code for every known failure."""
 
+import errno
 import json
-import math
 import os
 import re
+import signal
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -16,8 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from segtrain.cli.compose import CONFIG_DIR, SAVED_GROUPS, evaluation_config, plain
 from segtrain.cli.problems import CONFIG_ERRORS, explain
 from segtrain.cli.scalars import check_scalars
-from segtrain.engine.signals import Stopped
-from segtrain.errors import InputError, SegtrainError
+from segtrain.cli.sweep import SweepFailed
+from segtrain.engine import launch
+from segtrain.engine.signals import Stopped, ask_when_parent_ends
+from segtrain.errors import InputError, SaveError, SegtrainError
 
 ENVIRONMENT = {
     "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
@@ -26,6 +31,7 @@ ENVIRONMENT = {
 }
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
 # A composed config and the run's folder to its figures, which metrics.json gets; or to nothing.
 Job = Callable[[DictConfig, Path], dict | None]
@@ -64,10 +70,16 @@ def segexport() -> None:
     _command("export", _export)
 
 
-def _train(config: DictConfig, folder: Path) -> dict:
+def _train(config: DictConfig, folder: Path) -> dict | None:
     values = plain(config)
     check_scalars(values)
     values.pop("experiment", None)
+    if values.pop("replay"):
+        from segtrain.cli.replaying import replay
+
+        with suppress(OSError):
+            folder.rmdir()  # nothing is left in it
+        return replay(config.replay, config.device, str(config.precision), config.trust)
     from segtrain.cli.training import train  # torch is imported when there is something to train
 
     choices = HydraConfig.get().runtime.choices
@@ -147,20 +159,32 @@ def _command(root: str, job: Job) -> None:
     """Runs a job under Hydra and leaves the process with its exit code."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    failures: list[BaseException] = []
+    launch.adopt_slurm()
+    if launch.several():  # or torch warns of its search for parameters without a gradient
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if launch.by_torchrun():  # else its processes would run on where it does not handle a signal
+        ask_when_parent_ends(signal.SIGTERM)
+    failures: list[Exception] = []
+    folder = Path()
 
     def run(config: DictConfig) -> float:
+        nonlocal folder
         hydra_config = HydraConfig.get()
         folder, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
-        if hydra_config.mode == RunMode.MULTIRUN:
+        sweeping = hydra_config.mode == RunMode.MULTIRUN
+        if sweeping and launch.rank() == 0:
             print(f"\n── run {hydra_config.job.num}: {' '.join(overrides) or 'defaults'}", flush=True)
         try:
             figures = _recorded(job, config, folder, overrides)
         except Exception as error:
-            failures.append(error)  # raised when Hydra is done, with a sweep's other runs too
-            return math.nan
-        score = figures and figures["mean_iou"]
-        return math.nan if score is None else score
+            # A sweep's other runs go on; its callback reads of this one, wherever it was launched.
+            if not sweeping:
+                failures.append(error)  # raised when Hydra is done, which would tell of it too
+            elif not isinstance(error, (SegtrainError, *CONFIG_ERRORS)):
+                traceback.print_exc()
+            return 0.0
+        # For a sweeper that optimises: a run without a figure is as bad as can be. Optuna takes no nan.
+        return (figures and figures["mean_iou"]) or 0.0
 
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=root, version_base="1.3")(run)
     try:
@@ -168,30 +192,63 @@ def _command(root: str, job: Job) -> None:
         if failures:
             raise failures[0]
     except KeyboardInterrupt:
-        _leave(root, "stopped", 130)
-    except Stopped as stop:
-        _leave(root, stop, stop.exit_code)
+        _leave(root, "stopped", 130, say=launch.rank() == 0)
+    except (Stopped, SweepFailed) as stop:  # on every rank alike
+        _leave(root, stop, stop.exit_code, say=launch.rank() == 0)
     except CONFIG_ERRORS as error:
         _leave(root, explain(error, root), InputError.exit_code)
-    except SegtrainError as error:  # anything else is a defect of ours, with its traceback
+    except SegtrainError as error:
         _leave(root, error, error.exit_code)
+    except Exception as error:  # a defect of ours, with its traceback
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            _leave(root, _no_room(error, folder), SaveError.exit_code)
+        if _first_to_say(str(error)):
+            raise
+        sys.exit(1)
 
 
 def _recorded(job: Job, config: DictConfig, folder: Path, overrides: list[str]) -> dict | None:
     """The job's figures, if it has any; `metrics.json` gets the run's overrides, or why it failed."""
-    path, record = folder / "metrics.json", {}
+    path = folder / "metrics.json"
     try:
         record = job(config, folder)
     except BaseException as error:
-        record = {"error": str(explain(error, "train") if isinstance(error, CONFIG_ERRORS) else error)}
+        reason = explain(error, "train") if isinstance(error, CONFIG_ERRORS) else error
+        record = {"error": str(reason), "exit_code": getattr(reason, "exit_code", 1)}
+        with suppress(OSError):  # a full disk may be the very error
+            _write_record(record, overrides, path)
         raise
-    finally:
-        if record is not None and int(os.environ.get("RANK", 0)) == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(record | {"overrides": overrides}, indent=2))
+    _write_record(record, overrides, path)
     return record
 
 
-def _leave(root: str, message, code: int) -> None:
-    print(f"seg{root}: {message}", file=sys.stderr)
+def _write_record(record: dict | None, overrides: list[str], path: Path) -> None:
+    if launch.rank() > 0:
+        with suppress(OSError):  # Hydra made it, and the time in its name may not be the first rank's
+            path.parent.rmdir()
+    elif record is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record | {"overrides": overrides}, indent=2))
+
+
+def _no_room(error: OSError, folder: Path) -> SaveError:
+    return SaveError(
+        f"{error.filename or folder}: could not be written ({error.strerror})",
+        do="free some space; the checkpoints are as they were",
+    )
+
+
+def _first_to_say(message: str) -> bool:
+    """Whether this process is the one to tell what its whole group may have to tell."""
+    if not launch.several():
+        return True
+    from segtrain.engine import distributed
+
+    return distributed.first_to_say(message)
+
+
+def _leave(root: str, message, code: int, *, say: bool | None = None) -> None:
+    if _first_to_say(str(message)) if say is None else say:
+        rank = f"rank {launch.rank()}: " if launch.several() else ""
+        print(f"seg{root}: {rank}{message}", file=sys.stderr, flush=True)
     sys.exit(code)

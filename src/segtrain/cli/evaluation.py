@@ -80,11 +80,19 @@ class Validation:
     """Evaluates on the validation split, logs the figures and a few pictures of them.
 
     The CRF, where there is one, takes part in the run's last validation only: it may take longer
-    than the network.
+    than the network. `interrupted` is asked after every picture whether to break off.
     """
 
-    def __init__(self, data, compute: Compute, config: dict[str, Any], log: RunLog, crf: partial | None):
-        self.data, self.compute, self.log, self.crf = data, compute, log, crf
+    def __init__(
+        self,
+        data,
+        compute: Compute,
+        config: dict[str, Any],
+        log: RunLog,
+        crf: partial | None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ):
+        self.data, self.compute, self.log, self.crf, self.interrupted = data, compute, log, crf, interrupted
         self.inference = construct(config["inference"], "inference")
         self.last_step = config.get("max_steps")
         self.settings = EvaluationSettings(config["batch_size"], config["num_workers"])
@@ -117,6 +125,7 @@ class Validation:
                 extra=self.extra,
                 watch=show,
                 advance=advance,
+                interrupted=self.interrupted,
             )
         self.log.evaluation(step, figures, self.data.class_names)
         self.log.say(f"step {step}: {summary(figures)}")

@@ -5,12 +5,22 @@ import json
 from pathlib import Path
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, read_write
 from rich.console import Console
+from rich.text import Text
 
+from segtrain.engine import launch
 from segtrain.engine.logging import FIGURES, WIDTH, percent, table
 
 COLUMNS = ("run", "overrides", *FIGURES, "parameters", "seconds_per_step", "error")
+
+
+class SweepFailed(BaseException):
+    """A run of a sweep failed; no Exception, for Hydra turns one of a callback into a warning."""
+
+    def __init__(self, run: dict, failed: int, runs: int):
+        super().__init__(f"{failed} of {runs} runs failed, run {run['run']}: {run['error']}")
+        self.exit_code = run["exit_code"]
 
 
 class Comparison(Callback):
@@ -20,13 +30,22 @@ class Comparison(Callback):
     launchers whose jobs run elsewhere.
     """
 
+    def on_multirun_start(self, config: DictConfig, **_) -> None:
+        sweeper = config.hydra.sweeper
+        if "direction" in sweeper:  # Optuna's: our figure is better the larger it is
+            with read_write(config):
+                sweeper.direction = "maximize"
+
     def on_multirun_end(self, config: DictConfig, **_) -> None:
-        # The config has not been resolved for any one job, but its sweep folder has no job in it.
-        folder = Path(OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"])
+        folder = Path(config.hydra.sweep.dir)
         runs = read_runs(folder)
-        if runs:
-            write_csv(runs, folder / "comparison.csv")
-            print_runs(runs, folder)
+        if not runs or launch.rank() > 0:
+            return
+        write_csv(runs, folder / "comparison.csv")
+        print_runs(runs, folder)
+        failed = [run for run in runs if run["error"]]
+        if failed:
+            raise SweepFailed(failed[0], len(failed), len(runs))
 
 
 def read_runs(folder: Path) -> list[dict]:
@@ -36,13 +55,13 @@ def read_runs(folder: Path) -> list[dict]:
         run = json.loads(path.read_text())
         run["run"] = path.parent.name
         run["overrides"] = " ".join(run["overrides"])
-        runs.append({column: run.get(column) for column in COLUMNS})
+        runs.append({column: run.get(column) for column in (*COLUMNS, "exit_code")})
     return sorted(runs, key=lambda run: (run["mean_iou"] is None, -(run["mean_iou"] or 0), run["run"]))
 
 
 def write_csv(runs: list[dict], path: Path) -> None:
     with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(runs)
 
@@ -54,7 +73,7 @@ def print_runs(runs: list[dict], folder: Path) -> None:
         column.no_wrap = True
     for run in runs:
         if run["error"]:
-            result.add_row(run["run"], run["overrides"], f"[red]{run['error']}[/red]")
+            result.add_row(run["run"], run["overrides"], Text(run["error"], style="red"))
         else:
             seconds = "-" if run["seconds_per_step"] is None else f"{run['seconds_per_step']:.2f}"
             figures = [percent(run[key]) for key in FIGURES]

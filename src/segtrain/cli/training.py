@@ -1,6 +1,10 @@
 """What `segtrain` does with a composed config."""
 
+import os
+import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +15,14 @@ from segtrain.cli.build import build_crf, count_parameters, read_checkpoint, sav
 from segtrain.cli.construct import construct
 from segtrain.cli.evaluation import Validation
 from segtrain.cli.paths import relative, write_yaml
+from segtrain.cli.rehearsal import check_groups, rehearse
 from segtrain.data.check import check_start
 from segtrain.data.frequencies import class_frequencies, median_frequency_weights
 from segtrain.engine import checkpoint, distributed
 from segtrain.engine.device import Compute, choose, keep_freed_memory
 from segtrain.engine.loader import Augmented
 from segtrain.engine.logging import RunLog, evaluation_table, table
+from segtrain.engine.signals import StopSignals
 from segtrain.engine.train import Run, Settings, fit, freeze_norms
 from segtrain.errors import InputError
 from segtrain.losses.cross_entropy import CrossEntropy
@@ -30,49 +36,58 @@ def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict
     Args:
         choices: the options that the groups of the config were chosen by, `model: fcn8s`.
     """
+    check_groups(config)
     keep_freed_memory()
     torch.manual_seed(config["seed"])
-    torch.use_deterministic_algorithms(config["deterministic"])
+    make_deterministic(config["deterministic"])
     compute = choose(config["device"], str(config["precision"]))
     with distributed.group(compute.device), RunLog(folder, "train", silent=distributed.rank() > 0) as log:
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)
-        data = construct(config["data"], "data")
+        with distributed.first_of_each_machine(compute.device):
+            data = construct(config["data"], "data")
         check_start(data)
         pictures = data.train
         if config.get("crops"):
             log.say("looking for objects in every mask, once")
             pictures = construct(config["crops"], "crops", partial=True)(pictures)
-        run = build_run(config, data, compute, log)
-        continue_run(run, config, log, folder)
-        describe(run, len(pictures), len(data.val), log)
-
         transforms = construct(config["augment"], "augment").values()
         dataset = Augmented(pictures, transforms, seed=config["seed"])
-        figures = fit(run, dataset, log, Validation(data, compute, config, log, crf))
+        run = build_run(config, data, dataset, compute, log)
+        continue_run(run, config, log, folder)
+        log.go_on_after(run.step)
+        describe(run, len(pictures), len(data.val), log)
+        log.say(repeatability(compute.device, config["deterministic"]))
+
+        stop = StopSignals()
+        validation = Validation(data, compute, config, log, crf, lambda: distributed.heard(stop.requested))
+        with refusing_by_name(config):
+            figures = fit(run, dataset, log, validation, stop)
         log.say(evaluation_table(figures))
         log.hyperparameters(hyperparameters(config, choices), {"hparam/mean_iou": figures["mean_iou"] or 0.0})
         say_where(log, folder)
     return figures | {"parameters": count_parameters(run.model), "seconds_per_step": run.seconds_per_step}
 
 
-def build_run(config: dict[str, Any], data, compute: Compute, log: RunLog) -> Run:
-    """The model on its device, its loss, optimizer and schedule."""
-    model = construct(config["model"], "model")
-    model = model.to(compute.device, memory_format=torch.channels_last)
+def build_run(config: dict[str, Any], data, dataset: Augmented, compute: Compute, log: RunLog) -> Run:
+    """The model on its device, its loss, optimizer and schedule; what a first step would fail at is
+    told before anything is counted."""
+    model, loss = construct(config["model"], "model").train(), construct(config["loss"], "loss")
     if config["freeze_norm"]:
         freeze_norms(model)
+    rehearse(model, loss, config["batch_size"], dataset, len(data.class_names))
+    model = model.to(compute.device, memory_format=torch.channels_last)
     if config["compile"]:
         model.compile()
     meta = {
-        "config": saved_config(config),
+        "config": saved_config(config) | {"loss": config["loss"]},
         "class_names": list(data.class_names),
         "palette": [list(colour) for colour in data.palette],
     }
     settings = Settings(**{name: config[name] for name in Settings.__dataclass_fields__})
     return Run(
         model=model,
-        loss=build_loss(config, data, log),
+        loss=balanced(loss, data, log),
         optimizer=construct(config["optimizer"], "optimizer", partial=True)(model),
         schedule=construct(config["schedule"], "schedule"),
         compute=compute,
@@ -81,9 +96,9 @@ def build_run(config: dict[str, Any], data, compute: Compute, log: RunLog) -> Ru
     )
 
 
-def build_loss(config: dict[str, Any], data, log: RunLog) -> nn.Module:
+def balanced(loss: nn.Module, data, log: RunLog) -> nn.Module:
     """The loss; median-frequency weights are computed from the training split's whole pictures."""
-    loss, names = construct(config["loss"], "loss"), data.class_names
+    names = data.class_names
     if not isinstance(loss, CrossEntropy):
         return loss
     if loss.wants_frequencies:
@@ -109,11 +124,13 @@ def continue_run(run: Run, config: dict[str, Any], log: RunLog, folder: Path) ->
         log.say(f"  new: {', '.join(result.new) or 'nothing'}")
         log.say(f"  left out: {', '.join(result.unused) or 'nothing'}")
     source = find_resume(config["resume"], folder)
+    checkpoint.tidy(folder / "checkpoints")
     if source is not None:
+        checkpoint.tidy(source if source.is_dir() else source.parent)
         saved = checkpoint.load_newest(source, log.say) if source.is_dir() else checkpoint.load(source)
         try:
             run.restore(saved)
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"resume={source}: made by another model or optimizer", do="resume with the same config"
             ) from error
@@ -147,6 +164,42 @@ def describe(run: Run, size: int, validation_size: int, log: RunLog) -> None:
         count = sum(p.numel() for p in group["params"])
         groups.add_row(group["name"], f"{count:,}", f"{group['base_lr']:.2e}", f"{group['weight_decay']:g}")
     log.say(groups)
+
+
+def make_deterministic(wanted: bool) -> None:
+    """Before CUDA starts: cuBLAS reads its variable only then."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if wanted != torch.are_deterministic_algorithms_enabled():  # the call costs seconds: it imports inductor
+        torch.use_deterministic_algorithms(wanted)
+
+
+@contextmanager
+def refusing_by_name(config: dict[str, Any]) -> Iterator[None]:
+    """Turns torch's refusal of an operation into an InputError that names the setting."""
+    try:
+        yield
+    except RuntimeError as error:
+        refused = re.match(r"(\S+) does not have a deterministic implementation", str(error))
+        if not refused:
+            raise
+        raise InputError(
+            f"deterministic=true: torch's {refused[1]} has no fixed order on device={config['device']}",
+            do="use device=cpu, or deterministic=false",
+        ) from error
+
+
+def repeatability(device: torch.device, deterministic: bool) -> str:
+    """What another run of the same command will have in common with this one."""
+    threads = f"{torch.get_num_threads()} threads"
+    if deterministic:
+        return f"deterministic: the same weights again on such a machine with {threads}"
+    if device.type == "cpu":
+        return f"repeatable on such a machine with {threads}; another number adds up in another order"
+    return (
+        "not deterministic: cuDNN's choice of convolutions, and sums whose order varies (the backward pass of"
+        " upsampling and of pooling, the loss's gradient); deterministic=true refuses those"
+    )
 
 
 def hyperparameters(config: dict[str, Any], choices: dict[str, str]) -> dict[str, Any]:

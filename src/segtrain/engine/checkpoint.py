@@ -5,9 +5,13 @@ classes) and `sha256`, the digest of the whole file with those 64 digits read as
 neither torch nor safetensors notices a flipped bit. Nothing is ever unpickled.
 """
 
+import fcntl
 import hashlib
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +26,7 @@ from segtrain.errors import InputError, SaveError
 DIGEST = "sha256"
 NO_DIGEST = "0" * 64
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+UNFINISHED = ".unfinished"
 
 
 class Checkpoint(NamedTuple):
@@ -49,31 +54,60 @@ def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) ->
     Raises:
         SaveError: the disk is full or the folder cannot be written; `path` is as it was.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
     metadata = {"segtrain": json.dumps(checkpoint.meta), DIGEST: NO_DIGEST}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {k: v.detach().contiguous() for k, v in checkpoint.tensors.items()}
-        save_file(tensors, temporary, metadata=metadata)
-        os.chmod(temporary, 0o666 & ~_umask())  # safetensors keeps its files to their owner
-        with open(temporary, "r+b") as file:
-            digest, where = _digest(file)
-            file.seek(where)
-            file.write(digest.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        if previous is not None and path.exists():
-            link = previous.with_name(f".{previous.name}.tmp")
-            link.unlink(missing_ok=True)
-            os.link(path, link)
-            os.replace(link, previous)
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        with _unfinished(path.parent) as folder:
+            temporary = folder / path.name
+            tensors = {k: v.detach().contiguous() for k, v in checkpoint.tensors.items()}
+            save_file(tensors, temporary, metadata=metadata)
+            os.chmod(temporary, 0o666 & ~_umask())  # safetensors keeps its files to their owner
+            with open(temporary, "r+b") as file:
+                digest, where = _digest(file)
+                file.seek(where)
+                file.write(digest.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            if previous is not None and path.exists():
+                link = folder / previous.name
+                os.link(path, link)
+                os.replace(link, previous)
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise SaveError(
             f"{path}: could not be written ({error})", do="free some space; the file before it is untouched"
         ) from error
+
+
+def tidy(folder: Path) -> None:
+    """Removes what a killed process left half written; nothing while a living one is writing there."""
+    with suppress(OSError), _locked(folder / UNFINISHED, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        shutil.rmtree(folder / UNFINISHED)
+
+
+@contextmanager
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """A folder below `folder` for files on their way, which is gone afterwards, whatever they were
+    called: safetensors writes under a random name first."""
+    tidy(folder)
+    unfinished = folder / UNFINISHED
+    unfinished.mkdir(parents=True, exist_ok=True)
+    try:
+        with _locked(unfinished, fcntl.LOCK_EX):
+            yield unfinished
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, operation: int) -> Iterator[None]:
+    """While entered, other processes see that this folder is in use; a kill ends that too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, operation)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def load(path: Path) -> Checkpoint:
@@ -84,13 +118,15 @@ def load(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             meta = json.loads(metadata["segtrain"])
+            if not isinstance(meta, dict):
+                raise ValueError("not an object")
             with open(path, "rb") as raw:
                 intact = _digest(raw)[0] == metadata[DIGEST]
             if not intact:
                 raise InputError(f"{path}: the checkpoint is damaged", do="take previous.ckpt beside it")
             names = file.keys()  # it is no dict
             return Checkpoint({name: file.get_tensor(name) for name in names}, meta)
-    except (SafetensorError, KeyError, ValueError, UnicodeDecodeError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
         raise InputError(
             f"{path}: not a checkpoint of segtrain, or cut short", do="give a best.ckpt or last.ckpt"
         ) from error

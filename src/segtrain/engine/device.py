@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from segtrain.engine import distributed
+from segtrain.engine import launch
 from segtrain.errors import InputError
 
 DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}
@@ -50,7 +50,12 @@ def choose(device: str, precision: str) -> Compute:
     if precision == "16" and device == "cpu":
         raise InputError("precision=16 needs a GPU", do="use precision=bf16 or precision=32")
     if device == "cuda":
-        device = f"cuda:{distributed.local_rank()}"
+        device = f"cuda:{launch.local_rank()}"
+        if launch.local_rank() >= gpus:
+            raise InputError(
+                f"process {launch.local_rank() + 1} of this machine has no GPU, torch sees {gpus}",
+                do=f"launch {gpus} a machine, or use device=cpu",
+            )
         torch.cuda.set_device(device)
     return Compute(torch.device(device), precision)
 

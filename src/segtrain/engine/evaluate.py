@@ -54,6 +54,10 @@ class Seen(NamedTuple):
     matrices: list[Tensor]
 
 
+class Interrupted(Exception):
+    """An evaluation was broken off on request; there are no figures."""
+
+
 class Settings(NamedTuple):
     """How to evaluate: pictures a pass, loader processes."""
 
@@ -97,6 +101,7 @@ def evaluate(
     extra: Callable[[], list[Extra]] = list,
     watch: Callable[[Seen], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> dict:
     """The figures of `metrics.json` (INTERFACE: `pixel_accuracy` ... `per_class`, `images`, `seconds`).
 
@@ -107,6 +112,10 @@ def evaluate(
         extra: makes the metrics beyond the confusion matrix, anew for the network and for the CRF.
         watch: gets each picture with its labels.
         advance: gets the number of pictures done, for a progress bar.
+        interrupted: asked after every picture whether to break off.
+
+    Raises:
+        Interrupted: on every rank, where it was so on one.
     """
     start, classes = time.perf_counter(), len(class_names)
     tallies = [Tally(classes, extra()) for _ in range(1 if crf is None else 2)]
@@ -118,15 +127,18 @@ def evaluate(
         rank=rank,
         world_size=world_size,
     )
-    index = rank
-    for samples in batches:
-        for sample, labelled in zip(samples, _labelled(predict, samples, crf, tallies), strict=True):
-            pairs = zip(tallies, labelled, strict=True)
-            matrices = [tally.add(sample, *outcome) for tally, outcome in pairs]
-            (predicted, _), *of_crf = labelled
-            watch(Seen(index, sample, predicted, of_crf[0][0] if of_crf else None, matrices))
-            index += world_size
-        advance(len(samples))
+    index, broken_off = rank, False
+    for sample, labelled in _pictures(predict, batches, crf, tallies):
+        pairs = zip(tallies, labelled, strict=True)
+        matrices = [tally.add(sample, *outcome) for tally, outcome in pairs]
+        (predicted, _), *of_crf = labelled
+        watch(Seen(index, sample, predicted, of_crf[0][0] if of_crf else None, matrices))
+        index += world_size
+        advance(1)
+        if broken_off := interrupted():
+            break
+    if distributed.any_rank(broken_off, device):
+        raise Interrupted
 
     network, *after_crf = (tally.figures(class_names, device) for tally in tallies)
     figures = after_crf[0] if after_crf else network
@@ -138,6 +150,13 @@ def evaluate(
 
 
 Outcome = tuple[np.ndarray, np.ndarray | None]  # labels uint8 H×W, class probabilities C×H×W
+
+
+def _pictures(
+    predict: Predict, batches: Iterator[list[Sample]], crf: Crf | None, tallies: list[Tally]
+) -> Iterator[tuple[Sample, list[Outcome]]]:
+    for samples in batches:
+        yield from zip(samples, _labelled(predict, samples, crf, tallies), strict=True)
 
 
 def _labelled(

@@ -3,6 +3,9 @@
 
 import os
 import random
+import signal
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -12,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segtrain.data.sample import VOID, Sample
+from segtrain.engine.signals import ask_when_parent_ends
 from segtrain.errors import InputError, SegtrainError
 
 cv2.setNumThreads(0)  # its threads would fight with the loader's processes
@@ -131,10 +135,11 @@ def training_batches(dataset: Augmented, stream: TrainingStream, *, num_workers:
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
-        worker_init_fn=_own_process_group,
+        multiprocessing_context=FORK if num_workers else None,
+        worker_init_fn=_end_with_parent,
         generator=torch.Generator(),  # or making the iterator would draw from the global one
     )
-    for batch in loader:
+    for batch in _started(loader):
         if isinstance(batch, SegtrainError):
             raise batch
         yield batch
@@ -144,9 +149,34 @@ def _as_it_is(sample):
     return sample
 
 
-def _own_process_group(_worker: int) -> None:
-    """Ctrl-C goes to the whole group of a process: a loader must outlive it until the run has saved."""
-    os.setpgid(0, 0)
+# joblib's processes have a way to start others that the loader knows nothing of.
+FORK = "fork" if sys.platform == "linux" else None
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+def _started(loader: DataLoader) -> Iterator:
+    """The loader's iterator, whose processes no signal reaches: whoever stops a run may send one to
+    each of its processes, and they must outlive it until the run has saved."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # a process inherits the mask
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent(_worker: int) -> None:
+    """In a loader's process: only its parent's SIGTERM ends it, and its parent's end."""
+    ask_when_parent_ends(signal.SIGKILL)
+    if hasattr(signal, "sigwaitinfo"):
+        threading.Thread(target=_wait_for_parents_signal, daemon=True).start()
+    else:  # macOS does not tell who sent a signal
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+
+def _wait_for_parents_signal() -> None:
+    while signal.sigwaitinfo((signal.SIGTERM,)).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def evaluation_batches(
@@ -162,11 +192,12 @@ def evaluation_batches(
         sampler=range(rank, len(dataset), world_size),
         num_workers=num_workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_own_process_group,
+        multiprocessing_context=FORK if num_workers else None,
+        worker_init_fn=_end_with_parent,
         generator=torch.Generator(),
     )
     group: list[Sample] = []
-    for sample in loader:
+    for sample in _started(loader):
         if isinstance(sample, SegtrainError):
             raise sample
         if group and (len(group) == batch_size or sample.image.shape != group[0].image.shape):

@@ -1,8 +1,11 @@
 """Where a run tells what it does: terminal, train.log, metrics.jsonl and TensorBoard."""
 
 import json
+import os
+import threading
 import time
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +37,7 @@ class RunLog:
     def __init__(self, folder: Path, name: str, *, silent: bool = False):
         self.folder, self.silent = folder, silent
         self.terminal = Console(quiet=silent, soft_wrap=True, width=None if Console().is_terminal else WIDTH)
-        self._writer = None
+        self._writer, self._purge, self._told = None, None, set()
         if not silent:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = open(folder / f"{name}.log", "a")
@@ -47,21 +50,46 @@ class RunLog:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(self.folder)
+            threading.excepthook = _not_of_files(threading.excepthook)
+            self._writer = SummaryWriter(self.folder, purge_step=self._purge)
         return self._writer
+
+    def go_on_after(self, step: int) -> None:
+        """Forgets what the folder's records tell of later steps, for these will be told again; what
+        they tell of earlier ones is not told twice."""
+        if self.silent:
+            return
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text().splitlines(keepends=True)
+        told = {line: json.loads(line) for line in lines if line.endswith("\n")}  # a kill may cut the last
+        kept = [line for line, values in told.items() if values["step"] <= step]
+        self._told = {(told[line]["step"], told[line]["split"]) for line in kept}
+        if kept != lines:
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text("".join(kept))
+            os.replace(temporary, path)
+            self._jsonl.close()
+            self._jsonl = open(path, "a")
+        if any(self.folder.glob("events.out.tfevents*")):
+            self._purge = step + 1  # TensorBoard hides the rest of the files before
+
+    def flush(self) -> None:
+        """Hands what was logged to the operating system, where it outlives a kill."""
+        if self._writer is not None:
+            self._writer.flush()
 
     def say(self, what="", *, to_terminal: bool = True) -> None:
         """A line or a table on the terminal and in the log."""
         if self.silent:
             return
         if to_terminal:
-            self.terminal.print(what, highlight=False)
-        self._text.print(what, highlight=False)
+            self.terminal.print(what, highlight=False, markup=False)
+        self._text.print(what, highlight=False, markup=False)
         self._file.flush()
 
     def scalars(self, step: int, split: str, values: dict[str, float]) -> None:
         """A line of metrics.jsonl and curves `split/name` in TensorBoard."""
-        if self.silent:
+        if self.silent or (step, split) in self._told:
             return
         self._jsonl.write(json.dumps({"step": step, "split": split, **values}) + "\n")
         self._jsonl.flush()
@@ -71,7 +99,7 @@ class RunLog:
 
     def evaluation(self, step: int, figures: dict, class_names) -> None:
         """A validation: its figures, every class's IoU and the confusion matrix."""
-        if self.silent:
+        if self.silent or (step, "val") in self._told:
             return
         self.scalars(step, "val", {key: figures[key] for key in (*FIGURES, *EXTRA_FIGURES) if key in figures})
         for name, values in figures["per_class"].items():
@@ -84,7 +112,7 @@ class RunLog:
 
     def picture(self, step: int, tag: str, image: np.ndarray) -> None:
         """A picture (uint8 H×W×3) in TensorBoard."""
-        if not self.silent:
+        if not self.silent and (step, "val") not in self._told:
             self.writer.add_image(tag, image, step, dataformats="HWC")
 
     def hyperparameters(self, values: dict, results: dict[str, float]) -> None:
@@ -102,13 +130,14 @@ class RunLog:
         return self
 
     def __exit__(self, _type, error: BaseException | None, _trace) -> None:
-        if error is not None:
-            self.say(f"{type(error).__name__}: {error}", to_terminal=False)
-        if self._writer is not None:
-            self._writer.close()
-        if not self.silent:
-            self._file.close()
-            self._jsonl.close()
+        with ExitStack() as stack:  # whatever fails, the others are closed
+            if not self.silent:
+                stack.callback(self._file.close)
+                stack.callback(self._jsonl.close)
+            if self._writer is not None:
+                stack.callback(self._writer.close)
+            if error is not None:
+                self.say(f"{type(error).__name__}: {error}", to_terminal=False)
 
     @contextmanager
     def progress(self, what: str, total: int, *, done: int = 0):
@@ -138,6 +167,16 @@ class RunLog:
 
         with bar:
             yield update
+
+
+def _not_of_files(hook: Callable) -> Callable:
+    """What TensorBoard's thread fails with it hands to the next call too: it is not to be told twice."""
+
+    def tell(failed) -> None:
+        if not issubclass(failed.exc_type, OSError):
+            hook(failed)
+
+    return tell
 
 
 def table(title: str, *columns: str) -> Table:

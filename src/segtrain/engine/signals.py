@@ -1,6 +1,8 @@
 """Stopping on request: the handler sets a flag, the loop saves at the next step boundary."""
 
+import ctypes
 import signal
+import sys
 from pathlib import Path
 
 
@@ -21,8 +23,10 @@ class Stopped(BaseException):
 class StopSignals:
     """While entered, SIGTERM, SIGUSR1 and Ctrl-C set `requested`; a second Ctrl-C stops at once."""
 
-    def __enter__(self) -> "StopSignals":
+    def __init__(self):
         self.requested, self.number = False, 0
+
+    def __enter__(self) -> "StopSignals":
         numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
         self._before = {number: signal.signal(number, self._ask) for number in numbers}
         return self
@@ -39,3 +43,9 @@ class StopSignals:
     def stopped(self, saved: Path, step: int) -> Stopped:
         # Another rank may have got the signal: then ours is taken for SIGTERM.
         return Stopped(self.number or signal.SIGTERM, saved, step)
+
+
+def ask_when_parent_ends(number: int) -> None:
+    """On Linux this process gets the signal when the one that started it is gone, killed perhaps."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG

@@ -78,6 +78,8 @@ class CrossEntropy(nn.Module):
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
         """The weighted sum over pixels (a scalar), to be divided by the step's `count`s."""
         class_weights = self._class_weights(masks.device)
+        # On GPUs the kernel adds up in no fixed order.
+        reduction = "none" if torch.are_deterministic_algorithms_enabled() else "sum"
         total = outputs["out"].new_zeros((), dtype=torch.float32)
         for name, logits, weight in chosen(outputs, self.weights):
             labels = masks
@@ -89,9 +91,10 @@ class CrossEntropy(nn.Module):
                 stride = max(self.label_stride, *map(stride_of, logits.shape[-2:], masks.shape[-2:]))
                 labels = subsample_labels(masks, stride, logits.shape[-2:], IGNORE)
                 weight = weight * (stride / self.label_stride) ** 2
-            total = total + weight * F.cross_entropy(
-                logits, labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
+            losses = F.cross_entropy(
+                logits, labels.long(), class_weights, ignore_index=IGNORE, reduction=reduction
             )
+            total = total + weight * losses.sum()
         return total
 
     def count(self, masks: Tensor) -> Tensor:

@@ -20,14 +20,15 @@ IGNORE = 255
 def chosen(
     outputs: Mapping[str, Tensor], weights: Mapping[str, float]
 ) -> Iterator[tuple[str, Tensor, float]]:
-    """Name, logits (float32) and weight of each output that `weights` names. Raises InputError."""
+    """Name, logits (float32 at least) and weight of each output that `weights` names. Raises InputError."""
     for name, weight in weights.items():
         if name not in outputs:
             raise InputError(
                 f"loss.weights.{name}: the model gives {', '.join(outputs)} in training",
                 do="choose another loss=, or the model's option that gives it",
             )
-        yield name, outputs[name].float(), weight
+        logits = outputs[name]
+        yield name, logits.to(torch.promote_types(logits.dtype, torch.float32)), weight
 
 
 def pixel_losses(logits: Tensor, masks: Tensor) -> Tensor:

@@ -1,0 +1,105 @@
+"""Eight pictures in one pass, or in passes and ranks: one gradient, though void is spread unevenly."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scripts.stress._processes import Ranks
+from segtrain import optim, schedules
+from segtrain.data.sample import VOID
+from segtrain.engine import distributed, train
+from segtrain.engine.device import Compute
+from segtrain.engine.train import Run, Settings
+from segtrain.losses.cross_entropy import CrossEntropy
+
+PROMISE = (
+    "The same gradient on 1, 2 and 4 ranks and with 1, 2 and 4 passes a step, with void spread unevenly and"
+    " batches of void alone: within 1e-6 (float32) and 1e-12 (float64), always finite"
+)
+FULL, SAMPLE = 20, 2
+PICTURES, CLASSES = 8, 4
+SPLITS = [(ranks, passes) for ranks in (1, 2, 4) for passes in (1, 2, 4) if ranks * passes <= PICTURES]
+ALLOWED = {torch.float32: 1e-6, torch.float64: 1e-12}
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
+        self.score = nn.Conv2d(8, CLASSES, 1)
+
+    def forward(self, images):
+        x = images.to(self.score.weight.dtype) / 255
+        return {"out": self.score(self.backbone(x))}
+
+
+def run(count: int, seed: int, folder: Path) -> str:
+    gradients = {}
+    for ranks in (1, 2, 4):
+        started = Ranks(work, (count, seed, str(folder)), folder / str(ranks), ranks=ranks)
+        assert started.codes(240) == [0] * ranks, started.said(0)
+        gradients |= torch.load(folder / f"{ranks}.pt")
+    worst = dict.fromkeys(ALLOWED, 0.0)
+    for (case, dtype, *split), gradient in gradients.items():
+        whole = gradients[case, dtype, 1, 1]
+        what = f"case {case}, seed {seed}, {dtype}, {split[0]} ranks × {split[1]} passes"
+        assert gradient.isfinite().all(), f"{what}: not finite"
+        error = ((gradient - whole).norm() / whole.norm().clamp(min=1e-30)).item()
+        assert error <= ALLOWED[dtype], f"{what}: relative error {error:.1e}"
+        worst[dtype] = max(worst[dtype], error)
+    largest = ", ".join(f"{error:.1e} ({str(dtype)[6:]})" for dtype, error in worst.items())
+    return f"{len(gradients)} gradients, the largest relative errors {largest}"
+
+
+def work(count: int, seed: int, folder: str) -> None:
+    """Every case's gradient in this many ranks, by (case, dtype, ranks, passes)."""
+    with distributed.group(torch.device("cpu")):
+        ranks, gradients = distributed.world_size(), {}
+        for case in range(count):
+            images, masks = pictures(case, seed)
+            for dtype in ALLOWED:
+                for passes in (p for r, p in SPLITS if r == ranks):
+                    gradients[case, dtype, ranks, passes] = gradient(images, masks, dtype, passes, folder)
+        if distributed.rank() == 0:
+            torch.save(gradients, f"{folder}/{ranks}.pt")
+
+
+def pictures(case: int, seed: int) -> tuple[Tensor, Tensor]:
+    """uint8 8×3×H×W and 8×H×W; each mask has its own share of void, some are void alone."""
+    rng = np.random.default_rng([seed, case])
+    images = rng.integers(0, 256, (PICTURES, 3, 12, 12), np.uint8)
+    masks = rng.integers(0, CLASSES, (PICTURES, 12, 12), np.uint8)
+    shares = np.where(rng.random(PICTURES) < 0.4, 1.0, rng.random(PICTURES) ** 0.5)
+    if case % 5 == 4:
+        shares[:] = 1.0  # the whole step
+    elif case % 5 == 3:
+        shares[: PICTURES // 2] = 1.0  # the first of two ranks or passes
+    masks[rng.random(masks.shape) < shares[:, None, None]] = VOID
+    return torch.from_numpy(images), torch.from_numpy(masks)
+
+
+def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, passes: int, folder: str) -> Tensor:
+    """What a step's optimizer gets, flat."""
+    torch.manual_seed(0)
+    net = Net().to(dtype)
+    size = PICTURES // (distributed.world_size() * passes)
+    values = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), 0)
+    run = Run(
+        model=net,
+        loss=CrossEntropy(weights={"out": 1.0}),
+        optimizer=optim.sgd(net, lr=0.1),
+        schedule=schedules.Poly(),
+        compute=Compute(torch.device("cpu"), "32"),
+        settings=Settings(**values | {"batch_size": size, "accumulate": passes}),
+        meta={},
+    )
+    seen = []
+    parameters = list(net.parameters())
+    run.optimizer.register_step_pre_hook(lambda *_: seen.append([p.grad.flatten() for p in parameters]))
+    places = [p * distributed.world_size() + distributed.rank() for p in range(passes)]
+    own = [slice(place * size, (place + 1) * size) for place in places]
+    train._train_step(run, [(images[s], masks[s], []) for s in own], Path(folder))
+    return torch.cat(seen[0]).clone()

@@ -1,0 +1,29 @@
+"""The zoo with `deterministic=true`, each model trained twice in processes of their own."""
+
+import random
+from pathlib import Path
+
+import torch
+
+from scripts.stress._processes import Ranks, segtrain
+from segtrain.cli.compose import CONFIG_DIR
+from segtrain.engine.checkpoint import LAST, load
+
+PROMISE = "`deterministic=true` gives the same weights twice (on the CPU)"
+FULL, SAMPLE = len(list((CONFIG_DIR / "model").glob("*.yaml"))), 1
+
+
+def run(count: int, seed: int, folder: Path) -> str:
+    models = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
+    for model in random.Random(seed).sample(models, count):
+        one, other = (weights(model, folder / f"{model}{i}") for i in (1, 2))
+        for name, tensor in one.items():
+            assert torch.equal(tensor, other[name]), f"model={model}: {name} differs"
+    return f"{count} of {count} models bit-equal"
+
+
+def weights(model: str, folder: Path) -> dict[str, torch.Tensor]:
+    arguments = f"model={model} deterministic=true max_steps=2 num_workers=0 data.val_images=1".split()
+    started = Ranks(segtrain, ([*arguments, f"hydra.run.dir={folder}/run"],), folder)
+    assert started.codes(300) == [0], f"model={model}: {started.said(0)}"
+    return load(folder / "run/checkpoints" / LAST).tensors

@@ -1,0 +1,67 @@
+"""What a run would fail at, found before its data are read: a first step of shapes alone."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.func import functional_call
+
+from segtrain.cli.construct import REFUSALS, check
+from segtrain.engine.loader import Augmented
+from segtrain.errors import InputError, SegtrainError
+from segtrain.losses.cross_entropy import CrossEntropy
+
+GROUPS = ("model", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference", "dense_crf")
+POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or picture
+
+
+def check_groups(config: dict[str, Any]) -> None:
+    """Raises InputError for a key or a type that no group's target takes; builds nothing."""
+    for group in GROUPS:
+        if config.get(group) is not None:
+            check(config[group], group, partial=group in POSITIONAL)
+
+
+def rehearse(model: nn.Module, loss: nn.Module, batch_size: int, dataset: Augmented, classes: int) -> None:
+    """The first step on tensors that have shapes and no values, which costs neither time nor memory.
+
+    Args:
+        model: on the CPU, in the mode of the training; is left as it was.
+        dataset: of the training split; its first sample is read.
+
+    Raises:
+        InputError: the network does not take such pictures, BatchNorm gets one value a channel, the
+            classes are not the data's, or the loss lacks an output.
+    """
+    sample = dataset[0, 0]
+    if isinstance(sample, SegtrainError):
+        raise sample
+    size, loss = sample.mask.shape, copy.deepcopy(loss)
+    if isinstance(loss, CrossEntropy):
+        if loss.wants_frequencies:  # which are counted later
+            loss.balance([1.0] * classes)
+        loss.check(classes)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        state = {name: mode.from_tensor(tensor) for name, tensor in _tensors(model)}
+        images = torch.zeros(batch_size, 3, *size, dtype=torch.uint8)
+        try:
+            outputs = functional_call(model, state, images)
+        except REFUSALS as error:
+            raise InputError(
+                f"model: does not take pictures of {size[0]}×{size[1]}, as data and augment give ({error})",
+                do="give larger ones, by augment or data, or choose another model",
+            ) from error
+        if (channels := outputs["out"].shape[1]) != classes:
+            raise InputError(
+                f"model.num_classes={channels}, but the data have {classes} classes",
+                do=f"leave it at {classes}",
+            )
+        loss(outputs, torch.zeros(batch_size, *size, dtype=torch.uint8))
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
