@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from segtrain.data.boxes import Box, grid_boxes, read_boxes
 from segtrain.errors import InputError
-from segtrain.watershed import watershed_fusion
 
 Network = Callable[[Tensor], Tensor]
 Inference = Callable[[Network, Tensor, list[str]], Tensor]
@@ -96,6 +95,8 @@ class WatershedFusion:
                 f"inference=watershed: the network has {classes} classes, not membrane and cell",
                 do="use inference=whole",
             )
+        from segtrain.watershed import watershed_fusion  # and scipy with it, for this alone
+
         maps = probabilities[:, self.membrane].cpu().numpy()
         fused = [watershed_fusion(p, weight=self.weight, sigma=self.sigma) for p in maps]
         membrane = torch.from_numpy(np.stack(fused)).to(images.device)

@@ -1,5 +1,6 @@
 """Optimizers over parameter groups: pretrained and new parts, weights and biases."""
 
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -58,7 +59,7 @@ def sgd(
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
     groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_fused(model))
+    return _eager(torch.optim.SGD)(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_fused(model))
 
 
 def adam(
@@ -71,7 +72,7 @@ def adam(
 ) -> Optimizer:
     """Adam (Kingma and Ba 2015); the decay enters the gradient."""
     groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
-    return torch.optim.Adam(groups, lr=lr, betas=tuple(betas), fused=_fused(model))
+    return _eager(torch.optim.Adam)(groups, lr=lr, betas=tuple(betas), fused=_fused(model))
 
 
 def adamw(
@@ -84,7 +85,7 @@ def adamw(
 ) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
     groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
-    return torch.optim.AdamW(groups, lr=lr, betas=tuple(betas), fused=_fused(model))
+    return _eager(torch.optim.AdamW)(groups, lr=lr, betas=tuple(betas), fused=_fused(model))
 
 
 def rmsprop(
@@ -99,7 +100,7 @@ def rmsprop(
 ) -> Optimizer:
     """RMSprop (Tieleman and Hinton 2012)."""
     groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
-    return torch.optim.RMSprop(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum)
+    return _eager(torch.optim.RMSprop)(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum)
 
 
 def nadam(
@@ -112,7 +113,17 @@ def nadam(
 ) -> Optimizer:
     """Adam with Nesterov's momentum (Dozat 2016); the decay enters the gradient."""
     groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
-    return torch.optim.NAdam(groups, lr=lr, betas=tuple(betas))
+    return _eager(torch.optim.NAdam)(groups, lr=lr, betas=tuple(betas))
+
+
+def _eager(optimizer: type[Optimizer]) -> type[Optimizer]:
+    """`optimizer` without what torch wraps its methods in to keep torch.compile out of them.
+
+    The wrappers load torch.compile, which takes as long as loading torch; nothing but models is compiled.
+    """
+    methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in ("add_param_group", "zero_grad")}
+    methods["step"] = torch.no_grad()(inspect.unwrap(optimizer.step))
+    return type(optimizer.__name__, (optimizer,), methods)
 
 
 def _fused(model: nn.Module) -> bool:

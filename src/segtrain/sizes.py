@@ -29,6 +29,13 @@ def upsample_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return large[..., : size[0], : size[1]]
 
 
+def upsample_cells(strip: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """A strip of whole rows of cells N×C×h×w, `stride` pixels from one to the next, at `size` (H, W)."""
+    whole = stride * (strip.shape[-2] - 1) + 1, _whole(strip, size)[1]
+    large = F.interpolate(strip, whole, mode="bilinear", align_corners=True)
+    return large[..., : size[0], : size[1]]
+
+
 def upsampled_labels(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """The class of the largest of `upsample_logits`, uint8 N×H×W; on the CPU without making them."""
     if kernels.pay(size[0] * size[1], logits):

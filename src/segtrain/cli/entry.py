@@ -159,6 +159,11 @@ def _command(root: str, job: Job) -> None:
     """Runs a job under Hydra and leaves the process with its exit code."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if sys.argv[1:] == ["--help"]:
+        from segtrain.cli.help import help_text
+
+        print(help_text(root))
+        return
     launch.adopt_slurm()
     if launch.several():  # or torch warns of its search for parameters without a gradient
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -172,7 +172,7 @@ def fit(
             rate = _set_rates(run)
             run.loss.progress = run.step / settings.max_steps
             # Dropout is then a function of (seed, step) too, and resume needs no random state.
-            torch.manual_seed(_step_seed(run))
+            run.compute.seed(_step_seed(run))
             meter.add(_train_step(run, meter.take(batches, settings.accumulate), log.folder))
             run.step += 1
             last = run.step == settings.max_steps

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from segtrain.errors import InputError
 from segtrain.losses.outputs import IGNORE, chosen, pictures, valid_pixels
-from segtrain.sizes import stride_of, subsample_labels, upsample_logits
+from segtrain.losses.strips import summed
+from segtrain.sizes import stride_of, subsample_labels
 
 # Published weights, in the order of the labels.
 CLASS_WEIGHTS = {
@@ -80,21 +81,23 @@ class CrossEntropy(nn.Module):
         class_weights = self._class_weights(masks.device)
         # On GPUs the kernel adds up in no fixed order.
         reduction = "none" if torch.are_deterministic_algorithms_enabled() else "sum"
+
+        def sum_of_pixels(logits: Tensor, labels: Tensor) -> Tensor:
+            losses = F.cross_entropy(
+                logits, labels.long(), class_weights, ignore_index=IGNORE, reduction=reduction
+            )
+            return losses.sum()
+
         total = outputs["out"].new_zeros((), dtype=torch.float32)
         for name, logits, weight in chosen(outputs, self.weights):
             labels = masks
             if name != "out":
                 weight = weight * self.auxiliary_final**self.progress
-            if self.label_stride == 1:
-                logits = upsample_logits(logits, masks.shape[-2:])
-            else:
+            if self.label_stride > 1:
                 stride = max(self.label_stride, *map(stride_of, logits.shape[-2:], masks.shape[-2:]))
                 labels = subsample_labels(masks, stride, logits.shape[-2:], IGNORE)
                 weight = weight * (stride / self.label_stride) ** 2
-            losses = F.cross_entropy(
-                logits, labels.long(), class_weights, ignore_index=IGNORE, reduction=reduction
-            )
-            total = total + weight * losses.sum()
+            total = total + weight * summed(sum_of_pixels, logits, labels)
         return total
 
     def count(self, masks: Tensor) -> Tensor:

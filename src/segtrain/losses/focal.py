@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.losses.outputs import chosen, pixel_losses, valid_pixels
+from segtrain.losses.strips import summed
 
 
 class Focal(nn.Module):
@@ -27,9 +28,12 @@ class Focal(nn.Module):
         """The weighted sum over pixels (a scalar), to be divided by the step's `count`s."""
         total = outputs["out"].new_zeros((), dtype=torch.float32)
         for _, logits, weight in chosen(outputs, self.weights):
-            losses = pixel_losses(logits, masks)
-            total = total + weight * ((1 - (-losses).exp()) ** self.gamma * losses).sum()
+            total = total + weight * summed(self._sum_of_pixels, logits, masks)
         return total
+
+    def _sum_of_pixels(self, logits: Tensor, masks: Tensor) -> Tensor:
+        losses = pixel_losses(logits, masks)
+        return ((1 - (-losses).exp()) ** self.gamma * losses).sum()
 
     def count(self, masks: Tensor) -> Tensor:
         """What the batch adds to the divisor: its valid pixels (float32 scalar)."""

@@ -44,4 +44,4 @@ def valid_pixels(masks: Tensor) -> Tensor:
 
 def pictures(masks: Tensor) -> Tensor:
     """A float32 scalar on the masks' device."""
-    return torch.tensor(len(masks), dtype=torch.float32, device=masks.device)
+    return torch.full((), len(masks), dtype=torch.float32, device=masks.device)

@@ -1,0 +1,16 @@
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).parent.parent / "scripts" / "bench"
+TINY = "--device cpu --side 32 --batch 2 --seconds 0.1 --width 0.0625 --crf 1 16 24".split()
+
+
+def test_the_gpus_benchmark_runs_from_start_to_end_on_a_cpu():
+    done = subprocess.run([sys.executable, BENCH / "gpu.py", *TINY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == 6
+    agreement = rows[-1]
+    assert float(agreement[2]) == 0  # a CPU agrees with itself
+    assert agreement[4].startswith("100.00 %")
