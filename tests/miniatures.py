@@ -44,7 +44,7 @@ def voc(root: Path) -> list[str]:
     """a trains and b validates, below root/VOCdevkit/VOC2012."""
     devkit = root / "VOCdevkit/VOC2012"
     lists = devkit / "ImageSets/Segmentation"
-    lists.mkdir(parents=True)
+    lists.mkdir(parents=True, exist_ok=True)
     for name in "ab":
         write_pair(devkit / f"JPEGImages/{name}.jpg", devkit / f"SegmentationClass/{name}.png")
     for split, names in {"train": "a", "val": "b", "trainval": "a\nb", "seg11valid": "b"}.items():
@@ -84,6 +84,17 @@ def cityscapes(root: Path) -> list[str]:
     return [f"data.root={root}"]
 
 
+def ade20k(root: Path) -> list[str]:
+    names = [f"{i}\t0.1\t1\t1\tclass {i}, thing {i}" for i in range(1, 151)]
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "objectInfo150.txt").write_text("\n".join(["Idx\tRatio\tTrain\tVal\tName", *names]) + "\n")
+    for split, name in (("training", "ADE_train_00000001"), ("validation", "ADE_val_00000001")):
+        write_pair(
+            root / f"images/{split}/{name}.jpg", root / f"annotations/{split}/{name}.png", labels(1, 2)
+        )
+    return [f"data.root={root}"]
+
+
 MAKERS = {
     "shapes": shapes,
     "voc": voc,
@@ -91,4 +102,5 @@ MAKERS = {
     "camvid": camvid,
     "isbi2012": isbi2012,
     "cityscapes": cityscapes,
+    "ade20k": ade20k,
 }

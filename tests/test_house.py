@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "layers": {"errors"},
     "data": {"errors"},
     "crf": {"errors"},
-    "inference": {"data", "errors", "watershed"},
+    "inference": {"data", "errors", "layers", "sizes", "watershed"},
     "losses": {"sizes", "errors"},
     "sizes": {"kernels"},
     "metrics": {"data", "kernels"},

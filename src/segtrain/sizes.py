@@ -5,12 +5,16 @@ s·i, so that 8k+1 pixels give k+1 cells (DeepLab's 321 and 513 give 41 and 65).
 otherwise, as FCN does, bring their logits to the picture's size themselves.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from segtrain import kernels
+
+Rows = Callable[[int, int], Tensor]  # from start to stop of maps N×C×H×W: N×C×(stop - start)×W
 
 
 def stride_of(coarse: int, fine: int) -> int:
@@ -34,6 +38,40 @@ def upsample_cells(strip: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
     whole = stride * (strip.shape[-2] - 1) + 1, _whole(strip, size)[1]
     large = F.interpolate(strip, whole, mode="bilinear", align_corners=True)
     return large[..., : size[0], : size[1]]
+def upsample_rows(logits: Tensor, size: tuple[int, int], start: int, stop: int) -> Tensor:
+    """The rows from `start` to `stop` of `upsample_logits`, without the others."""
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits[..., start:stop, :]
+    whole = _whole(logits, size)
+
+    def cells(first: int, last: int) -> Tensor:
+        return logits[..., first:last, :]
+
+    rows = interpolate_rows(cells, logits.shape[-2], whole, start, stop, align_corners=True)
+    return rows[..., : size[1]]
+
+
+def interpolate_rows(
+    cells: Rows, height: int, size: tuple[int, int], start: int, stop: int, *, align_corners: bool
+) -> Tensor:
+    """The rows from `start` to `stop` of `F.interpolate(maps, size, mode="bilinear")`, N×C×(stop - start)×W.
+
+    Args:
+        cells: the rows of the maps, asked for those that are needed alone; height: how many there are.
+    """
+    position = torch.arange(start, stop, dtype=torch.float32)
+    if align_corners:
+        position *= (height - 1) / (size[0] - 1) if size[0] > 1 else 0
+    else:
+        position = ((position + 0.5) * (height / size[0]) - 0.5).clamp(min=0)
+    first = position.long().clamp(max=height - 1)
+    second = (first + 1).clamp(max=height - 1)
+    low, high = int(first[0]), int(second[-1]) + 1
+    seen = cells(low, high)
+    wide = F.interpolate(seen, (high - low, size[1]), mode="bilinear", align_corners=align_corners)
+    weight = (position - first).to(wide).view(-1, 1)
+    above, below = (wide.index_select(-2, (i - low).to(wide.device)) for i in (first, second))
+    return above.mul_(1 - weight).add_(below.mul_(weight))
 
 
 def upsampled_labels(logits: Tensor, size: tuple[int, int]) -> Tensor:

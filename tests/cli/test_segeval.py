@@ -3,7 +3,9 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 EVAL = ["num_workers=0", "device=cpu", "precision=32"]
 
@@ -78,3 +80,29 @@ def test_a_comparison_wants_two_checkpoints(tiny, run):
     done = run("segeval", f"ckpt={tiny().folder}", "compare=true", *EVAL)
     assert done.code == 2
     assert "give two: ckpt=[A,B]" in done.err
+
+
+def test_ways_of_inference_are_keys_that_go_into_each_other(tiny, run, tmp_path):
+    trained = tiny().folder
+    windows = ["inference.inner.window=16", "inference.inner.stride=10"]
+    labelled = np.sum(json.loads((trained / "metrics.json").read_text())["confusion_matrix"])
+    for ways, *keys in (
+        (["Sliding"], "inference=sliding", "inference.window=16", "inference.stride=10"),
+        (["MultiScale", "Sliding"], "inference=multi_scale", "inference@inference.inner=sliding", *windows),
+    ):
+        done = run("segeval", f"ckpt={trained}", *keys, *EVAL)
+        assert done.code == 0, done.err
+        assert np.sum(figures(done)["confusion_matrix"]) == labelled
+        config = (done.folder / "config.yaml").read_text()
+        assert all(f"segtrain.inference.{way}\n" in config for way in ways)
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "picture.png")
+    done = run(
+        "segpredict",
+        f"ckpt={trained}",
+        f"input={tmp_path}/picture.png",
+        "inference=overlap_tile",
+        "inference.tile=16",
+        "device=cpu",
+    )
+    assert done.code == 0, done.err
+    assert (done.folder / "labels/picture.png").is_file()

@@ -7,8 +7,9 @@ from segtrain import kernels
 from segtrain.data.sample import Sample
 from segtrain.engine.device import Compute
 from segtrain.engine.evaluate import Settings, evaluate
-from segtrain.engine.predict import Ensemble, Predictor, evaluating
+from segtrain.engine.predict import Ensemble, Predict, Predictor, evaluating
 from segtrain.inference import Whole
+from segtrain.inference.rows import rows_of
 from segtrain.metrics.boundary import BFScore
 from segtrain.metrics.calibration import Calibration
 
@@ -122,10 +123,19 @@ class Counting(Predictor):
 
 
 @pytest.mark.parametrize("extra", [list, lambda: [Calibration()]])
-def test_probabilities_are_made_only_where_something_needs_them(extra):
+@pytest.mark.parametrize("crf", [None, lambda image, probabilities: probabilities])
+def test_all_the_probabilities_are_made_only_where_the_crf_needs_them(extra, crf):
     predict = Counting(Threshold().eval(), Whole(), CPU)
-    evaluate(predict, Pictures(), NAMES, CPU.device, Settings(), extra=extra)
-    assert predict.calls == (3 if extra() else 0)
+    evaluate(predict, Pictures(), NAMES, CPU.device, Settings(), extra=extra, crf=crf)
+    assert predict.calls == (3 if crf else 0)
+
+
+def test_a_label_comes_with_its_probability():
+    samples = [Pictures()[0], Pictures()[1]]
+    labels, confidence = predictor(2).confident_labels(samples)
+    probabilities = predictor(2)(samples)
+    assert torch.equal(labels.long(), probabilities.argmax(1))
+    assert torch.equal(confidence, probabilities.amax(1))
 
 
 def test_a_model_is_given_back_in_the_mode_it_came():
@@ -135,14 +145,14 @@ def test_a_model_is_given_back_in_the_mode_it_came():
     assert model.training
 
 
-class Constant:
+class Constant(Predict):
     """A predictor that gives one distribution everywhere."""
 
     def __init__(self, *probabilities):
         self.probabilities = torch.tensor(probabilities).view(1, -1, 1, 1)
 
-    def __call__(self, samples):
-        return self.probabilities.expand(len(samples), -1, 2, 2)
+    def rows(self, samples):
+        return rows_of(self.probabilities.expand(len(samples), -1, *samples[0].mask.shape))
 
 
 @pytest.mark.parametrize(
@@ -151,9 +161,9 @@ class Constant:
 )
 def test_an_ensemble_gives_the_mean_or_the_normalised_product(combine, expected):
     ensemble = Ensemble([Constant(0.6, 0.3, 0.1), Constant(0.2, 0.7, 0.1)], combine)
-    assert ensemble([None])[0, :, 0, 0].tolist() == pytest.approx(expected)
+    assert ensemble([Pictures()[0]])[0, :, 0, 0].tolist() == pytest.approx(expected)
 
 
 def test_members_that_exclude_every_class_together_leave_all_as_likely():
     ensemble = Ensemble([Constant(1.0, 0.0), Constant(0.0, 1.0)], "product")
-    assert ensemble([None])[0, :, 0, 0].tolist() == [0.5, 0.5]
+    assert ensemble([Pictures()[0]])[0, :, 0, 0].tolist() == [0.5, 0.5]

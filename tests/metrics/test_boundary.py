@@ -5,13 +5,11 @@ import torch
 from segtrain.data.sample import VOID, Sample
 from segtrain.metrics.boundary import BFScore, BoundaryIoU, Trimap, contours, inner_border
 
+CERTAIN = np.ones(1, np.float32)  # borders do not depend on how sure a prediction is
+
 
 def sample(labels: np.ndarray) -> Sample:
     return Sample(np.zeros((*labels.shape, 3), np.uint8), labels, "a")
-
-
-def one_hot(labels: np.ndarray, classes: int = 2) -> np.ndarray:
-    return np.eye(classes, dtype=np.float32)[labels].transpose(2, 0, 1)
 
 
 def halves(column: int, side: int = 40) -> np.ndarray:
@@ -21,7 +19,7 @@ def halves(column: int, side: int = 40) -> np.ndarray:
 
 def figures(metric, *pairs) -> dict:
     for labels, predicted in pairs:
-        metric.add(sample(labels), one_hot(predicted))
+        metric.add(sample(labels), predicted, CERTAIN)
     return metric.figures(metric.sums)
 
 
@@ -48,7 +46,7 @@ def test_sums_of_processes_add_up(metric):
     pairs = [(halves(20), halves(c)) for c in (18, 21, 30)]
     shares = [metric(), metric()]
     for i, (labels, predicted) in enumerate(pairs):
-        shares[i % 2].add(sample(labels), one_hot(predicted))
+        shares[i % 2].add(sample(labels), predicted, CERTAIN)
     together = shares[0].figures(shares[0].sums + shares[1].sums)
     assert str(together) == str(figures(metric(), *pairs))
 
@@ -75,7 +73,7 @@ def test_the_trimap_counts_a_distance_in_a_straight_line():
     labels = np.zeros((21, 21), np.uint8)
     labels[10, 10] = 1
     metric = Trimap(2)
-    metric.add(sample(labels), one_hot(np.zeros((21, 21), int)))
+    metric.add(sample(labels), np.zeros((21, 21), np.uint8), CERTAIN)
     labelled = metric.sums.cumsum(0)[:, 1].tolist()
     # The border is a plus of five pixels. Nearer than 2 to it are those at 1 and √2: with it, all of
     # the 5×5 around but the corners.
@@ -128,7 +126,7 @@ def test_a_class_that_is_only_predicted_has_no_part_in_the_bf_score():
     labels, predicted = halves(20), halves(20)
     predicted[2:5, 2:5] = 2
     score = BFScore()
-    score.add(sample(labels), one_hot(predicted, 3))
+    score.add(sample(labels), predicted, CERTAIN)
     # Class 0 has the square's ring as a false contour, class 1 is perfect, class 2 is not counted.
     assert 0.5 < score.figures(score.sums)["bf_score"] < 1
     assert torch.equal(score.sums[1:], torch.ones(1, dtype=torch.float64))

@@ -8,8 +8,9 @@ from segtrain.metrics.calibration import Calibration
 def added(mask, probabilities) -> Calibration:
     """Of a row of pixels with these labels and probabilities of class 1."""
     mask, ones = np.array([mask], np.uint8), np.array([probabilities], np.float32)
-    metric = Calibration()
-    metric.add(Sample(np.zeros((*mask.shape, 3), np.uint8), mask, "a"), np.stack([1 - ones, ones]))
+    metric, both = Calibration(), np.stack([1 - ones, ones])
+    sample = Sample(np.zeros((*mask.shape, 3), np.uint8), mask, "a")
+    metric.add(sample, both.argmax(0).astype(np.uint8), both.max(0))
     return metric
 
 

@@ -11,14 +11,15 @@ from torch import nn
 from segtrain.cli.build import build_crf, count_parameters, restore_model
 from segtrain.cli.construct import construct
 from segtrain.cli.paths import relative, write_yaml
+from segtrain.data.submission import Submission
 from segtrain.engine import distributed
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose
-from segtrain.engine.evaluate import Extra, Predict, Seen, evaluate
+from segtrain.engine.evaluate import Extra, Seen, evaluate
 from segtrain.engine.evaluate import Settings as EvaluationSettings
 from segtrain.engine.logging import FIGURES, RunLog, evaluation_table, percent
-from segtrain.engine.pictures import strip
-from segtrain.engine.predict import Ensemble, Predictor, evaluating
+from segtrain.engine.pictures import save_labels, strip
+from segtrain.engine.predict import Ensemble, Predict, Predictor, evaluating
 from segtrain.engine.report import Report
 from segtrain.errors import InputError
 from segtrain.metrics.boundary import BFScore, BoundaryIoU, Trimap
@@ -55,12 +56,25 @@ def examine(validation: "Validation", predict: Predict, step: int) -> tuple[dict
     """A whole evaluation: the figures with their intervals, printed, and every picture's, written into
     the log's folder."""
     report = Report(validation.data.class_names, validation.data.palette)
-    figures = validation.of(predict, step, report.watch)
+
+    def watch(seen: Seen) -> None:
+        report.watch(seen)
+        if validation.submission:
+            submit(seen, validation.submission, validation.log.folder / "submission")
+
+    figures = validation.of(predict, step, watch)
     report.gather()
     figures = report.with_intervals(figures)
     report.write(validation.log.folder, figures)
     validation.log.say(evaluation_table(figures))
     return figures, report
+
+
+def submit(seen: Seen, submission: Submission, folder: Path) -> None:
+    """Writes a picture's labels, those after the CRF where there is one, as the server wants them."""
+    labels = seen.predicted if seen.refined is None else seen.refined
+    path = folder / submission.path.format(name=seen.sample.name)
+    save_labels(submission.labels(labels), path, submission.palette)
 
 
 def build_predictor(
@@ -99,6 +113,11 @@ class Validation:
         names = {*getattr(data, "extra_metrics", ()), *config.get("metrics", ())}
         self.extra = partial(extra_metrics, sorted(names), len(data.class_names))
         self.extra()  # an unknown name is told now
+        self.submission = getattr(data, "submission", None) if config.get("submission") else None
+        if config.get("submission") and self.submission is None:
+            raise InputError(
+                "submission=true: no server scores this data set", do="use data=voc, cityscapes or ade20k"
+            )
 
     def __call__(self, model: nn.Module, step: int) -> dict:
         with evaluating(model):

@@ -35,6 +35,7 @@ TYPES: dict[str, Any] = {
     "ckpt": str | list[str] | None,
     "ensemble": Literal["mean", "product"],
     "compare": bool,
+    "submission": bool,
     "metrics": list[str],
     "format": str | None,
     "weights": str | None,

@@ -8,12 +8,14 @@ objectInfo150.txt names the classes.
 
 from pathlib import Path
 
-from segtrain.data.files import Pair, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.files import Pair, PairedFiles, Pictures, SplitsByList, find_root, read_list
 from segtrain.data.sample import VOID, check_num_classes
+from segtrain.data.submission import Submission
 from segtrain.data.voc import voc_palette
 from segtrain.errors import InputError
 
 CLASSES = 150
+TEST = "testing"  # the split whose labels the server keeps
 
 
 class ADE20K(SplitsByList):
@@ -21,11 +23,12 @@ class ADE20K(SplitsByList):
 
     Args:
         root: the folder with objectInfo150.txt, or a parent with ADEChallengeData2016 below.
-        train_split, val_split: folders of images.
+        train_split, val_split: folders of images; `testing`, from release_test.zip, has no labels.
         num_classes: must be 150.
     """
 
     palette = voc_palette(CLASSES)
+    submission = Submission("{name}.png", tuple(range(1, CLASSES + 1)))
 
     def __init__(
         self,
@@ -42,13 +45,15 @@ class ADE20K(SplitsByList):
         check_num_classes("ade20k", num_classes, self.class_names)
         self.train_split, self.val_split = train_split, val_split
 
-    def split(self, name: str) -> PairedFiles:
+    def split(self, name: str) -> PairedFiles | Pictures:
         """The pictures of a folder of images; stored label i is class i - 1."""
         folder = self.root / "images" / name
         masks = self.root / "annotations" / name
         pairs = [Pair(path.stem, path, masks / f"{path.stem}.png") for path in sorted(folder.glob("*.jpg"))]
         if not pairs:
             raise InputError(f"{folder}: no NAME.jpg in it", do="check data.root and the split")
+        if name == TEST:
+            return Pictures([(pair.name, pair.image) for pair in pairs])
         label_map = {0: VOID} | {i + 1: i for i in range(CLASSES)}
         return PairedFiles(pairs, num_classes=CLASSES, label_map=label_map)
 

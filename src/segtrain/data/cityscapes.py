@@ -3,11 +3,13 @@
 "The Cityscapes Dataset for Semantic Urban Scene Understanding", Cordts et al., CVPR 2016; 2975
 (train), 500 (val) and 1525 (test, without labels) pictures. Layout: leftImg8bit/SPLIT/CITY/
 NAME_leftImg8bit.png and gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png. Of the 34 label ids 19 are
-trained and scored, the others are void. The official server wants ids again, not train ids.
+trained and scored, the others are void. The official server wants ids again, not train ids, and
+knows a picture by the CITY_SEQUENCE_FRAME that its name begins with.
 """
 
-from segtrain.data.files import Pair, PairedFiles, SplitsByList, find_root
+from segtrain.data.files import Pair, PairedFiles, Pictures, SplitsByList, find_root
 from segtrain.data.sample import VOID, check_num_classes
+from segtrain.data.submission import Submission
 from segtrain.errors import InputError
 
 CLASSES = {  # name: id, colour; in the order of the train ids
@@ -33,6 +35,7 @@ CLASSES = {  # name: id, colour; in the order of the train ids
 }
 TRAIN_IDS = dict.fromkeys(range(-1, 34), VOID)  # -1 is the license plate
 TRAIN_IDS |= {id_: i for i, (id_, _) in enumerate(CLASSES.values())}
+TEST = "test"  # the split whose labels the server keeps; those that are shipped are void
 IMAGE, MASK = "_leftImg8bit", "_gtFine_labelIds"
 
 
@@ -41,12 +44,13 @@ class Cityscapes(SplitsByList):
 
     Args:
         root: the folder with leftImg8bit and gtFine, or a parent with cityscapes below.
-        train_split, val_split: folders of leftImg8bit.
+        train_split, val_split: folders of leftImg8bit; `test` has no labels.
         num_classes: must be 19.
     """
 
     class_names = tuple(CLASSES)
     palette = tuple(colour for _, colour in CLASSES.values())
+    submission = Submission("{name}.png", tuple(id_ for id_, _ in CLASSES.values()))
 
     def __init__(
         self, *, root: str, train_split: str = "train", val_split: str = "val", num_classes: int = 19
@@ -59,7 +63,7 @@ class Cityscapes(SplitsByList):
         self.root = find_root("Cityscapes", root, ("cityscapes", "Cityscapes"), "leftImg8bit", how_to_get)
         self.train_split, self.val_split = train_split, val_split
 
-    def split(self, name: str) -> PairedFiles:
+    def split(self, name: str) -> PairedFiles | Pictures:
         """The pictures of all cities of a split."""
         folder = self.root / "leftImg8bit" / name
         pairs = []
@@ -70,4 +74,6 @@ class Cityscapes(SplitsByList):
             )
         if not pairs:
             raise InputError(f"{folder}: no CITY/NAME{IMAGE}.png in it", do="check data.root and the split")
+        if name == TEST:
+            return Pictures([(pair.name, pair.image) for pair in pairs])
         return PairedFiles(pairs, num_classes=len(CLASSES), label_map=TRAIN_IDS)

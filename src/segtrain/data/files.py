@@ -113,6 +113,32 @@ class PairedFiles(Dataset):
         return _look_up(labels.astype(np.uint8), places)
 
 
+class Pictures(Dataset):
+    """A split without labels, as those that servers score: every mask is void.
+
+    Args:
+        pictures: names and paths.
+
+    Raises:
+        InputError: no picture, or a file is missing; on reading, a file that is damaged.
+    """
+
+    def __init__(self, pictures: list[tuple[str, Path]]):
+        missing = [path for _, path in pictures if not path.is_file()]
+        refuse([f"{path}: no such file, though the split lists it" for path in missing], do="add the file")
+        if not pictures:
+            raise InputError("the split is empty", do="check the list file")
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        name, path = self.pictures[index]
+        image = read_image(path)
+        return Sample(image, np.full(image.shape[:2], VOID, np.uint8), name)
+
+
 class SplitsByList:
     """`train` and `val` of a data set whose `split(name)` reads a list, each when first asked for."""
 

@@ -7,6 +7,7 @@ import numpy as np
 from segtrain.errors import InputError
 
 VOID = 255  # the ignored label, in every mask that leaves a data set
+BORDER = (124, 116, 104)  # ImageNet's mean RGB: nearly zero once a backbone has normalised it
 
 
 class Sample(NamedTuple):

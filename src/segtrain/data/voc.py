@@ -11,14 +11,25 @@ from pathlib import Path
 
 import numpy as np
 
-from segtrain.data.files import Pair, PairedFiles, SplitsByList, find_root, read_list, read_mask, stamp
+from segtrain.data.files import (
+    Pair,
+    PairedFiles,
+    Pictures,
+    SplitsByList,
+    find_root,
+    read_list,
+    read_mask,
+    stamp,
+)
 from segtrain.data.mat import read_mat
 from segtrain.data.sample import check_num_classes
+from segtrain.data.submission import Submission
 
 CLASS_NAMES = tuple(
     """background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
     motorbike person pottedplant sheep sofa train tvmonitor""".split()
 )
+TEST = "test"  # the split whose labels the server keeps
 BELOW = ("VOC2012", "VOCdevkit/VOC2012")  # where it may lie below data.root
 
 
@@ -39,7 +50,7 @@ class VOC(SplitsByList):
 
     Args:
         root: the folder with JPEGImages, or a parent with VOC2012 or VOCdevkit/VOC2012 below.
-        train_split, val_split: names in ImageSets/Segmentation.
+        train_split, val_split: names in ImageSets/Segmentation; `test` has no labels.
         download: gets the 2 GB archive through torchvision, md5 checked, into `root`.
         num_classes: must be 21.
     """
@@ -64,8 +75,14 @@ class VOC(SplitsByList):
         self.lists = self.root / "ImageSets" / "Segmentation"
         self.train_split, self.val_split = train_split, val_split
 
-    def split(self, name: str) -> PairedFiles:
+    @property
+    def submission(self) -> Submission:
+        return voc_submission(self.val_split)
+
+    def split(self, name: str) -> PairedFiles | Pictures:
         """The pictures that ImageSets/Segmentation/`name`.txt lists."""
+        if name == TEST:
+            return Pictures([(i, self.root / f"JPEGImages/{i}.jpg") for i in self.ids(name)])
         return VOCSplit([self.masks(i) for i in self.ids(name)])
 
     def ids(self, name: str) -> list[str]:
@@ -98,6 +115,12 @@ class VOCSplit(PairedFiles):
 
     def identity(self) -> list:
         return [*super().identity(), [stamp(path) for path in self.objects if path.is_file()]]
+
+
+def voc_submission(split: str) -> Submission:
+    """comp6 is for networks trained on other data too; those that were not belong into comp5."""
+    path = f"results/VOC2012/Segmentation/comp6_{split}_cls/{{name}}.png"
+    return Submission(path, tuple(range(21)), VOC.palette)
 
 
 def _read_classes(path: Path) -> np.ndarray:

@@ -8,9 +8,10 @@ cls/ID.mat (classes), inst/ID.mat (objects), train.txt, val.txt; the pictures ar
 
 from pathlib import Path
 
-from segtrain.data.files import Pair, SplitsByList, find_root, read_list
+from segtrain.data.files import Pair, Pictures, SplitsByList, find_root, read_list
 from segtrain.data.sample import check_num_classes
-from segtrain.data.voc import VOC, VOCSplit, unpack_safely
+from segtrain.data.submission import Submission
+from segtrain.data.voc import TEST, VOC, VOCSplit, unpack_safely, voc_submission
 from segtrain.errors import InputError
 
 SBD_BELOW = ("sbd", "SBD", "benchmark_RELEASE/dataset")
@@ -24,7 +25,7 @@ class VOCAug(SplitsByList):
     sbd_train, sbd_val: SBD's own, with SBD's masks; FCN trains on sbd_train.
     seg11valid: VOC 2011's val without sbd_train, the 736 pictures that FCN validates on (footnote 7).
         It takes a list that VOC 2012 and SBD lack, of VOC 2011 beside VOC 2012 or seg11valid.txt.
-    Any other name is a list of VOC 2012.
+    Any other name is a list of VOC 2012; `test` has no labels.
 
     Args:
         root: the folder with both (or links to them), VOC 2012 as in `VOC` and SBD in `sbd`.
@@ -52,8 +53,14 @@ class VOCAug(SplitsByList):
         self.sbd = find_root("SBD", root, SBD_BELOW, "cls", how_to_get)
         self.train_split, self.val_split = train_split, val_split
 
-    def split(self, name: str) -> VOCSplit:
+    @property
+    def submission(self) -> Submission:
+        return voc_submission(self.val_split)
+
+    def split(self, name: str) -> VOCSplit | Pictures:
         """The pictures of a split, in the order of their names."""
+        if name == TEST:
+            return self.voc.split(name)
         if name in ("sbd_train", "sbd_val"):
             return VOCSplit([self._of_sbd(i) for i in sorted(self._sbd(name.removeprefix("sbd_")))])
         own = {*self.voc.ids("train"), *self.voc.ids("val")}

@@ -11,21 +11,8 @@ from torch import Tensor
 from segtrain.data.sample import Sample
 from segtrain.engine import distributed
 from segtrain.engine.loader import evaluation_batches
-from segtrain.engine.predict import likeliest
+from segtrain.engine.predict import Predict, likeliest
 from segtrain.metrics.regions import confusion_matrix, scores
-
-
-class Predict(Protocol):
-    """A `Predictor` or an `Ensemble`: what labels samples of one size."""
-
-    def __call__(self, samples: list[Sample]) -> Tensor:
-        """Class probabilities, float32 N×C×H×W."""
-        ...
-
-    def labels(self, samples: list[Sample]) -> Tensor:
-        """The likeliest classes, uint8 N×H×W."""
-        ...
-
 
 Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W
 
@@ -35,7 +22,9 @@ class Extra(Protocol):
 
     sums: Tensor
 
-    def add(self, sample: Sample, probabilities: np.ndarray) -> None: ...
+    def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
+        """Adds a picture: the likeliest classes, uint8 H×W, and their probabilities, float32 H×W."""
+        ...
 
     def figures(self, sums: Tensor) -> dict: ...
 
@@ -72,13 +61,13 @@ class Tally:
         self.matrix = torch.zeros(classes, classes, dtype=torch.int64)
         self.extra = extra
 
-    def add(self, sample: Sample, labels: np.ndarray, probabilities: np.ndarray | None) -> Tensor:
-        """Adds a picture and gives its confusion matrix; extra metrics need its probabilities."""
+    def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray | None) -> Tensor:
+        """Adds a picture and gives its confusion matrix; extra metrics need its confidence."""
         mask = torch.from_numpy(sample.mask)
         matrix = confusion_matrix(mask, torch.from_numpy(labels), len(self.matrix))
         self.matrix += matrix
         for metric in self.extra:
-            metric.add(sample, probabilities)
+            metric.add(sample, labels, confidence)
         return matrix
 
     def figures(self, class_names: tuple[str, ...], device: torch.device) -> dict:
@@ -149,7 +138,7 @@ def evaluate(
     return figures
 
 
-Outcome = tuple[np.ndarray, np.ndarray | None]  # labels uint8 H×W, class probabilities C×H×W
+Outcome = tuple[np.ndarray, np.ndarray | None]  # labels uint8 H×W, their probabilities float32 H×W
 
 
 def _pictures(
@@ -164,19 +153,22 @@ def _labelled(
 ) -> Iterator[list[Outcome]]:
     """Each sample's outcome of the network and, where there is one, of the CRF.
 
-    Probabilities are made only where the CRF or an extra metric needs them.
+    All the class probabilities are made only where the CRF needs them.
     """
-    if crf is None and not tallies[0].extra:
-        for labels in predict.labels(samples).cpu().numpy():
-            yield [(labels, None)]
-        return
-    for sample, picture in zip(samples, predict(samples), strict=True):
-        of_network = picture.cpu().numpy()
-        outcomes = [(likeliest(picture[None])[0].cpu().numpy(), of_network)]
-        if crf is not None:
-            of_crf = crf(sample.image, of_network)
-            outcomes.append((likeliest(torch.from_numpy(of_crf)[None])[0].numpy(), of_crf))
-        yield outcomes
+    if crf is not None:
+        for sample, picture in zip(samples, predict(samples), strict=True):
+            of_network = picture.cpu().numpy()
+            yield [_outcome(of_network), _outcome(crf(sample.image, of_network))]
+    elif tallies[0].extra:
+        pairs = (maps.cpu().numpy() for maps in predict.confident_labels(samples))
+        yield from ([outcome] for outcome in zip(*pairs, strict=True))
+    else:
+        yield from ([(labels, None)] for labels in predict.labels(samples).cpu().numpy())
+
+
+def _outcome(probabilities: np.ndarray) -> Outcome:
+    """Of class probabilities C×H×W."""
+    return likeliest(torch.from_numpy(probabilities)[None])[0].numpy(), probabilities.max(0)
 
 
 def _of_all_ranks(sums: Tensor, device: torch.device) -> Tensor:

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segtrain.data.sample import VOID, Sample
+from segtrain.data.sample import BORDER, VOID, Sample
 from segtrain.engine.signals import ask_when_parent_ends
 from segtrain.errors import InputError, SegtrainError
 
 cv2.setNumThreads(0)  # its threads would fight with the loader's processes
-BORDER = (124, 116, 104)  # ImageNet's mean RGB: nearly zero once a backbone has normalised it
+PIXELS = 1 << 22  # of an evaluation's pass of several pictures; two of Cityscapes
 
 
 class TrainingStream(Sampler):
@@ -182,7 +182,8 @@ def _wait_for_parents_signal() -> None:
 def evaluation_batches(
     dataset: Dataset, batch_size: int, *, num_workers: int, rank: int = 0, world_size: int = 1
 ) -> Iterator[list[Sample]]:
-    """Each of this rank's samples once and in order, in lists of pictures of one size.
+    """Each of this rank's samples once and in order, in lists of pictures of one size: `batch_size`, or
+    fewer where these are large (PIXELS).
 
     Rank r takes samples r, r + world_size, ...: none is padded, none counts twice.
     """
@@ -200,7 +201,8 @@ def evaluation_batches(
     for sample in _started(loader):
         if isinstance(sample, SegtrainError):
             raise sample
-        if group and (len(group) == batch_size or sample.image.shape != group[0].image.shape):
+        full = len(group) == batch_size or (len(group) + 1) * sample.mask.size > PIXELS
+        if group and (full or sample.image.shape != group[0].image.shape):
             yield group
             group = []
         group.append(sample)

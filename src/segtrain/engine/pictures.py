@@ -9,6 +9,7 @@ from segtrain.data.sample import VOID, Sample
 
 VOID_COLOUR = (224, 224, 192)  # as in PASCAL VOC's palette
 CAPTION_HEIGHT = 14
+READABLE = 40  # classes of a confusion matrix with numbers
 
 
 def colourise(labels: np.ndarray, palette) -> np.ndarray:
@@ -44,9 +45,10 @@ def with_legend(picture: np.ndarray, class_names, palette) -> np.ndarray:
 
 
 def save_labels(labels: np.ndarray, path: Path, palette) -> None:
-    """Writes labels (uint8 H×W) as a palette PNG, whole or not at all."""
-    image = Image.fromarray(labels, "P")
-    image.putpalette(_table(palette).tobytes())
+    """Writes labels (uint8 H×W) as a palette PNG, or without a palette a grey one, whole or not at all."""
+    image = Image.fromarray(labels)
+    if palette is not None:
+        image.putpalette(_table(palette).tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     image.save(partial, "PNG")
@@ -72,24 +74,26 @@ def strip(sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, pal
 
 
 def confusion_figure(matrix: list[list[int]], class_names: tuple[str, ...]):
-    """A matplotlib figure of the confusion matrix, each row in percent of its class's pixels."""
+    """A matplotlib figure of the confusion matrix, each row in percent of its class's pixels; the numbers
+    are written where there are few classes: 22,500 would take half a minute."""
     from matplotlib.figure import Figure
 
     pixels = np.array(matrix, float)
     percent = 100 * pixels / np.maximum(pixels.sum(1, keepdims=True), 1)
-    side = 2 + 0.42 * len(class_names)
+    cell = min(0.42, 18 / len(class_names))  # inches
+    side = 2 + cell * len(class_names)
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     ticks = range(len(class_names))
-    axes.set_xticks(ticks, class_names, rotation=90)
-    axes.set_yticks(ticks, class_names)
+    fontsize = min(10, 60 * cell)
+    axes.set_xticks(ticks, class_names, rotation=90, fontsize=fontsize)
+    axes.set_yticks(ticks, class_names, fontsize=fontsize)
     axes.set(xlabel="predicted", ylabel="labelled", title="% of the class's pixels")
-    for i in ticks:
-        for j in ticks:
-            if percent[i, j] >= 0.5:
-                colour = "white" if percent[i, j] > 60 else "black"
-                axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", color=colour, size=9)
+    if len(class_names) <= READABLE:
+        for i, j in zip(*np.nonzero(percent >= 0.5), strict=True):
+            colour = "white" if percent[i, j] > 60 else "black"
+            axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", color=colour, size=9)
     return figure
 
 

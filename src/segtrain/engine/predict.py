@@ -1,7 +1,8 @@
 """From pictures to class probabilities or labels: one network and the way it is applied, or several."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,15 +12,43 @@ from torch import Tensor, nn
 from segtrain.data.sample import Sample
 from segtrain.engine.device import Compute
 from segtrain.inference import Whole
-from segtrain.sizes import upsample_logits, upsampled_labels
-
-Network = Callable[[Tensor], Tensor]  # pictures N×3×H×W -> logits N×C×H×W
-Inference = Callable[[Network, Tensor, list[str]], Tensor]  # see segtrain.inference
+from segtrain.inference.rows import Inference, bands, probabilities, whole
+from segtrain.sizes import Rows, upsample_rows, upsampled_labels
 
 
-class Predictor:
-    """A model applied by a way of inference; called with samples of one size, it gives their
-    class probabilities, float32 N×C×H×W.
+class Predict:
+    """What labels samples of one size: a `Predictor` or an `Ensemble`.
+
+    Of the class probabilities of the pictures no more rows exist than are looked at together, unless
+    they are what is asked for.
+    """
+
+    def rows(self, samples: list[Sample]) -> Rows:
+        """The rows of the class probabilities, float32 N×C×H×W."""
+        raise NotImplementedError
+
+    @torch.inference_mode()
+    def __call__(self, samples: list[Sample]) -> Tensor:
+        """Class probabilities, float32 N×C×H×W."""
+        return whole(self.rows(samples), samples[0].image.shape[0])
+
+    @torch.inference_mode()
+    def labels(self, samples: list[Sample]) -> Tensor:
+        """The likeliest classes, uint8 N×H×W."""
+        height = samples[0].image.shape[0]
+        return torch.cat([likeliest(band) for band in bands(self.rows(samples), height)], 1)
+
+    @torch.inference_mode()
+    def confident_labels(self, samples: list[Sample]) -> tuple[Tensor, Tensor]:
+        """The likeliest classes, uint8 N×H×W, and their probabilities, float32 N×H×W."""
+        height = samples[0].image.shape[0]
+        pairs = [(likeliest(band), band.amax(1)) for band in bands(self.rows(samples), height)]
+        labels, confidence = (torch.cat(maps, 1) for maps in zip(*pairs, strict=True))
+        return labels, confidence
+
+
+class Predictor(Predict):
+    """A model applied by a way of inference.
 
     Args:
         model: on `compute.device`, in eval mode (`evaluating`).
@@ -29,16 +58,15 @@ class Predictor:
     def __init__(self, model: nn.Module, inference: Inference, compute: Compute):
         self.model, self.inference, self.compute = model, inference, compute
 
-    @torch.inference_mode()
-    def __call__(self, samples: list[Sample]) -> Tensor:
+    def rows(self, samples: list[Sample]) -> Rows:
         names = [sample.name for sample in samples]
-        return self.inference(self._logits, self._batch(samples), names).softmax(1)
+        return probabilities(self.inference(self._logits, self._batch(samples), names))
 
     @torch.inference_mode()
     def labels(self, samples: list[Sample]) -> Tensor:
         """The likeliest classes, uint8 N×H×W; of whole pictures without their probabilities."""
         if not isinstance(self.inference, Whole):
-            return likeliest(self(samples))
+            return super().labels(samples)
         images = self._batch(samples)
         return upsampled_labels(self._cells(images), images.shape[-2:])
 
@@ -50,32 +78,32 @@ class Predictor:
         with self.compute.autocast():
             return self.model(images)["out"].float()
 
-    def _logits(self, images: Tensor) -> Tensor:
-        return upsample_logits(self._cells(images), images.shape[-2:])
+    def _logits(self, images: Tensor) -> Rows:
+        return partial(upsample_rows, self._cells(images), tuple(images.shape[-2:]))
 
 
-class Ensemble:
+class Ensemble(Predict):
     """Several predictors as one: the mean of their class probabilities, or their product.
 
     EDeconvNet (Noh et al. 2015, section 4.3) averages DeconvNet and FCN-8s; its released code
     multiplies instead.
     """
 
-    def __init__(self, members: list[Predictor], combine: Literal["mean", "product"] = "mean"):
+    def __init__(self, members: list[Predict], combine: Literal["mean", "product"] = "mean"):
         self.members, self.combine = members, combine
 
-    def __call__(self, samples: list[Sample]) -> Tensor:
-        first, *others = self.members
-        combined = first(samples)
-        for member in others:
-            combined = combined * member(samples) if self.combine == "product" else combined + member(samples)
-        # Where a product of confident opposites is 0 for every class, all are as likely.
-        combined = combined.clamp(min=torch.finfo(torch.float32).tiny)
-        return combined / combined.sum(1, keepdim=True)
+    def rows(self, samples: list[Sample]) -> Rows:
+        members = [member.rows(samples) for member in self.members]
 
-    def labels(self, samples: list[Sample]) -> Tensor:
-        """The likeliest classes, uint8 N×H×W."""
-        return likeliest(self(samples))
+        def combined(start: int, stop: int) -> Tensor:
+            first, *others = (member(start, stop) for member in members)
+            for other in others:
+                first = first * other if self.combine == "product" else first + other
+            # Where a product of confident opposites is 0 for every class, all are as likely.
+            first = first.clamp(min=torch.finfo(torch.float32).tiny)
+            return first / first.sum(1, keepdim=True)
+
+        return combined
 
 
 def likeliest(probabilities: Tensor) -> Tensor:

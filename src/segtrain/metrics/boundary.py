@@ -27,10 +27,10 @@ class Trimap:
     def __init__(self, num_classes: int):
         self.sums = torch.zeros(len(WIDTHS), 3, num_classes, dtype=torch.float64)
 
-    def add(self, sample: Sample, probabilities: np.ndarray) -> None:
-        """Adds a picture: its labels and the class probabilities, float C×H×W."""
+    def add(self, sample: Sample, labels: np.ndarray, _confidence: np.ndarray) -> None:
+        """Adds a picture: the likeliest classes, uint8 H×W."""
+        predicted = _predicted(sample.mask, labels)
         labels, classes = sample.mask, self.sums.shape[-1]
-        predicted = _predicted(labels, probabilities)
         # How far the pixels are behind those at a border, which have distance 0.
         distance = _distance(contours(labels))
         band = np.searchsorted(WIDTHS, distance, side="right")
@@ -61,9 +61,9 @@ class BoundaryIoU:
     def __init__(self, num_classes: int):
         self.sums = torch.zeros(2, num_classes, dtype=torch.float64)
 
-    def add(self, sample: Sample, probabilities: np.ndarray) -> None:
-        """Adds a picture: its labels and the class probabilities, float C×H×W."""
-        predicted = _predicted(sample.mask, probabilities)
+    def add(self, sample: Sample, labels: np.ndarray, _confidence: np.ndarray) -> None:
+        """Adds a picture: the likeliest classes, uint8 H×W."""
+        predicted = _predicted(sample.mask, labels)
         width = max(1, round(DIAGONAL_SHARE * np.hypot(*sample.mask.shape)))
         for c in _classes(sample.mask, predicted):
             truth, guess = inner_border(sample.mask == c, width), inner_border(predicted == c, width)
@@ -89,9 +89,9 @@ class BFScore:
     def __init__(self):
         self.sums = torch.zeros(2, dtype=torch.float64)
 
-    def add(self, sample: Sample, probabilities: np.ndarray) -> None:
-        """Adds a picture: its labels and the class probabilities, float C×H×W."""
-        predicted = _predicted(sample.mask, probabilities)
+    def add(self, sample: Sample, labels: np.ndarray, _confidence: np.ndarray) -> None:
+        """Adds a picture: the likeliest classes, uint8 H×W."""
+        predicted = _predicted(sample.mask, labels)
         tolerance = TOLERANCE * np.hypot(*sample.mask.shape)
         truth, guess = contours(sample.mask), contours(predicted)
         of_classes = []
@@ -144,9 +144,9 @@ def _distance(pixels: np.ndarray) -> np.ndarray:
     return cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
-def _predicted(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The likeliest classes, uint8 H×W, void where the labels are."""
-    return np.where(labels == VOID, VOID, probabilities.argmax(0)).astype(np.uint8)
+def _predicted(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The likeliest classes, void where the truth is."""
+    return np.where(truth == VOID, np.uint8(VOID), labels)
 
 
 def _classes(*labels: np.ndarray) -> list[int]:

@@ -21,11 +21,11 @@ class Calibration:
     def __init__(self):
         self.sums = torch.zeros(3, BINS, dtype=torch.float64)
 
-    def add(self, sample: Sample, probabilities: np.ndarray) -> None:
-        """Adds a picture: its labels and the class probabilities, float C×H×W."""
+    def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
+        """Adds a picture: the likeliest classes, uint8 H×W, and their probabilities, float32 H×W."""
         known = sample.mask != VOID
-        confidence = probabilities.max(0)[known].astype(np.float64)
-        right = probabilities.argmax(0)[known] == sample.mask[known]
+        confidence = confidence[known].astype(np.float64)
+        right = labels[known] == sample.mask[known]
         # Bin m holds confidences in (m/15, (m+1)/15].
         bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
         for row, weights in enumerate((None, confidence, right)):

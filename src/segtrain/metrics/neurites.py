@@ -27,11 +27,12 @@ class Neurites:
     def __init__(self):
         self.sums = torch.zeros(len(THRESHOLDS) + 1, 2)
 
-    def add(self, sample: Sample, probabilities: np.ndarray) -> None:
-        """Adds a picture: its labels and the class probabilities, float C×H×W."""
+    def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
+        """Adds a picture: the likelier of the two classes, uint8 H×W, and its probability, float32 H×W."""
         truth = components(sample.mask == CELL)
+        inside = np.where(labels == CELL, confidence, 1 - confidence)
         for row, threshold in enumerate(THRESHOLDS):
-            cells = thinned(components(probabilities[CELL] > threshold))
+            cells = thinned(components(inside > threshold))
             self.sums[row] += torch.tensor(rand_and_information(cells, truth))
         self.sums[-1] += 1
 

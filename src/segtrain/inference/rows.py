@@ -1,0 +1,80 @@
+"""Scores of pictures row by row, from the top down, so that they need not exist all at once."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from segtrain.sizes import Rows, interpolate_rows
+
+Network = Callable[[Tensor], Rows]  # pictures N×3×H×W, uint8 or float in 0..255, to their logits
+Inference = Callable[[Network, Tensor, list[str]], Rows]  # network, pictures, names
+
+BAND = 64  # rows that are looked at together: 21 classes of 4000 columns are 22 MB
+
+
+def rows_of(scores: Tensor) -> Rows:
+    """The rows of scores N×C×H×W that exist."""
+    return lambda start, stop: scores[..., start:stop, :]
+
+
+def bands(rows: Rows, height: int) -> Iterator[Tensor]:
+    """All the rows of a picture, N×C×64×W at a time."""
+    return (rows(start, min(start + BAND, height)) for start in range(0, height, BAND))
+
+
+def whole(rows: Rows, height: int, change: Callable[[Tensor], Tensor] = lambda band: band) -> Tensor:
+    """All the rows as one N×C×H×W, each band changed before it is put there."""
+    scores, start = None, 0
+    for band in map(change, bands(rows, height)):
+        if scores is None:
+            scores = band.new_empty(*band.shape[:2], height, band.shape[-1])
+        scores[..., start : start + band.shape[-2], :] = band
+        start += band.shape[-2]
+    return scores
+
+
+def resized(rows: Rows, seen: tuple[int, int], size: tuple[int, int]) -> Rows:
+    """The rows of maps of `seen` (height, width) at another size, bilinear."""
+    if tuple(seen) == tuple(size):
+        return rows
+    return partial(interpolate_rows, rows, seen[0], tuple(size), align_corners=False)
+
+
+def mean(views: list[Rows]) -> Rows:
+    """The mean of several maps of one size."""
+    return lambda start, stop: sum(view(start, stop) for view in views) / len(views)
+
+
+def probabilities(rows: Rows) -> Rows:
+    """Of logits."""
+    return lambda start, stop: rows(start, stop).softmax(1)
+
+
+def logits(probabilities: Tensor) -> Tensor:
+    """Finite logits whose softmax they are."""
+    return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
+
+
+class Strips:
+    """The rows of strips N×C×h×W that follow one another from the top, each made when it is needed.
+
+    Strips above the last `start` are forgotten: neither `start` nor `stop` may fall.
+    """
+
+    def __init__(self, strips: Iterator[Tensor]):
+        self.strips, self.held, self.top = strips, [], 0
+
+    def __call__(self, start: int, stop: int) -> Tensor:
+        while True:
+            while self.held and self.top + self.held[0].shape[-2] <= start:
+                self.top += self.held.pop(0).shape[-2]
+            if self.top + sum(strip.shape[-2] for strip in self.held) >= stop:
+                break
+            self.held.append(next(self.strips))
+        parts, top = [], self.top
+        for strip in self.held:
+            parts.append(strip[..., max(start - top, 0) : stop - top, :])
+            top += strip.shape[-2]
+        return torch.cat(parts, -2)

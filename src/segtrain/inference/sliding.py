@@ -1,0 +1,93 @@
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segtrain.data.sample import BORDER
+from segtrain.errors import InputError
+from segtrain.inference.rows import Inference, Network, Rows, Strips, logits
+from segtrain.inference.whole import Whole
+
+
+class Sliding:
+    """Windows of one size that overlap, their class probabilities averaged, as PSPNet (Zhao et al. 2017).
+
+    As in its released code the last window of a row and of a column is shifted inwards, and a picture
+    smaller than the window gets a border of the mean colour, to the right and below, as in training.
+    Of the scores no more rows exist than one row of windows covers.
+
+    Args:
+        window: side of the windows in pixels; stride: from one to the next, at most `window`.
+        batch_size: windows of a picture a pass.
+        inner: the way that the network is applied to the windows.
+
+    Raises:
+        InputError: a stride that leaves gaps.
+    """
+
+    def __init__(self, *, window: int, stride: int, batch_size: int = 4, inner: Inference | None = None):
+        if not 0 < stride <= window:
+            raise InputError(f"inference.stride={stride}", do=f"give 1 to inference.window={window}")
+        if batch_size < 1:
+            raise InputError(f"inference.batch_size={batch_size}", do="give at least 1")
+        self.window, self.stride, self.batch_size = window, stride, batch_size
+        self.inner = inner or Whole()
+
+    def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
+        strips = self._strips(network, bordered(images, self.window), names)
+        width = images.shape[-1]
+        return Strips(strip[..., :width] for strip in strips)
+
+    def _strips(self, network: Network, images: Tensor, names: list[str]) -> Iterator[Tensor]:
+        """The logits of the rows that no further window touches, a row of windows at a time."""
+        height, width = images.shape[-2:]
+        tops, lefts = (offsets(side, self.window, self.stride) for side in (height, width))
+        in_column, in_row = covers(tops, self.window, height), covers(lefts, self.window, width)
+        total = None
+        for top, following in pairwise([*tops, height]):
+            row = images[..., top : top + self.window, :]
+            for left, seen in self._windows(network, row, lefts, names):
+                if total is None:
+                    total = seen.new_zeros(*seen.shape[:2], self.window, width)
+                total[..., left : left + self.window] += seen
+            done = following - top
+            cover = torch.outer(in_column[top:following], in_row).to(total)
+            yield logits(total[..., :done, :] / cover)
+            total = F.pad(total[..., done:, :], (0, 0, 0, done))
+
+    def _windows(
+        self, network: Network, row: Tensor, lefts: list[int], names: list[str]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The class probabilities N×C×h×w of each window of a row, and its left edge."""
+        for i in range(0, len(lefts), self.batch_size):
+            chunk = lefts[i : i + self.batch_size]
+            windows = torch.cat([row[..., left : left + self.window] for left in chunk])
+            scores = self.inner(network, windows, names * len(chunk))(0, self.window).softmax(1)
+            yield from zip(chunk, scores.chunk(len(chunk)), strict=True)
+
+
+def offsets(side: int, window: int, stride: int) -> list[int]:
+    """Where windows begin along a side that is at least as long: ceil((side - window) / stride) + 1."""
+    last = side - window
+    return [*range(0, last, stride), last]
+
+
+def covers(starts: list[int], window: int, side: int) -> Tensor:
+    """int64: how many windows cover each pixel of a side."""
+    count = torch.zeros(side, dtype=torch.int64)
+    for start in starts:
+        count[start : start + window] += 1
+    return count
+
+
+def bordered(images: Tensor, window: int) -> Tensor:
+    """Pictures N×3×H×W with the mean colour to the right and below, where a side is shorter."""
+    height, width = images.shape[-2:]
+    if min(height, width) >= window:
+        return images
+    colour = torch.tensor(BORDER, device=images.device).to(images.dtype).view(3, 1, 1)
+    large = colour.repeat(len(images), 1, max(height, window), max(width, window))
+    large[..., :height, :width] = images
+    return large

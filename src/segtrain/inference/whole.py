@@ -1,0 +1,10 @@
+from torch import Tensor
+
+from segtrain.inference.rows import Network, Rows
+
+
+class Whole:
+    """The whole picture at once."""
+
+    def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
+        return network(images)
