@@ -10,6 +10,6 @@ echo "installing into .venv (about two minutes) ..."
 "$1" -m venv .venv
 # One command, so that torch and torchvision come as the pair that belongs together.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-# It compiles C++: where that cannot be done everything works but crf=true, which says so.
+# Only to compare our dense CRF with. It compiles C++; where that cannot be done, nothing else misses it.
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[pydensecrf]' ||
-    echo "pydensecrf2 does not build here: everything works but crf=true (it needs a C++ compiler)" >&2
+    echo "pydensecrf2 does not build here: all works but dense_crf.backend=pydensecrf and its tests" >&2

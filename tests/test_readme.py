@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests import miniatures
-from tests.conftest import needs_pydensecrf
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -54,9 +53,7 @@ def small_model(command: str) -> list[str]:
     return ["width=0.0625", *shapes]
 
 
-@pytest.mark.parametrize(
-    "command", [pytest.param(c, marks=needs_pydensecrf) if "crf=true" in c else c for c in COMMANDS]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_readme_runs(command, workplace, monkeypatch):
     monkeypatch.setattr(sys, "argv", [])
     # What the commands before it left: a run of the model and data that it names.

@@ -11,11 +11,13 @@ from torch.optim import Optimizer
 class Multipliers(NamedTuple):
     """Factors of the learning rate and the weight decay by kind of parameter.
 
-    head: the rate of everything outside `model.backbone`, which is new. bias: the rate of
-    biases. bias_decay, norm_decay: the decay of biases and of normalisation layers.
+    head: the rate of everything outside of a `backbone`, which is new. crf: the rate of what
+    `model.mean_field` learns. bias: the rate of biases. bias_decay, norm_decay: the decay of biases
+    and of normalisation layers.
     """
 
     head: float = 1.0
+    crf: float = 1.0
     bias: float = 1.0
     bias_decay: float = 1.0
     norm_decay: float = 1.0
@@ -34,11 +36,12 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, factors: Mult
                 continue
             full = f"{module_name}.{leaf}" if module_name else leaf
             is_norm, is_bias = isinstance(module, norms), leaf == "bias"
-            new = not full.startswith("backbone.")
-            rate = lr * (factors.head if new else 1) * (factors.bias if is_bias and not is_norm else 1)
+            part = next((p for p in ("backbone", "mean_field") if p in full.split(".")), "head")
+            rate = lr * {"backbone": 1, "mean_field": factors.crf, "head": factors.head}[part]
+            rate *= factors.bias if is_bias and not is_norm else 1
             decay = weight_decay * (factors.norm_decay if is_norm else factors.bias_decay if is_bias else 1)
             kind = "normalisation" if is_norm else "biases" if is_bias else "weights"
-            name = f"{'head' if new else 'backbone'} {kind}"
+            name = f"{part} {kind}"
             group = groups.setdefault(
                 name,
                 {"name": name, "params": [], "names": [], "lr": rate, "base_lr": rate, "weight_decay": decay},

@@ -38,6 +38,8 @@ def upsample_cells(strip: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
     whole = stride * (strip.shape[-2] - 1) + 1, _whole(strip, size)[1]
     large = F.interpolate(strip, whole, mode="bilinear", align_corners=True)
     return large[..., : size[0], : size[1]]
+
+
 def upsample_rows(logits: Tensor, size: tuple[int, int], start: int, stop: int) -> Tensor:
     """The rows from `start` to `stop` of `upsample_logits`, without the others."""
     if tuple(logits.shape[-2:]) == tuple(size):

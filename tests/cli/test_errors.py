@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from segtrain.errors import InputError
-from tests.conftest import FAST, TINY, needs_pydensecrf
+from tests.conftest import FAST, TINY
 
 
 def refused(outcome, *words):
@@ -47,7 +47,7 @@ def refused(outcome, *words):
         ("resume=nowhere.ckpt", ["nowhere.ckpt"]),
         ("seed=1=2", ["seed=1=2"]),
         ("dense_crf.iterations=ten", ["dense_crf.iterations=ten", "an integer"]),
-        pytest.param("dense_crf.bilateral.srgb=0", ["dense_crf.bilateral.srgb=0"], marks=needs_pydensecrf),
+        ("dense_crf.bilateral.srgb=0", ["dense_crf.bilateral.srgb=0"]),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_would_be_right(run, argument, words):

@@ -9,10 +9,9 @@ import yaml
 from segtrain import load_model
 from segtrain.cli.compose import CONFIG_DIR
 from segtrain.engine import checkpoint
-from tests.conftest import FAST, TINY, needs_pydensecrf
+from tests.conftest import FAST, TINY
 
 
-@needs_pydensecrf
 def test_a_run_leaves_what_the_interface_names(tiny):
     done = tiny("crf=true", "log_every=1")
     assert done.code == 0, done.err
@@ -33,7 +32,6 @@ def test_a_run_leaves_what_the_interface_names(tiny):
     assert "tensorboard --logdir" in done.out
 
 
-@needs_pydensecrf
 def test_tensorboard_gets_curves_pictures_the_matrix_and_hyperparameters(tiny):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -55,7 +53,6 @@ def test_tensorboard_gets_curves_pictures_the_matrix_and_hyperparameters(tiny):
         assert word in row
 
 
-@needs_pydensecrf
 def test_a_checkpoint_is_evaluated_alone_and_with_the_crf(tiny, run):
     trained = tiny()
     before = json.loads((trained.folder / "metrics.json").read_text())
@@ -84,7 +81,6 @@ def test_the_data_of_an_evaluation_can_be_changed(tiny, run):
     assert "predicts 7 classes, this data set has 11" in other.err
 
 
-@needs_pydensecrf
 def test_the_crfs_parameters_can_be_changed(tiny, run):
     trained = tiny()
     done = run("segeval", f"ckpt={trained.folder}", "crf=true", "dense_crf.iterations=0", *EVAL)

@@ -130,7 +130,13 @@ def test_pictures_of_vocs_size_agree(paper, seed):
     gaussian, bilateral = PAPERS[paper]
     parameters = {"gaussian": gaussian, "bilateral": bilateral}
     reference = by_pydensecrf(image, softmax, **parameters)
-    assert_agree(dense_crf(image, softmax, **parameters, drop_below=0, backend="numba"), reference)
+    # Of some pixels of these noisy pictures ten iterations make much: how much shows pydensecrf itself
+    # where its input is rounded otherwise.
+    itself = by_pydensecrf(image, softmax * np.float32(1 + 1e-7), **parameters)
+    nearest = max(1e-4, 2 * np.abs(itself - reference).max())
+    refined = dense_crf(image, softmax, **parameters, drop_below=0, backend="numba")
+    assert_agree(refined, reference, marginals=nearest)
+    assert (np.abs(refined - reference) > 1e-4).mean() < 1e-6
     dropped = dense_crf(image, softmax, **parameters, backend="numba")
     assert (dropped.argmax(0) == reference.argmax(0)).mean() >= 0.9999
 

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from segtrain import crf
 from segtrain.crf import dense_crf, dense_crf_labels
 from segtrain.errors import InputError
 
@@ -91,7 +92,8 @@ def test_a_plain_picture_stays_plain_and_one_iteration_adds_the_weights_times_th
         "gaussian": {"sxy": 2, "compat": 1.5, "normalization": "after"},
         "bilateral": {"sxy": 5, "srgb": 10, "compat": 2, "normalization": "after"},
     }
-    refined = dense_crf(np.full((14, 18, 3), 90, np.uint8), softmax, iterations=1, **kernels, backend=backend)
+    image = np.full((14, 18, 3), 90, np.uint8)
+    refined = dense_crf(image, softmax, iterations=1, **kernels, drop_below=0, backend=backend)
     expected = p * np.exp(3.5 * p)
     assert np.allclose(refined, (expected / expected.sum())[:, None, None], atol=1e-5)
 
@@ -123,6 +125,8 @@ def test_what_does_not_fit_is_named(picture, softmax):
         dense_crf(picture[:5], softmax)
     with pytest.raises(InputError, match="the probabilities are"):
         dense_crf(np.full((12, 16, 3), np.nan), softmax)
+    with pytest.raises(InputError, match="not numbers"):
+        dense_crf(picture, np.full_like(softmax, np.nan))
     with pytest.raises(InputError, match="backend=gpu"):
         dense_crf(picture, softmax, backend="gpu")
     with pytest.raises(InputError, match="iterations=-1"):
@@ -152,3 +156,10 @@ def test_auto_takes_pydensecrf_where_numba_does_not_import(picture, softmax, mon
     assert np.array_equal(dense_crf(picture, softmax), expected)
     with pytest.raises(InputError, match="pip install numba"):
         dense_crf(picture, softmax, backend="numba")
+
+
+def test_auto_takes_torch_where_it_has_a_gpu_and_numba_elsewhere(monkeypatch):
+    pytest.importorskip("numba")
+    for gpu, backend in ((True, "torch"), (False, "numba")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda gpu=gpu: gpu)
+        assert crf._backend("auto").__name__ == f"segtrain.crf.{backend}_backend"

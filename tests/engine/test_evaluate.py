@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -167,3 +169,22 @@ def test_an_ensemble_gives_the_mean_or_the_normalised_product(combine, expected)
 def test_members_that_exclude_every_class_together_leave_all_as_likely():
     ensemble = Ensemble([Constant(1.0, 0.0), Constant(0.0, 1.0)], "product")
     assert ensemble([Pictures()[0]])[0, :, 0, 0].tolist() == [0.5, 0.5]
+
+
+def test_the_network_works_on_the_next_picture_while_the_crf_refines_the_one_before():
+    second_picture, waited = threading.Event(), []
+
+    class Watched(Predictor):
+        def __call__(self, samples):
+            if samples[0].name == "1":
+                second_picture.set()
+            return super().__call__(samples)
+
+    def wait(image, probabilities):
+        waited.append(second_picture.wait(5))
+        return probabilities
+
+    network = Watched(Threshold().eval(), Whole(), CPU)
+    figures = evaluate(network, Pictures(), NAMES, CPU.device, Settings(), crf=wait)
+    assert waited == [True, True, True]
+    assert figures["mean_iou"] == figures["without_crf"]["mean_iou"] == 1

@@ -15,6 +15,7 @@ PARAMETERS = {
     "fcn16s": 134_357_354,
     "fcn8s": 134_362_751,
     "fcn8s_atonce": 134_362_751,
+    "fcn8s_crf": 134_362_751 + 2 * 21 * 21,
     "dilatednet_frontend": 134_346_581,
     "dilatednet": 134_374_973,
     "dilation8": 141_149_720,
@@ -57,7 +58,7 @@ def small(name, classes=3, **overrides):
 def with_scores(model):
     """The model with scores that are not the zeros that they start as."""
     for name, parameter in model.named_parameters():
-        if name.startswith("score"):
+        if any(part.startswith("score") for part in name.split(".")):
             torch.nn.init.normal_(parameter)
     return model
 

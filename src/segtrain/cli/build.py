@@ -112,8 +112,12 @@ def build_crf(config: dict[str, Any]) -> partial | None:
     """
     if not config["crf"]:
         return None
-    crf = construct(config["dense_crf"], "dense_crf", partial=True)
-    crf(np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 2), 0.5, np.float32))  # its faults come now
+    node, classes = config["dense_crf"], config["data"]["num_classes"]
+    if config["device"] == "cpu" and node.get("backend", "auto") == "auto":
+        node = node | {"backend": "numba"}  # by itself it would take a GPU that is there
+    crf = construct(node, "dense_crf", partial=True)
+    equal = np.full((classes, 2, 2), 1 / classes, np.float32)
+    crf(np.zeros((2, 2, 3), np.uint8), equal)  # its faults come now
     return crf
 
 

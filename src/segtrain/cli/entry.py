@@ -89,6 +89,10 @@ def _train(config: DictConfig, folder: Path) -> dict | None:
 
 def _evaluate(config: DictConfig, folder: Path) -> dict:
     configs, saved = _read_checkpoints(config)
+    if config.tune_crf:
+        from segtrain.cli.tuning import tune_checkpoints
+
+        return tune_checkpoints(configs, saved, folder)
     if config.compare:
         from segtrain.cli.comparison import compare_checkpoints
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from segtrain.cli.build import build_crf
+from segtrain.cli.crf_steps import Steps
 from segtrain.cli.evaluation import build_predictor
 from segtrain.cli.paths import relative
 from segtrain.data.files import read_image, read_list
@@ -32,14 +33,19 @@ class Classes(NamedTuple):
 
 
 class Labeller:
-    """Pictures to class probabilities, float32 C×H×W, by a model and, where it is on, the CRF."""
+    """Pictures to class probabilities, float32 C×H×W, by a model and, where it is on, the CRF.
 
-    def __init__(self, predict: Predict, crf: Callable | None):
-        self.predict, self.crf = predict, crf
+    Args:
+        watch: gets each image, its name and the probabilities before the CRF.
+    """
+
+    def __init__(self, predict: Predict, crf: Callable | None, watch: Callable = lambda *_: None):
+        self.predict, self.crf, self.watch = predict, crf, watch
 
     def __call__(self, image: np.ndarray, name: str) -> np.ndarray:
         unlabelled = np.full(image.shape[:2], VOID, np.uint8)
         probabilities = self.predict([Sample(image, unlabelled, name)])[0].cpu().numpy()
+        self.watch(image, name, probabilities)
         return self.crf(image, probabilities) if self.crf else probabilities
 
 
@@ -56,8 +62,11 @@ def predict(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
     source = Path(config["input"]).expanduser()
     found = find_pictures(source)
     predictor, _ = build_predictor(configs, saved, compute)
-    label = Labeller(predictor, build_crf(config))
     classes = Classes(tuple(meta["class_names"]), tuple(map(tuple, meta["palette"])))
+    crf = build_crf(config)
+    if config["steps"] and crf is None:
+        raise InputError("steps=true without a CRF", do="add crf=true")
+    label = Labeller(predictor, crf, *([Steps(crf, folder, *classes)] if config["steps"] else []))
     console = Console()
     if source.suffix.lower() in VIDEOS:
         from segtrain.cli.video import label_video  # OpenCV's video is needed for nothing else

@@ -8,6 +8,8 @@ from segtrain.errors import InputError
 
 TYPES: dict[str, Any] = {
     "crf": bool,
+    "tune_crf": int,
+    "steps": bool,
     "compile": bool,
     "deterministic": bool,
     "freeze_norm": bool,
@@ -47,7 +49,7 @@ TYPES: dict[str, Any] = {
 }
 AT_LEAST = dict.fromkeys(
     ("max_steps", "batch_size", "accumulate", "val_every", "checkpoint_every", "log_every"), 1
-) | dict.fromkeys(("seed", "num_workers", "clip_norm", "ema"), 0)
+) | dict.fromkeys(("seed", "num_workers", "clip_norm", "ema", "tune_crf"), 0)
 
 AT_MOST = {"seed": 2**63 - 1}  # what torch takes
 

@@ -9,19 +9,21 @@ from typing import TypeVar
 import numpy as np
 
 Item = TypeVar("Item")
-Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image, probabilities -> marginals or labels
+Refined = TypeVar("Refined")
 
 
 def refine_ahead(
-    refine: Refine, pictures: Iterable[tuple[Item, np.ndarray, np.ndarray]], threads: int | None = None
-) -> Iterator[tuple[Item, np.ndarray]]:
+    refine: Callable[[np.ndarray, np.ndarray], Refined],
+    pictures: Iterable[tuple[Item, np.ndarray, np.ndarray]],
+    threads: int | None = None,
+) -> Iterator[tuple[Item, Refined]]:
     """What `refine` gives for each picture, in order.
 
     The next picture is asked for while those before are refined; of these there are never more than
     one a thread.
 
     Args:
-        refine: `dense_crf` or `dense_crf_labels` with their parameters.
+        refine: of an image and its probabilities: `dense_crf` or `dense_crf_labels` with parameters.
         pictures: something to tell the picture by, its image and its probabilities.
         threads: as many as this process has processors, if not given.
     """

@@ -86,7 +86,10 @@ def mean_field(pixels, layers, last_vertex, iterations, corners, width):
     ahead = len(corners[1]) > 0
     whole = len(layers) - (1 if ahead else 0)
     for k in range(len(layers)):
-        _clear(layers[k], width)
+        sums = layers[k].sums
+        _clear(sums.rows, sums.first, sums.first + layers[k].neighbours.shape[1], width)
+        for store in (layers[k].values, layers[k].other):
+            _clear(store.rows, store.none, store.none + 1, width)
     progress = np.empty(8, int64)
     for iteration in range(iterations + 1):
         progress[:] = 1
@@ -111,27 +114,25 @@ def _pass(pixels, values, layer, step, corners, width):
         step: the first pixel and the end, and whether the iteration is the first, or the last.
     """
     rows, vertices, splat, sliced = pixels
-    own, sums, first_own = layer.values, layer.sums.rows, layer.sums.first
-    ring, start, mask = own.rows, own.first, own.mask
-    all_corners, size = len(corners[0]) + len(corners[1]), v.lanes(width)
+    sums, ring, corners_whole = layer.sums.rows, layer.values, len(corners[0])
+    all_corners = corners_whole + len(corners[1])
     first, end, is_first, is_last = step
     scattered = values.nbytes > CACHE_BYTES
     for n in range(first, end):
         if scattered:
             soon = min(n + AHEAD, vertices.shape[0] - 1) * all_corners
-            for i in range(soon, soon + len(corners[0])):
-                place = int64(at(vertices, i)) * size
-                v.fetch(values, place, width)
-                v.fetch(sums, place, width)
-        row = v.load(rows, n * size, width)
+            for i in range(soon, soon + corners_whole):
+                v.fetch(values, at(vertices, i), width)
+                v.fetch(sums, at(vertices, i), width)
+        row = v.load(rows, n, width)
         if not is_first:
-            message = v.zeros(width)
-            for i in range(n * all_corners, n * all_corners + len(corners[0])):
-                here = v.load(values, int64(at(vertices, i)) * size, width)
-                message = v.add_scaled(message, at(sliced, i), here)
-            for i in range(n * all_corners + len(corners[0]), (n + 1) * all_corners):
-                place = start + ((int64(at(vertices, i)) - first_own) & mask)
-                message = v.add_scaled(message, at(sliced, i), v.load(ring, place * size, width))
+            message, from_ring = v.zeros(width), v.zeros(width)  # two sums: neither waits as long
+            for i in range(n * all_corners, n * all_corners + corners_whole):
+                message = v.add_scaled(message, at(sliced, i), v.load(values, at(vertices, i), width))
+            for i in range(n * all_corners + corners_whole, (n + 1) * all_corners):
+                place = ring.first + ((int64(at(vertices, i)) - layer.sums.first) & ring.mask)
+                from_ring = v.add_scaled(from_ring, at(sliced, i), v.load(ring.rows, place, width))
+            message = v.add(message, from_ring)
             updated = v.multiply(row, v.exp(message))
             total = v.total(updated)
             if not SMALLEST < total < LARGEST:  # large weights
@@ -142,21 +143,17 @@ def _pass(pixels, values, layer, step, corners, width):
             total = v.total(row)
         row = v.scale(row, float32(1) / total)
         if is_last:
-            v.store(rows, n * size, row)
+            v.store(rows, n, row)
         else:
             for i in range(n * all_corners, (n + 1) * all_corners):
-                place = int64(at(vertices, i)) * size
-                v.store(sums, place, v.add_scaled(v.load(sums, place, width), at(splat, i), row))
+                vertex = at(vertices, i)
+                v.store(sums, vertex, v.add_scaled(v.load(sums, vertex, width), at(splat, i), row))
 
 
 @compiled
-def _clear(layer, width):
-    """The sums, and the rows that stand for no vertex."""
-    size = v.lanes(width)
-    sums = layer.sums.first * size
-    layer.sums.rows[sums : sums + layer.neighbours.shape[1] * size] = 0
-    for store in (layer.values, layer.other):
-        store.rows[store.none * size : (store.none + 1) * size] = 0
+def _clear(rows, first, end, width):
+    for row in range(first, end):
+        v.store(rows, row, v.zeros(width))
 
 
 @compiled
@@ -180,19 +177,23 @@ def _blur(layer, progress, until, width):
             source = target
         done = count if progress[0] == count else progress[0] - layer.reach
         if done > progress[axes]:
-            first, size = layer.sums.first, v.lanes(width)
-            layer.sums.rows[(first + progress[axes]) * size : (first + done) * size] = 0
+            first = layer.sums.first
+            _clear(layer.sums.rows, first + progress[axes], first + done, width)
             progress[axes] = done
 
 
 @compiled
 def _blur_axis(source, target, neighbours, first, end, width):
+    scattered = target.mask == -1 and target.rows.nbytes > CACHE_BYTES
     for vertex in range(first, end):
-        one = v.load(source.rows, _row(source, at(neighbours, 2 * vertex)) * v.lanes(width), width)
-        two = v.load(source.rows, _row(source, at(neighbours, 2 * vertex + 1)) * v.lanes(width), width)
-        here = v.load(source.rows, _row(source, vertex) * v.lanes(width), width)
-        blurred = v.add_scaled(here, float32(0.5), v.add(one, two))
-        v.store(target.rows, _row(target, vertex) * v.lanes(width), blurred)
+        if scattered:
+            soon = 2 * min(vertex + AHEAD, end - 1)
+            v.fetch(source.rows, _row(source, at(neighbours, soon)), width)
+            v.fetch(source.rows, _row(source, at(neighbours, soon + 1)), width)
+        one = v.load(source.rows, _row(source, at(neighbours, 2 * vertex)), width)
+        two = v.load(source.rows, _row(source, at(neighbours, 2 * vertex + 1)), width)
+        here = v.load(source.rows, _row(source, vertex), width)
+        v.store(target.rows, _row(target, vertex), v.add_scaled(here, float32(0.5), v.add(one, two)))
 
 
 @inlined
@@ -205,9 +206,9 @@ def _mix(layer, width):
     """Multiplies the vertices' labels by the compatibility: filtering and this commute."""
     matrix, values = layer.compatibility, layer.values
     if matrix.shape[0] > 0:
-        for vertex in range(values.first + 1, values.first + layer.neighbours.shape[1]):
+        for row in range(values.first + 1, values.first + layer.neighbours.shape[1]):
             mixed = v.zeros(width)
             for label in range(matrix.shape[0]):
-                weight = at(values.rows, vertex * v.lanes(width) + label)
-                mixed = v.add_scaled(mixed, weight, v.load(matrix, label * v.lanes(width), width))
-            v.store(values.rows, vertex * v.lanes(width), mixed)
+                weight = at(values.rows, row * v.lanes(width) + label)
+                mixed = v.add_scaled(mixed, weight, v.load(matrix, label, width))
+            v.store(values.rows, row, mixed)

@@ -15,7 +15,7 @@ from segtrain.crf.coordinates import slicing_scale
 from segtrain.crf.lattice import NO_COLOURS, Lattice, lattice
 from segtrain.crf.mean_field import STRIP, Layer, Pixels, Store, mean_field
 from segtrain.crf.potentials import Kernel
-from segtrain.crf.vectors import LANES, at, first_largest, lanes, load, put
+from segtrain.crf.vectors import LANES, at, first_largest, load, put
 
 SMALLEST_PROBABILITY = np.float32(1e-5)  # as in pydensecrf's unary_from_softmax
 TILE = 64  # pixels that are turned from columns into rows at a time
@@ -42,7 +42,7 @@ def marginals(image, probabilities, kernels: Sequence[Kernel], iterations: int) 
     """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; at least one kernel."""
     rows, width = _infer(image, probabilities, kernels, iterations)
     result = np.empty(probabilities.shape, np.float32)
-    _read_rows(rows, len(width) * LANES, result.reshape(len(result), -1))
+    _read_rows(rows, result.reshape(len(result), -1), len(width) * LANES)
     return result
 
 
@@ -61,7 +61,7 @@ def _infer(image, probabilities, kernels, iterations):
     def compile_all():
         few = np.full((count, 4, 4), 1 / count, np.float32)
         rows = _mean_field(np.zeros((4, 4, image.shape[2]), np.float32), few, kernels, 1, width)
-        _read_rows(rows, len(width) * LANES, few.reshape(count, -1))
+        _read_rows(rows, few.reshape(count, -1), len(width) * LANES)
         _read_labels(rows, np.empty(16, np.int32), width)
 
     kinds = sorted((len(kernel.deviations), kernel.potts) for kernel in kernels)
@@ -214,28 +214,27 @@ def _place(made, first, column, before, after, vertices, splat, sliced):
 
 
 @compiled
-def _fill_rows(probabilities, rows, size):
-    """C×N to N×S, clipped."""
-    count, pixels = probabilities.shape
-    rows[: pixels * size] = 0
+def _fill_rows(columns, rows, size):
+    """C×N to N×S, nothing below the smallest probability."""
+    count, pixels = columns.shape
+    rows[:] = 0
     for start in range(0, pixels, TILE):
         for label in range(count):
             for n in range(start, min(start + TILE, pixels)):
-                value = min(max(probabilities[label, n], SMALLEST_PROBABILITY), np.float32(1))
-                put(rows, n * size + label, value)
+                put(rows, n * size + label, max(columns[label, n], SMALLEST_PROBABILITY))
 
 
 @compiled
-def _read_rows(rows, size, result):
+def _read_rows(rows, columns, size):
     """N×S to C×N."""
-    count, pixels = result.shape
+    count, pixels = columns.shape
     for start in range(0, pixels, TILE):
         for label in range(count):
             for n in range(start, min(start + TILE, pixels)):
-                result[label, n] = at(rows, n * size + label)
+                columns[label, n] = at(rows, n * size + label)
 
 
 @compiled
-def _read_labels(rows, result, width):
-    for n in range(result.size):
-        result[n] = first_largest(load(rows, n * lanes(width), width))
+def _read_labels(rows, labels, width):
+    for n in range(labels.size):
+        labels[n] = first_largest(load(rows, n, width))

@@ -5,6 +5,7 @@ https://arxiv.org/abs/1502.03240: every iteration is filtering, compatibility, a
 a softmax, all of them differentiable; so a network can be trained together with the CRF on top of it.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from segtrain.crf.torch_lattice import LatticeFilter, TorchLattice, torch_lattic
 
 SMALLEST_PROBABILITY = 1e-5  # as in pydensecrf's unary_from_softmax
 Parameters = Mapping[str, Any]
+_device_is_free = threading.Lock()  # several threads' pictures would take their memory at once
 
 
 class MeanField(nn.Module):
@@ -25,9 +27,12 @@ class MeanField(nn.Module):
     Args:
         num_classes: of the logits.
         channels: of the images.
-        iterations: Zheng et al. train with 5 and test with 10.
         gaussian, bilateral: as of `dense_crf`. Their `compat`, numbers and matrices, are what is
             learned: the parameters `compatibility.0` ...
+        iterations, test_iterations: in training, and in eval mode, where that is not given as many.
+            Zheng et al. train with 5 and test with 10.
+        learn_matrices: a Potts weight becomes the matrix C×C that has minus it on the diagonal, which
+            means the same, and all of it is learned.
     """
 
     def __init__(
@@ -37,12 +42,17 @@ class MeanField(nn.Module):
         gaussian: Parameters | Sequence[Parameters] | None,
         bilateral: Parameters | Sequence[Parameters] | None,
         iterations: int = 5,
+        test_iterations: int | None = None,
+        learn_matrices: bool = False,
         channels: int = 3,
     ):
         super().__init__()
         self.iterations = iterations
+        self.test_iterations = iterations if test_iterations is None else test_iterations
         self.kernels = read_kernels(gaussian, bilateral, channels, num_classes)
         weights = [torch.tensor(kernel.compatibility) for kernel in self.kernels]
+        if learn_matrices:
+            weights = [w if w.ndim else -w * torch.eye(num_classes) for w in weights]
         self.compatibility = nn.ParameterList(nn.Parameter(weight) for weight in weights)
 
     def forward(self, images: Tensor, logits: Tensor) -> Tensor:
@@ -54,7 +64,8 @@ class MeanField(nn.Module):
         """
         with torch.autocast(images.device.type, enabled=False):
             unaries = logits if logits.dtype == torch.float64 else logits.float()
-            return _infer(images, unaries, self.kernels, list(self.compatibility), self.iterations)
+            iterations = self.iterations if self.training else self.test_iterations
+            return _infer(images, unaries, self.kernels, list(self.compatibility), iterations)
 
 
 def marginals(
@@ -63,10 +74,11 @@ def marginals(
     """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; on a GPU where there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
-    refined = batch_marginals(
-        images.to(device), torch.from_numpy(probabilities)[None].to(device), kernels, iterations
-    )
-    return refined[0].cpu().numpy()
+    with _device_is_free:
+        refined = batch_marginals(
+            images.to(device), torch.from_numpy(probabilities)[None].to(device), kernels, iterations
+        )
+        return refined[0].cpu().numpy()
 
 
 @torch.inference_mode()

@@ -1,13 +1,14 @@
 """Evaluation: one confusion matrix over a split, and the dense CRF where it is given."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from segtrain.crf.ahead import refine_ahead
 from segtrain.data.sample import Sample
 from segtrain.engine import distributed
 from segtrain.engine.loader import evaluation_batches
@@ -100,7 +101,7 @@ def evaluate(
             `without_crf` holds the same keys for the network alone.
         extra: makes the metrics beyond the confusion matrix, anew for the network and for the CRF.
         watch: gets each picture with its labels.
-        advance: gets the number of pictures done, for a progress bar.
+        advance: gets the number of pictures that were done, for a progress bar.
         interrupted: asked after every picture whether to break off.
 
     Raises:
@@ -116,13 +117,13 @@ def evaluate(
         rank=rank,
         world_size=world_size,
     )
-    index, broken_off = rank, False
-    for sample, labelled in _pictures(predict, batches, crf, tallies):
-        pairs = zip(tallies, labelled, strict=True)
+    labelled = _labelled(predict, batches, tallies) if crf is None else _refined(predict, batches, crf)
+    broken_off = False
+    for i, (sample, outcomes) in enumerate(labelled):
+        pairs = zip(tallies, outcomes, strict=True)
         matrices = [tally.add(sample, *outcome) for tally, outcome in pairs]
-        (predicted, _), *of_crf = labelled
-        watch(Seen(index, sample, predicted, of_crf[0][0] if of_crf else None, matrices))
-        index += world_size
+        (predicted, _), *of_crf = outcomes
+        watch(Seen(rank + i * world_size, sample, predicted, of_crf[0][0] if of_crf else None, matrices))
         advance(1)
         if broken_off := interrupted():
             break
@@ -141,29 +142,34 @@ def evaluate(
 Outcome = tuple[np.ndarray, np.ndarray | None]  # labels uint8 H×W, their probabilities float32 H×W
 
 
-def _pictures(
-    predict: Predict, batches: Iterator[list[Sample]], crf: Crf | None, tallies: list[Tally]
-) -> Iterator[tuple[Sample, list[Outcome]]]:
-    for samples in batches:
-        yield from zip(samples, _labelled(predict, samples, crf, tallies), strict=True)
-
-
 def _labelled(
-    predict: Predict, samples: list[Sample], crf: Crf | None, tallies: list[Tally]
-) -> Iterator[list[Outcome]]:
-    """Each sample's outcome of the network and, where there is one, of the CRF.
+    predict: Predict, batches: Iterable[list[Sample]], tallies: list[Tally]
+) -> Iterator[tuple[Sample, list[Outcome]]]:
+    """Each sample with the network's outcome: its confidence only where an extra metric needs it."""
+    for samples in batches:
+        if tallies[0].extra:
+            maps = (x.cpu().numpy() for x in predict.confident_labels(samples))
+            outcomes = zip(*maps, strict=True)
+        else:
+            outcomes = ((labels, None) for labels in predict.labels(samples).cpu().numpy())
+        for sample, outcome in zip(samples, outcomes, strict=True):
+            yield sample, [outcome]
 
-    All the class probabilities are made only where the CRF needs them.
-    """
-    if crf is not None:
-        for sample, picture in zip(samples, predict(samples), strict=True):
-            of_network = picture.cpu().numpy()
-            yield [_outcome(of_network), _outcome(crf(sample.image, of_network))]
-    elif tallies[0].extra:
-        pairs = (maps.cpu().numpy() for maps in predict.confident_labels(samples))
-        yield from ([outcome] for outcome in zip(*pairs, strict=True))
-    else:
-        yield from ([(labels, None)] for labels in predict.labels(samples).cpu().numpy())
+
+def _refined(
+    predict: Predict, batches: Iterable[list[Sample]], crf: Crf
+) -> Iterator[tuple[Sample, list[Outcome]]]:
+    """Each sample with the network's outcome and the CRF's, which works while the network does."""
+
+    def refine(image: np.ndarray, probabilities: np.ndarray) -> list[Outcome]:
+        return [_outcome(probabilities), _outcome(crf(image, probabilities))]
+
+    def predicted() -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
+        for samples in batches:
+            for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
+                yield sample, sample.image, probabilities
+
+    return refine_ahead(refine, predicted())
 
 
 def _outcome(probabilities: np.ndarray) -> Outcome:
