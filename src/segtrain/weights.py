@@ -1,5 +1,6 @@
 """Published weights: where they come from, read without executing anything they carry."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def read_tensors(path: str | Path, key: str, *, wanted: str) -> dict[str, Tensor
         key: what the user gave the path by; wanted: what else to give, both for messages.
 
     Raises:
-        InputError: no such file, or it holds anything but tensors.
+        InputError: no such file, or it is damaged or holds anything but tensors.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -48,11 +49,11 @@ def read_tensors(path: str | Path, key: str, *, wanted: str) -> dict[str, Tensor
     try:
         state = _read(path)
     except Exception as error:  # whatever a file of another kind makes its reader raise
-        raise InputError(
-            f"{key}={path}: not a file of tensors ({type(error).__name__})", do=f"give {wanted}"
-        ) from error
-    if not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise InputError(f"{key}={path}: holds other things than tensors", do=f"give {wanted}")
+        raise _refusal(f"{key}={path}", error, wanted) from error
+    other = next((name for name, value in state.items() if not isinstance(value, Tensor)), None)
+    if not state or other is not None:
+        held = f"{other} is no tensor" if state else "it is empty"
+        raise InputError(f"{key}={path}: {held}", do=f"give {wanted}")
     if all(name.startswith(PARALLEL) for name in state):
         return {name.removeprefix(PARALLEL): tensor for name, tensor in state.items()}
     return state
@@ -67,4 +68,21 @@ def _read(path: Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise TypeError(f"a {type(state).__name__}")
     return next((state[name] for name in WRAPPERS if isinstance(state.get(name), dict)), state)
+
+
+def _refusal(file: str, error: Exception, wanted: str) -> InputError:
+    """What is wrong with a file that its reader refused."""
+    text = str(error)
+    if "Object arrays" in text:
+        return InputError(f"{file}: has arrays of objects, which are not unpickled", do="store numbers alone")
+    if code := re.search(r"nsupported (?:global: )?GLOBAL ([\w.]+)", text):
+        do = "store the tensors alone, as torch.save(model.state_dict(), FILE) does"
+        return InputError(f"{file}: has code in it ({code[1]}), which is not run", do=do)
+    if isinstance(error, MemoryError):
+        return InputError(f"{file}: does not fit into memory", do=f"give {wanted}")
+    return InputError(
+        f"{file}: not a file of tensors, or cut short ({type(error).__name__})", do=f"give {wanted}"
+    )

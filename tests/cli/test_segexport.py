@@ -17,6 +17,8 @@ from segtrain.engine.checkpoint import Checkpoint, save
 from segtrain.sizes import upsample_logits
 
 SIZE = "size=[64,96]"
+FAMILIES = ["fcn8s", "deconvnet", "segnet", "deeplabv1", "deeplabv3", "deeplabv3plus", "dilatednet", "unet"]
+FAMILIES += ["fc_densenet56", "frrn_a", "dcn", "fusionnet", "pspnet50"]
 needs_onnx = pytest.mark.skipif(
     not all(map(find_spec, export.NEEDED)), reason="onnx, onnxscript or onnxruntime is not installed"
 )
@@ -45,12 +47,12 @@ def picture(height, width):
     return torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("name", ["deeplabv1", "segnet_basic", pytest.param("fcn8s", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["deeplabv1", pytest.param("segnet_basic", marks=pytest.mark.slow)])
 def test_a_program_of_torch_export_takes_pictures_of_any_size(name, untrained, run):
     path = untrained(name)
     done = run("segexport", f"ckpt={path}", "format=torch_export", SIZE)
     assert done.code == 0, done.err
-    assert "only" not in done.out
+    assert "takes pictures of any size" in done.out
     program, model = torch.export.load(done.folder / "model.pt2").module(), load_model(path)
     for height, width in ((64, 96), (81, 77), (128, 65)):
         images = picture(height, width)
@@ -60,11 +62,32 @@ def test_a_program_of_torch_export_takes_pictures_of_any_size(name, untrained, r
             assert torch.allclose(program(images), expected, atol=1e-4)
 
 
-@pytest.mark.slow
-def test_where_a_network_keeps_the_size_that_is_said(untrained, run):
-    done = run("segexport", f"ckpt={untrained('fc_densenet56')}", "format=torch_export", SIZE)
+def test_a_program_for_one_size_says_so(untrained, run):
+    done = run("segexport", f"ckpt={untrained('deeplabv1')}", "format=torch_export", "dynamic=false", SIZE)
     assert done.code == 0, done.err
-    assert "pictures of 64×96 only: GuardOnDataDependentSymNode" in done.out
+    assert "takes pictures of 64×96 alone: uint8 RGB 1×3×H×W to logits 1×7×H×W" in done.out
+    program = torch.export.load(done.folder / "model.pt2").module()
+    assert program(picture(64, 96)).shape == (1, 7, 64, 96)
+    with pytest.raises(AssertionError, match="Guard failed"):
+        program(picture(64, 97))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["torch_export", pytest.param("onnx", marks=needs_onnx)])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_is_exported_for_pictures_of_any_size(name, form, untrained, run):
+    """segexport itself compares three sizes, to 1e-3 of the logits."""
+    done = run("segexport", f"ckpt={untrained(name)}", f"format={form}", SIZE)
+    assert done.code == 0, done.err
+    assert "takes pictures of any size" in done.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["torch_export", pytest.param("onnx", marks=needs_onnx)])
+def test_the_unpadded_unet_is_exported_for_one_size(form, untrained, run):
+    done = run("segexport", f"ckpt={untrained('unet_valid')}", f"format={form}", "dynamic=false", SIZE)
+    assert done.code == 0, done.err
+    assert "takes pictures of 64×96 alone" in done.out
 
 
 def test_safetensors_hold_the_state_dict_and_the_classes(untrained, run, tmp_path):
@@ -80,10 +103,7 @@ def test_safetensors_hold_the_state_dict_and_the_classes(untrained, run, tmp_pat
 
 
 @needs_onnx
-@pytest.mark.parametrize(
-    "name",
-    ["deeplabv1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("fcn8s", "segnet", "dilatednet"))],
-)
+@pytest.mark.parametrize("name", ["deeplabv1", pytest.param("segnet", marks=pytest.mark.slow)])
 def test_onnxruntime_gives_the_same_logits(name, untrained, run):
     import onnxruntime
 
@@ -137,4 +157,8 @@ def test_a_network_that_no_exporter_follows_is_refused(untrained, run, monkeypat
 
     monkeypatch.setitem(export.WRITERS, "torch_export", failing)
     done = run("segexport", f"ckpt={untrained('deeplabv1')}", "format=torch_export", SIZE)
-    refused(done, "the exporter fails (NotImplementedError: no such operator); use another format")
+    words = (
+        "format=torch_export: DeepLabV1 cannot be exported for pictures of any size (NotImplementedError: no"
+    )
+    refused(done, words)
+    assert done.err.endswith("; add dynamic=false size=[HEIGHT,WIDTH], for pictures of that size alone\n")

@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from segtrain import build_model, load_model
 from segtrain.engine.checkpoint import load
+from segtrain.errors import InputError
+from segtrain.published.network import Network, take
 from tests import miniatures
 from tests.conftest import FAST
 from tests.published.test_fcn import IMAGES, pytorch_fcn
@@ -81,11 +83,15 @@ def test_nothing_is_unpickled(run, tmp_path):
     (tmp_path / "c.safetensors").write_bytes((tmp_path / "a.pth").read_bytes())
     (tmp_path / "d.pth").write_text("<html>404</html>")
     torch.save({"epoch": 3}, tmp_path / "e.pth")
-    for name, words in (("a.pth", "not a file of tensors"), ("b.npz", "not a file of tensors")):
-        refused(segimport(run, tmp_path / name), words)
+    refused(
+        segimport(run, tmp_path / "a.pth"), "a.pth: has code in it (posix.mkdir), which is not run; store"
+    )
+    refused(segimport(run, tmp_path / "b.npz"), "b.npz: has arrays of objects, which are not unpickled")
     refused(segimport(run, tmp_path / "c.safetensors"), "not a file of tensors")
     refused(segimport(run, tmp_path / "d.pth"), "not a file of tensors")
-    refused(segimport(run, tmp_path / "e.pth"), "holds other things than tensors")
+    refused(
+        segimport(run, tmp_path / "e.pth"), "e.pth: epoch is no tensor; give a .safetensors, .npz or .pth"
+    )
     assert not mark.exists()
 
 
@@ -96,6 +102,14 @@ def refused(done, words):
     assert not (done.folder / "checkpoints").exists()
 
 
+def test_help_lists_the_keys_and_what_they_mean(run):
+    said = run("segimport", "--help").out
+    assert said.startswith("segimport: makes a checkpoint of ours from published weights.")
+    assert "format=null             torchvision, pytorch-fcn, deeplab-pytorch, semseg, smp, caffe" in said
+    assert "the model that takes them\n" in said
+    assert "fcn8s_atonce" in said
+
+
 def test_what_is_asked_wrongly_is_refused_in_a_line(run, fcn32s):
     refused(run("segimport", "model=fcn32s"), "format= is missing; add format=, torchvision, pytorch-fcn")
     refused(segimport(run, fcn32s, format="keras"), "format=keras: no such format; there are torchvision")
@@ -103,6 +117,12 @@ def test_what_is_asked_wrongly_is_refused_in_a_line(run, fcn32s):
     refused(run("segimport", "format=caffe", "model=fcn8s"), "weights= is missing")
     refused(segimport(run, "nothing.pth"), "weights=nothing.pth: no such file")
     refused(segimport(run, fcn32s, "mean=[1,2]"), "mean=[1, 2]; give [R,G,B]")
+    refused(segimport(run, fcn32s, "mean=[a,b,c]"), "mean=['a', 'b', 'c']; give [R,G,B]")
+    refused(segimport(run, fcn32s, "allow=score_fr"), "allow=score_fr; give a list")
+    refused(segimport(run, fcn32s, format="semseg"), "the format has no FCN; choose a model of PSPNet")
+    refused(
+        segimport(run, fcn32s, format="torchvision"), "the weights are none that we know, the model has VGG16"
+    )
     refused(segimport(run, fcn32s, "model/backbone=resnet50"), "has 100, ResNet has no such key; leave out")
     refused(segimport(run, fcn32s, model="unet"), "the format has no UNet; choose a model of FCN")
     refused(segimport(run, fcn32s, model="fcn33s"), "did you mean model=fcn32s")
@@ -134,6 +154,18 @@ def test_what_is_left_over_or_missing_is_refused_unless_it_is_allowed(run, tmp_p
     assert done.code == 0, done.err
 
 
+def test_two_tensors_for_one_of_ours_are_one_too_many():
+    state = {"a": torch.ones(2), "b": torch.ones(2)}
+    with pytest.raises(InputError, match="left over: b"):
+        take(torch.nn.PReLU(2), Network(layers={"a": "weight", "b": "weight"}), state)
+
+
+def test_a_kernel_does_not_become_another_of_as_many_numbers():
+    network = Network(layers={"a.weight": "weight"})
+    with pytest.raises(InputError, match=r"of another shape: a\.weight \(8×1×1×1, here 1×8×1×1\)"):
+        take(torch.nn.Conv2d(8, 1, 1, bias=False), network, {"a.weight": torch.ones(8, 1, 1, 1)})
+
+
 def test_a_last_upsampling_that_was_learned_is_left_over(run, tmp_path):
     theirs = pytorch_fcn(32)
     theirs["upscore.weight"] += 0.1
@@ -152,7 +184,7 @@ def test_classes_are_numbered_where_the_data_are_not_here(run, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("decoder.blocks.0.conv1.0.weight", "its U-Net has a classifier as encoder"),
+        ("decoder.blocks.0.conv1.0.weight", "its U-Net has a ResNet as encoder"),
         ("decoder.psp.blocks.0.pool.1.weight", "its PSPNet cuts the encoder off at stride 8"),
         ("decoder.aspp.0.convs.0.0.weight", "its DeepLabV3Plus has separable convolutions"),
     ],

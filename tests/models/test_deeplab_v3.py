@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torchvision
 import yaml
 from torch import nn
 
@@ -28,36 +27,6 @@ def test_parameters_of_the_other_forms_in_the_papers_document(name, backbone, co
     with torch.device("meta"):
         model = build_model(name, num_classes=21, backbone=backbone)
     assert sum(p.numel() for p in model.parameters()) == count
-
-
-def test_with_torchvisions_weights_it_gives_torchvisions_logits():
-    torch.manual_seed(0)
-    theirs = torchvision.models.segmentation.deeplabv3_resnet50(
-        weights=None, weights_backbone=None, aux_loss=True
-    ).eval()
-    for module in theirs.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.2, 0.6)
-    ours = build_model("deeplabv3_torchvision", num_classes=21).eval()
-    ours.load_state_dict(ours.from_torchvision(theirs.state_dict()))
-    images = torch.randint(0, 256, (2, 3, 65, 73), dtype=torch.uint8)
-    with torch.inference_mode():
-        logits = ours(images)["out"]
-        features = theirs.backbone(ours.backbone.normalize(images))["out"]
-        expected = theirs.classifier(features)
-    assert logits.shape == (2, 21, 9, 10)
-    assert expected.std() > 0.01
-    assert torch.allclose(logits, expected, atol=1e-4)
-
-
-def test_resnet101_in_torchvisions_form_takes_its_weights():
-    with torch.device("meta"):
-        theirs = torchvision.models.segmentation.deeplabv3_resnet101(weights=None, weights_backbone=None)
-        ours = build_model("deeplabv3_torchvision", num_classes=21, backbone={"depth": 101})
-    converted = ours.from_torchvision(theirs.state_dict())
-    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in ours.state_dict().items()}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ PARAMETERS = {
     "segnet_basic": 1_417_237,
     "pspnet50": 49_081_578,
     "pspnet101": 68_073_706,
+    "fcn_resnet50": 35_322_218,
     "deeplabv3": 39_048_533,
     "deeplabv3_resnet101": 58_040_661,
     "deeplabv3_torchvision": 39_638_869,

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from segtrain.layers.bilinear import bilinear_kernel
 from segtrain.sizes import upsample_logits
 from tests.published.reference import (
     CHANNELS,
@@ -215,8 +216,12 @@ def test_dilatednets_front_end_on_the_cells_that_the_authors_have(imported, clos
     expected = front_end(theirs, images, (102.93, 111.36, 116.52), "fc-final")
     with torch.inference_mode():
         ours = net(images)["out"]
+        whole = upsample_logits(ours, (192, 200))
     assert (ours.shape[-2:], expected.shape[-2:]) == ((25, 26), (24, 25))
     close(ours[..., :24, :25], expected)
+    # The authors' interp_map: cell i on pixel 8·i.
+    upsampled = F.interpolate(expected, (185, 193), mode="bilinear", align_corners=True)
+    close(whole[..., :185, :193], upsampled)
 
 
 @pytest.mark.parametrize(
@@ -224,29 +229,51 @@ def test_dilatednets_front_end_on_the_cells_that_the_authors_have(imported, clos
     [
         ("dilation8", "ct", "fc-final", "voc", (102.93, 111.36, 116.52), (2, 2, 4, 8, 16, 32, 32)),
         ("dilatednet", "ctx", "final", "camvid", (110.70313206, 108.77808759, 105.41212523), (1,) * 7),
-        ("dilation10", "ctx", "final", "cityscapes", (72.39, 82.91, 73.16), (1,) * 9),
     ],
 )
 def test_dilatednets_context_modules(model, prefix, final, data, mean, multipliers, imported, close):
-    classes = {"voc": 21, "camvid": 11, "cityscapes": 19}[data]
-    count = len(multipliers)
-    names = ["conv1_1", "conv1_2", *(f"conv{i}_1" for i in range(2, count - 1)), "fc1"]
-    dilations = [1, 1, *(2 ** (i - 1) for i in range(2, count - 1)), 1]
-    shapes, channels = front_end_shapes(final, classes), classes
-    for name, multiplier in zip(names, multipliers, strict=True):
-        shapes |= convolution(f"{prefix}_{name}", classes * multiplier, channels, 3)
-        channels = classes * multiplier
-    theirs = random_tensors(shapes | convolution(f"{prefix}_final", classes, channels, 1))
-    upsampling = {"ctx_upsample/0": torch.ones(19, 1, 16, 16)} if model == "dilation10" else {}
-    net, _ = imported("caffe", blobs(theirs) | upsampling, model, f"data={data}", **NPZ)
+    classes = {"voc": 21, "camvid": 11}[data]
+    shapes = front_end_shapes(final, classes) | context_shapes(prefix, classes, multipliers)
+    theirs = random_tensors(shapes)
+    net, _ = imported("caffe", blobs(theirs), model, f"data={data}", **NPZ)
     images = picture(192, 200)
     with torch.inference_mode():
         # On our cells, of which the authors lack the last row and column.
         x = net.score(net.backbone(images)[32])
         close(x[..., :24, :25], front_end(theirs, images, mean, final))
-        if prefix == "ct":
-            x = F.pad(x, (33,) * 4)
-        for name, dilation in zip(names, dilations, strict=True):
-            padding = 0 if prefix == "ct" else dilation
-            x = conv(theirs, f"{prefix}_{name}", x, dilation=dilation, padding=padding).relu()
-        close(net(images)["out"], conv(theirs, f"{prefix}_final", x))
+        close(net(images)["out"], context(theirs, prefix, x, len(multipliers)))
+
+
+def context_shapes(prefix, classes, multipliers):
+    shapes, channels = {}, classes
+    for name, multiplier in zip(layers_of(len(multipliers)), multipliers, strict=True):
+        shapes |= convolution(f"{prefix}_{name}", classes * multiplier, channels, 3)
+        channels = classes * multiplier
+    return shapes | convolution(f"{prefix}_final", classes, channels, 1)
+
+
+def layers_of(count):
+    """The context module's 3×3 layers and their dilations."""
+    middle = {f"conv{i}_1": 2 ** (i - 1) for i in range(2, count - 1)}
+    return {"conv1_1": 1, "conv1_2": 1} | middle | {"fc1": 1}
+
+
+def context(tensors, prefix, x, count):
+    """network.py's context module: VOC's pads once, the others in every layer."""
+    x = F.pad(x, (33,) * 4) if prefix == "ct" else x
+    for name, dilation in layers_of(count).items():
+        padding = 0 if prefix == "ct" else dilation
+        x = conv(tensors, f"{prefix}_{name}", x, dilation=dilation, padding=padding).relu()
+    return conv(tensors, f"{prefix}_final", x)
+
+
+def test_dilation10_with_its_deconvolution_at_full_size(imported, close):
+    theirs = random_tensors(front_end_shapes("final", 19) | context_shapes("ctx", 19, (1,) * 9))
+    tent = bilinear_kernel(16).expand(19, 1, 16, 16)
+    arrays = blobs(theirs) | {"ctx_upsample/0": tent}
+    net, done = imported("caffe", arrays, "dilation10", "data=cityscapes", **NPZ)
+    images = picture(192, 200)
+    with torch.inference_mode():
+        x = context(theirs, "ctx", front_end(theirs, images, (72.39, 82.91, 73.16), "final"), 9)
+        close(net(images)["out"], F.conv_transpose2d(x, tent, stride=8, padding=4, groups=19))
+    assert "as published: model.upsampling=deconv" in done.out

@@ -8,7 +8,8 @@ and its stem of three 3×3 convolutions). Where a bottleneck strides and where h
 between the released networks, so both are arguments. A network with holes gives the strided one's
 features on the shared cells for two of the four: `1x1` with `every_block`, `3x3` with `torchvision`.
 Departs: pictures get zeros to the right and below up to whole cells, so that the last pixels lie
-between cells too; nothing changes on sides of output_stride·k + 1.
+between cells too; nothing changes on sides of output_stride·k + 1. A model may set `whole_cells` to
+false, for weights of libraries without them.
 """
 
 from typing import Literal
@@ -85,6 +86,7 @@ class ResNet(nn.Module):
 
     Attributes:
         channels, grids: stage -> channels, Grid (see layers/stages.py).
+        whole_cells: pictures are padded to whole cells.
 
     Raises:
         InputError: `multi_grid` has other than three factors; torchvision's weights for `deep`.
@@ -107,6 +109,7 @@ class ResNet(nn.Module):
             problem = f"multi_grid={list(multi_grid)}: layer4 has three blocks"
             raise InputError(problem, do="give three factors")
         self.deep, self.dilation, self.multi_grid = stem == "deep", dilation, tuple(multi_grid)
+        self.whole_cells, self.caffe = True, stride_in == "1x1"
         self.normalize = Normalize()
         channels = self._add_stem(width)
         self.channels: dict[int, int] = {}
@@ -138,12 +141,14 @@ class ResNet(nn.Module):
                 block.set_stride(stride if i == 0 else 1, dilation)
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        x = pad_to_whole_cells(self.normalize(images), self.output_stride)
+        x = self.normalize(images)
+        x = pad_to_whole_cells(x, self.output_stride) if self.whole_cells else x
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         if self.deep:
             x = F.relu(self.bn2(self.conv2(x)), inplace=True)
             x = F.relu(self.bn3(self.conv3(x)), inplace=True)
-        layer1 = self.layer1(F.max_pool2d(x, 3, 2, padding=1))
+        # Caffe rounds up; on whole cells there is nothing to round.
+        layer1 = self.layer1(F.max_pool2d(x, 3, 2, padding=1, ceil_mode=self.caffe))
         layer2 = self.layer2(layer1)
         layer3 = self.layer3(layer2)
         return {4: layer1, 8: layer2, 16: layer3, 32: self.layer4(layer3)}

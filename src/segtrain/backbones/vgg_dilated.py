@@ -7,7 +7,8 @@ pool4 and pool5 are gone, conv5 is dilated by 2 and fc6, 7×7, by 4; nothing is 
 picture has a mirrored border of 186 pixels. As in the authors' code cell i stands for pixel 8·i:
 its receptive field's centre lies 3.5 pixels further right and down. There is a cell also for the
 last pixels, so 8k pixels get k+1 cells, where the authors' crops have k; for it the border on the
-right and below is 193 to 200 wide. Input normalisation is torchvision's, as its weights want it.
+right and below is 193 to 200 wide. A model may set `whole_cells` to false, to have k. Input
+normalisation is torchvision's, as its weights want it.
 """
 
 from typing import Literal
@@ -43,6 +44,7 @@ class DilatedVGG16(nn.Module):
 
     Attributes:
         channels, grids: stage -> channels, Grid (see layers/stages.py).
+        whole_cells: there is a cell also for the last pixels.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class DilatedVGG16(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
-        self.normalize = Normalize()
+        self.normalize, self.whole_cells = Normalize(), True
         same = padding == "zeros"
         self.margin = 0 if same else MARGIN
         channels = 3
@@ -75,13 +77,18 @@ class DilatedVGG16(nn.Module):
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         height, width = images.shape[-2:]
-        # To 8h pixels, h = ⌈(H-1)/8⌉+1 the cells, and the margin around them.
-        below, right = (_beyond(pixels) + self.margin for pixels in (height, width))
+        # To 8h pixels, h = ⌈(H-1)/8⌉+1 the cells (or ⌈H/8⌉), and the margin around them.
+        below, right = (self._beyond(pixels) + self.margin for pixels in (height, width))
         x = reflect_pad(self.normalize(images), (self.margin, right, self.margin, below))
         x = self.block3(self.block2(self.block1(x)))
         x = self.block5(self.block4(x))
         x = self.dropout(F.relu(self.fc6(x), inplace=True))
         return {32: self.dropout(F.relu(self.fc7(x), inplace=True))}
+
+    def _beyond(self, pixels: int) -> int:
+        """Pixels from the picture's end to that of its last cell's 8."""
+        cells = -(-(pixels - 1) // STRIDE) + 1 if self.whole_cells else -(-pixels // STRIDE)
+        return STRIDE * cells - pixels
 
     def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's vgg16 under our names."""
@@ -90,9 +97,3 @@ class DilatedVGG16(nn.Module):
             converted[f"{ours}.weight"] = state[f"{name}.weight"]
             converted[f"{ours}.bias"] = state[f"{name}.bias"]
         return converted
-
-
-def _beyond(pixels: int) -> int:
-    """Pixels from the picture's end to that of its last cell's 8."""
-    cells = -(-(pixels - 1) // STRIDE) + 1
-    return STRIDE * cells - pixels

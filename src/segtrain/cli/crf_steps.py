@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segtrain.engine.pictures import CAPTION_HEIGHT, colourise, with_legend
+from segtrain.engine.pictures import CAPTION_HEIGHT, colourise, save_whole, with_legend
 
 ITERATIONS = (0, 1, 2, 5, 10)
 COLUMNS, GAP = 3, 2
@@ -26,10 +26,9 @@ class Steps:
     def __call__(self, image: np.ndarray, name: str, probabilities: np.ndarray) -> None:
         """Writes steps/NAME.png of an image H×W×3 and probabilities C×H×W."""
         labels = [self.crf(image, probabilities, iterations=i).argmax(0) for i in ITERATIONS]
-        path = self.folder / "steps" / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
         picture = with_legend(steps_picture(image, labels, self.palette), self.class_names, self.palette)
-        Image.fromarray(picture).save(path)
+        drawn = Image.fromarray(picture)
+        save_whole(self.folder / "steps" / f"{name}.png", lambda file: drawn.save(file, "PNG"))
 
 
 def steps_picture(image: np.ndarray, labels: list[np.ndarray], palette) -> np.ndarray:

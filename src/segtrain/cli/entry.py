@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from segtrain.cli.compose import CONFIG_DIR, SAVED_GROUPS, evaluation_config, plain
+from segtrain.cli.help import help_text
 from segtrain.cli.problems import CONFIG_ERRORS, explain
 from segtrain.cli.scalars import check_scalars
 from segtrain.cli.sweep import SweepFailed
@@ -33,6 +34,7 @@ ENVIRONMENT = {
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
+RECORDED = ("train", "eval")  # metrics.json gets their figures, or why there are none
 # A composed config and the run's folder to its figures, which metrics.json gets; or to nothing.
 Job = Callable[[DictConfig, Path], dict | None]
 
@@ -161,13 +163,11 @@ def _newest_checkpoint() -> str:
 
 def _command(root: str, job: Job) -> None:
     """Runs a job under Hydra and leaves the process with its exit code."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if sys.argv[1:] == ["--help"]:
-        from segtrain.cli.help import help_text
-
+    if sys.argv[1:] in (["--help"], ["-h"]):  # with more, Hydra shows the composed config
         print(help_text(root))
         return
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     launch.adopt_slurm()
     if launch.several():  # or torch warns of its search for parameters without a gradient
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -184,7 +184,8 @@ def _command(root: str, job: Job) -> None:
         if sweeping and launch.rank() == 0:
             print(f"\n── run {hydra_config.job.num}: {' '.join(overrides) or 'defaults'}", flush=True)
         try:
-            figures = _recorded(job, config, folder, overrides)
+            recorded = root in RECORDED
+            figures = _recorded(job, config, folder, overrides) if recorded else job(config, folder)
         except Exception as error:
             # A sweep's other runs go on; its callback reads of this one, wherever it was launched.
             if not sweeping:

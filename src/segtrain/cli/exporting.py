@@ -30,13 +30,16 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
     path = Path(config["out"]).expanduser() if config["out"] else folder / f"model{SUFFIX[form]}"
     about = {key: saved.meta[key] for key in ("class_names", "palette")} | {"model": config["model"]}
     model = restore_model(config["model"], saved)
-    done = export(model, form, path, tuple(size), about)
+    differences = export(model, form, path, tuple(size), about, dynamic=config["dynamic"])
 
     result = table("read back", "picture", "largest difference", "logits up to", "other labels")
-    for size, largest, limit, labels in done.differences:
+    for size, largest, limit, labels in differences:
         result.add_row(f"{size[0]}×{size[1]}", f"{largest:.2e}", f"{limit:.3g}", f"{labels:.4%}")
     console = Console(soft_wrap=True, highlight=False)
     console.print(result)
-    if done.fixed:
-        console.print(f"pictures of {config['size'][0]}×{config['size'][1]} only: {done.fixed}", markup=False)
+    if form != "safetensors":
+        takes = "of any size" if config["dynamic"] else f"of {'×'.join(map(str, config['size']))} alone"
+        console.print(
+            f"takes pictures {takes}: uint8 RGB 1×3×H×W to logits 1×{len(about['class_names'])}×H×W"
+        )
     console.print(f"{form}: {relative(path)} ({path.stat().st_size / 1e6:.1f} MB)", markup=False)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from segtrain.cli.build import saved_config
 from segtrain.cli.compose import offline
-from segtrain.cli.construct import TARGET, construct, locate
+from segtrain.cli.construct import TARGET, construct, fits, locate
 from segtrain.cli.paths import relative, write_yaml
 from segtrain.data.voc import voc_palette
 from segtrain.engine import checkpoint
@@ -70,7 +70,7 @@ def check_asked(config: dict[str, Any]) -> None:
 
 def with_mean(network: Network, mean: list[float] | None) -> Network:
     """The network with the user's mean instead of the format's. Raises InputError where neither is known."""
-    if mean is not None and len(mean) != 3:
+    if mean is not None and not (len(mean) == 3 and all(fits(value, float) for value in mean)):
         raise InputError(f"mean={mean}", do="give [R,G,B] of 0..255")
     if mean is not None and network.input is not None:
         return network._replace(input=network.input._replace(mean=tuple(mean)))

@@ -45,6 +45,7 @@ TYPES: dict[str, Any] = {
     "allow": list[str],
     "mean": list[float] | None,
     "size": list[int],
+    "dynamic": bool,
     "trust": str | None,
 }
 AT_LEAST = dict.fromkeys(

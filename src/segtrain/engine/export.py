@@ -18,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as shape_config
 from torch.nn import functional as F
 
-from segtrain.errors import InputError, SegtrainError
+from segtrain.errors import InputError, SaveError, SegtrainError
 from segtrain.sizes import stride_of
 
 Size = tuple[int, int]  # height, width
@@ -64,46 +64,43 @@ class Difference(NamedTuple):
     labels: float  # share of pixels with another label
 
 
-class Export(NamedTuple):
-    """fixed: why only pictures of the example's size are taken; empty if any are."""
-
-    fixed: str
-    differences: list[Difference]
-
-
-def export(model: nn.Module, form: str, path: Path, size: Size, about: dict[str, Any]) -> Export:
+def export(
+    model: nn.Module, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
+) -> list[Difference]:
     """Writes the model to `path` and compares what is read back, on pictures of several sizes.
 
     Args:
         form: a key of SUFFIX.
         size: of the example that the exporter follows through the network.
         about: goes into the file, as JSON.
+        dynamic: any size is taken; otherwise that of the example alone.
 
     Raises:
         InputError: what the format needs is not installed, or the network cannot be exported.
         SegtrainError: what is read back differs.
+        SaveError: the file cannot be written.
     """
     if form == "onnx" and not all(map(find_spec, NEEDED)):
         missing = next(name for name in NEEDED if not find_spec(name))
         raise InputError(f"format=onnx: {missing} is not installed", do="pip install 'segtrain[export]'")
-    whole, fixed = FullSize(model, size).eval(), ""
+    whole = FullSize(model, size).eval()
     draft = path.with_name(f".{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        try:
-            differences = _write(whole, form, draft, size, about, dynamic=True)
-        except Exception as error:  # exporters raise whatever they like
-            fixed = _reason(error)
-            differences = _write(whole, form, draft, size, about, dynamic=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        differences = _write(whole, form, draft, size, about, dynamic=dynamic)
         draft.replace(path)
     except SegtrainError:
         raise
-    except Exception as error:
-        what = f"format={form}: the exporter fails ({_reason(error)})"
-        raise InputError(what, do="use another format") from error
+    except OSError as error:
+        raise SaveError(f"{path}: could not be written ({error})", do="give another out=") from error
+    except Exception as error:  # exporters raise whatever they like
+        sizes = "pictures of any size" if dynamic else f"pictures of {size[0]}×{size[1]}"
+        what = f"format={form}: {type(model).__name__} cannot be exported for {sizes} ({_reason(error)})"
+        one = "add dynamic=false size=[HEIGHT,WIDTH], for pictures of that size alone"
+        raise InputError(what, do=one if dynamic else "try another format") from error
     finally:
         draft.unlink(missing_ok=True)
-    return Export(fixed, differences)
+    return differences
 
 
 def _write(
@@ -162,10 +159,8 @@ def write_torch_export(network: FullSize, path: Path, size: Size, about: str, dy
 
 def write_onnx(network: FullSize, path: Path, size: Size, about: str, dynamic: bool) -> Run:
     import onnxruntime
-    from onnxscript import opset18 as op
 
-    def remainder(x, divisor):  # onnxscript's own wants a number, here it is a size
-        return op.Mod(x, op.CastLike(divisor, x))
+    from segtrain.engine.onnx_operators import TRANSLATIONS
 
     program = torch.onnx.export(
         _without_floors(trace(network, size, dynamic)),
@@ -173,11 +168,13 @@ def write_onnx(network: FullSize, path: Path, size: Size, about: str, dynamic: b
         verbose=False,
         input_names=["images"],
         output_names=["logits"],
-        custom_translation_table={torch.ops.aten.remainder.Scalar: remainder},
+        custom_translation_table=TRANSLATIONS,
     )
     program.model.metadata_props["segtrain"] = about
     program.save(path, external_data=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its failures are raised too
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 class Stopped(BaseException):
-    """The run was asked to stop and has saved; `exit_code` is 128 + the signal's number.
+    """A command was asked to stop and left what it did in order; `exit_code` is 128 + the signal's number.
 
     Like KeyboardInterrupt no Exception: it ends a sweep too, and not one of its runs only.
+
+    Args:
+        how: where it stopped, and how to go on.
     """
 
-    def __init__(self, number: int, saved: Path, step: int):
-        super().__init__(
-            f"stopped by {signal.Signals(number).name} at step {step}, saved as {saved};"
-            f" go on with resume={saved}"
-        )
+    def __init__(self, number: int, how: str):
+        super().__init__(f"stopped by {signal.Signals(number).name} {how}")
         self.exit_code = 128 + (signal.SIGTERM if number == signal.SIGUSR1 else number)
 
 
@@ -42,7 +42,8 @@ class StopSignals:
 
     def stopped(self, saved: Path, step: int) -> Stopped:
         # Another rank may have got the signal: then ours is taken for SIGTERM.
-        return Stopped(self.number or signal.SIGTERM, saved, step)
+        number = self.number or signal.SIGTERM
+        return Stopped(number, f"at step {step}, saved as {saved}; go on with resume={saved}")
 
 
 def ask_when_parent_ends(number: int) -> None:

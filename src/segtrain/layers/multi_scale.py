@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Network = Callable[[Tensor], dict[str, Tensor]]
 
@@ -33,6 +34,25 @@ def over_scales(network: Network, images: Tensor, scales: Sequence[float]) -> di
         own[f"scale_{round(100 * scale)}"] = scores if halved else resized
         maps.append(resized)
     return {"out": torch.stack(maps).amax(0)} | own
+
+
+def over_stretched_scales(network: Network, images: Tensor, scales: Sequence[float]) -> dict[str, Tensor]:
+    """As `over_scales`, with cells in the middle of their shares of the picture (kazuto1011/deeplab-pytorch).
+
+    Every map has the size of that at scale 1.
+    """
+    how = {"mode": "bilinear", "align_corners": False}
+    whole, maps = network(images)["out"], {}
+    for scale in scales:
+        scores = whole
+        if scale != 1:
+            size = [math.floor(scale * side) for side in images.shape[-2:]]
+            # Not the sizes' quotient but the scale itself is the step, where any pixel is left.
+            to = {"scale_factor": scale} if min(size) else {"size": [max(side, 1) for side in size]}
+            scores = network(F.interpolate(images.float(), **to, **how))["out"]
+            scores = F.interpolate(scores, whole.shape[-2:], **how)
+        maps[f"scale_{round(100 * scale)}"] = scores
+    return {"out": torch.stack(list(maps.values())).amax(0)} | maps
 
 
 def resample(x: Tensor, size: Sequence[int], step: float) -> Tensor:

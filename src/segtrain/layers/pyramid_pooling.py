@@ -21,7 +21,7 @@ class PyramidPooling(nn.Module):
 
     Args:
         channels: C.
-        bins: b of each level.
+        bins: b of each level; without any the features stay as they are.
         pooling: within a bin.
 
     Attributes:
@@ -34,7 +34,7 @@ class PyramidPooling(nn.Module):
     def __init__(self, channels: int, *, bins: Sequence[int], pooling: Literal["average", "maximum"]):
         super().__init__()
         self.bins, self.pool = tuple(bins), POOL[pooling]
-        reduced = max(channels // len(bins), 1)
+        reduced = max(channels // max(len(bins), 1), 1)
         self.levels = nn.ModuleList(ConvBNReLU(channels, reduced, 1) for _ in bins)
         self.outs = channels + reduced * len(bins)
 

@@ -20,22 +20,11 @@ from segtrain.layers.aspp_v3 import ASPPv3
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.score import Score
+from segtrain.layers.stretch import Upsampling, choose_cells, stretch
 from segtrain.layers.width import scaled
 
 CHANNELS = 256  # of ASPP
 SCORE_STD = 0.01
-
-# Prefixes of torchvision's tensors and ours.
-TORCHVISION = {
-    "backbone.": "backbone.",
-    "classifier.0.convs.4.1.": "aspp.image_pooling.0.",
-    "classifier.0.convs.4.2.": "aspp.image_pooling.1.",
-    "classifier.0.convs.": "aspp.views.",
-    "classifier.0.project.": "aspp.project.",
-    "classifier.1.": "head.0.",
-    "classifier.2.": "head.1.",
-    "classifier.4.": "score.",
-}
 
 
 class DeepLabV3(nn.Module):
@@ -49,6 +38,8 @@ class DeepLabV3(nn.Module):
         rates: of ASPP at an output stride of 16; doubled at 8, halved at 32.
         dropout: after ASPP.
         head: between ASPP and the scores: nothing, or torchvision's 3×3 convolution.
+        upsampling: by the network itself, as the library does whose weights it takes (see
+            layers/stretch.py): `out` is then N×C×H×W.
         width: multiplies the numbers of channels of ASPP; below 1 for tests only.
 
     Raises:
@@ -64,11 +55,14 @@ class DeepLabV3(nn.Module):
         rates: tuple[int, ...] = (6, 12, 18),
         dropout: float = 0.1,
         head: Literal["paper", "torchvision"] = "paper",
+        upsampling: Upsampling = "none",
         width: float = 1.0,
     ):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [32])
+        choose_cells(self, backbone, upsampling)
+        self.upsampling = upsampling
         channels = scaled(CHANNELS, width)
         rates = [rate * 16 // output_stride for rate in rates]
         self.aspp = ASPPv3(backbone.channels[32], channels, rates=rates, dropout=dropout)
@@ -77,14 +71,5 @@ class DeepLabV3(nn.Module):
         nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return {"out": self.score(self.head(self.aspp(self.backbone(images)[32])))}
-
-    @staticmethod
-    def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of torchvision's deeplabv3_resnet50 or 101 under our names, without `aux`."""
-        converted = {}
-        for name, tensor in state.items():
-            theirs = next((prefix for prefix in TORCHVISION if name.startswith(prefix)), None)
-            if theirs:
-                converted[TORCHVISION[theirs] + name.removeprefix(theirs)] = tensor
-        return converted
+        logits = self.score(self.head(self.aspp(self.backbone(images)[32])))
+        return stretch({"out": logits}, images.shape[-2:], self.upsampling)

@@ -9,15 +9,22 @@ same), then the module, alone (`freeze_front_end`: on VOC, section 5) or with it
 released, the module sees raw scores and its first layer truncates them. So at step 0 Basic gives
 max(score, 0): it changes no label whose score is positive, and training with softmax, which leaves
 the classes' scores summing to about zero, makes the largest so; Large does the same within its
-noise. Departs: Dilation10's fixed deconvolution is left to the resizing of logits, with cell i on
-pixel 8·i as in the other nets.
+noise. Departs: Dilation10's fixed deconvolution, whose cells lie 3.5 pixels further right and down, is
+left to the resizing of logits with cell i on pixel 8·i, as in the other nets; `upsampling: deconv` is it.
 """
+
+from typing import Literal
 
 from torch import Tensor, nn
 
+from segtrain.layers.bilinear import BilinearDeconv
 from segtrain.layers.context import ContextModule
+from segtrain.layers.grid import crop
 from segtrain.layers.score import Score
 from segtrain.layers.stages import require_on_pixels
+from segtrain.layers.stretch import choose_cells
+
+STRIDE = 8
 
 
 class DilatedNet(nn.Module):
@@ -30,6 +37,7 @@ class DilatedNet(nn.Module):
         multipliers: of the classes, the channels of those layers: ones for Basic.
         pad_once: the zeros for all layers of the context module go around its input.
         freeze_front_end: the context module learns alone, on scores without dropout.
+        upsampling: by the network itself, as released for Cityscapes: `out` is then N×C×H×W.
     """
 
     def __init__(
@@ -41,6 +49,7 @@ class DilatedNet(nn.Module):
         multipliers: list[int],
         pad_once: bool = False,
         freeze_front_end: bool = False,
+        upsampling: Literal["none", "deconv"] = "none",
     ):
         super().__init__()
         self.backbone = backbone
@@ -50,6 +59,9 @@ class DilatedNet(nn.Module):
         self.context: nn.Module = nn.Identity()
         if dilations:
             self.context = ContextModule(num_classes, dilations, multipliers, pad_once=pad_once)
+        choose_cells(self, backbone, upsampling)
+        deconv = upsampling == "deconv"
+        self.upsample = BilinearDeconv(num_classes, 2 * STRIDE, STRIDE) if deconv else None
         self.freeze_front_end = freeze_front_end
         if freeze_front_end:
             self.backbone.requires_grad_(False)
@@ -62,4 +74,7 @@ class DilatedNet(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return {"out": self.context(self.score(self.backbone(images)[32]))}
+        logits = self.context(self.score(self.backbone(images)[32]))
+        if self.upsample is None:
+            return {"out": logits}
+        return {"out": crop(self.upsample(logits), STRIDE // 2, STRIDE // 2, images.shape[-2:])}

@@ -36,7 +36,7 @@ class TransitionDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = checkpointed(self.layer, x) if self.checkpoint else self.layer(x)
-        return F.max_pool2d(x, [min(2, side) for side in x.shape[-2:]])
+        return F.max_pool2d(x, [1 if side == 1 else 2 for side in x.shape[-2:]])
 
 
 class TransitionUp(nn.Module):
@@ -48,7 +48,8 @@ class TransitionUp(nn.Module):
 
     def forward(self, maps: Tensor, skip: Tensor) -> Tensor:
         x, size = self.deconv(maps), skip.shape[-2:]
-        top, left = ((side - wanted) // 2 for side, wanted in zip(x.shape[-2:], size, strict=True))
+        # The centre of 2n+1 cells is the first 2n of them, or all; of the 3 of an unpooled pixel the second.
+        top, left = (1 if side == 1 else 0 for side in size)
         return torch.cat([crop(x, top, left, size), skip], 1)
 
 

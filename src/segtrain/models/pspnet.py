@@ -7,7 +7,8 @@ A ResNet whose last two layers have holes instead of strides; its features are p
 and 6 bins, brought back and concatenated (section 3.2, Figure 3); one 3×3 convolution, and the
 scores. While training, layer3 is scored as well (section 4; `loss=aux` weighs it by 0.4).
 Head and initial values are the released networks' (3×3 convolution of 512 channels, dropout of
-0.1, "msra"). Maximum pooling and other bins are Table 1's.
+0.1, "msra"). Maximum pooling and other bins are Table 1's; without bins it is that table's baseline,
+a ResNet with holes under one 3×3 convolution, which torchvision calls fcn_resnet.
 """
 
 from typing import Literal
@@ -19,6 +20,7 @@ from segtrain.layers.init import he_normal
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.pyramid_pooling import PyramidPooling
 from segtrain.layers.score import Score
+from segtrain.layers.stretch import Upsampling, choose_cells, stretch
 from segtrain.layers.width import scaled
 
 HEAD, AUX = 512, 256  # channels of the 3×3 convolutions before the scores
@@ -33,9 +35,11 @@ class PSPNet(nn.Module):
         backbone: stages 32 (for the pyramid) and 16 (for `aux`), with a choice of output strides.
         num_classes: C.
         output_stride: s, 8 in the paper.
-        bins: on a side, of each level of the pyramid.
+        bins: on a side, of each level of the pyramid; none for the baseline.
         pooling: within a bin.
         aux: with the auxiliary head.
+        upsampling: by the network itself, as the library does whose weights it takes (see
+            layers/stretch.py): `out` is then N×C×H×W.
         width: multiplies the numbers of channels of the heads; below 1 for tests only.
 
     Raises:
@@ -51,11 +55,14 @@ class PSPNet(nn.Module):
         bins: tuple[int, ...] = (1, 2, 3, 6),
         pooling: Literal["average", "maximum"] = "average",
         aux: bool = True,
+        upsampling: Upsampling = "none",
         width: float = 1.0,
     ):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [16, 32])
+        choose_cells(self, backbone, upsampling)
+        self.upsampling = upsampling
         self.pyramid = PyramidPooling(backbone.channels[32], bins=bins, pooling=pooling)
         self.head = head(self.pyramid.outs, scaled(HEAD, width), num_classes)
         self.aux = head(backbone.channels[16], scaled(AUX, width), num_classes) if aux else None
@@ -65,7 +72,7 @@ class PSPNet(nn.Module):
         outputs = {"out": self.head(self.pyramid(features[32]))}
         if self.training and self.aux is not None:
             outputs["aux"] = self.aux(features[16])
-        return outputs
+        return stretch(outputs, images.shape[-2:], self.upsampling)
 
 
 def head(channels: int, inner: int, num_classes: int) -> nn.Sequential:

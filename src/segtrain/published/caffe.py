@@ -13,7 +13,7 @@ import re
 import torch
 from torch import Tensor, nn
 
-from segtrain.published.fcn import fcn
+from segtrain.published.fcn import fcn, is_bilinear
 from segtrain.published.network import Input, Network, Node, State, require, target
 from segtrain.published.vgg import CONVOLUTIONS, vgg16
 
@@ -112,13 +112,16 @@ def dilatednet(state: State, node: Node) -> Network:
     for prefix in ("ct_", "ctx_"):
         present = [name for name in DILATED_CONTEXT if f"{prefix}{name}.weight" in state]
         layers |= {f"{prefix}{name}": f"context.layers.{2 * i}" for i, name in enumerate(present)}
+    fixed = is_bilinear(state.get("ctx_upsample.weight"))
     return Network(
         layers=layers,
-        form={"backbone.padding": "reflect"},
+        form={"backbone.padding": "reflect"} | ({"upsampling": "deconv"} if fixed else {}),
         input=Input(DILATED.get(len(scores))),
         pictures=PICTURE,
-        dropped={"ctx_upsample": "a fixed upsampling by 8, which comes with the resizing of logits"},
-        note="there is a cell on the last pixels too, where the authors' crops have one less",
+        dropped={"ctx_upsample": "bilinear, as ours is without weights"} if fixed else {},
+        note=""
+        if fixed
+        else "there is a cell on the last pixels too, where the authors' crops have one less",
     )
 
 

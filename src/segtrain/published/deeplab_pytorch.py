@@ -31,6 +31,7 @@ def network(state: State, node: Node) -> Network:
     return Network(
         layers={f"{wrapper}{theirs}": ours for theirs, ours in layers.items()},
         form={
+            "upsampling": "centres",
             "backbone.depth": depth(state, f"{wrapper}layer4.block", first=1),
             "backbone.stride_in": "1x1",
             "backbone.dilation": "every_block",
@@ -38,6 +39,4 @@ def network(state: State, node: Node) -> Network:
         },
         input=Input(MEAN),
         pictures=("backbone.conv1",),
-        note="scales are sampled with aligned cells, as in Caffe, where theirs are stretched:"
-        " logits are equal with model.scales=[1.0]",
     )

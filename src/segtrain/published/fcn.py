@@ -27,7 +27,7 @@ def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> Network:
     """
     alexnet = target(node["backbone"]) == "AlexNet"
     form = {"backbone.padding": 100} | ({"backbone.layout": "caffe"} if alexnet else {})
-    fixed = [name for name in (*TWICE, *FINAL) if _is_bilinear(state.get(f"{name}.weight"))]
+    fixed = [name for name in (*TWICE, *FINAL) if is_bilinear(state.get(f"{name}.weight"))]
     dropped = dict.fromkeys(fixed, "bilinear, as ours is without weights")
     if node.get("learn_upsampling") or any(f"{name}.weight" in state and name not in fixed for name in TWICE):
         form["learn_upsampling"] = True
@@ -45,7 +45,7 @@ def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> Network:
     )
 
 
-def _is_bilinear(weight: Tensor | None) -> bool:
+def is_bilinear(weight: Tensor | None) -> bool:
     """Whether C×C×k×k, or C×1×k×k in groups, interpolates every channel for itself."""
     if weight is None or weight.dim() != 4 or weight.shape[1] not in (1, len(weight)):
         return False

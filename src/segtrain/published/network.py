@@ -94,12 +94,12 @@ def take(model: nn.Module, network: Network, state: State, allow: Iterable[str] 
         fitting = _fit(tensor, own[ours]) if ours in own else None
         if why is not None:
             dropped[name] = why
-        elif fitting is not None:
+        elif fitting is not None and ours not in tensors:
             tensors[ours], loaded[name] = fitting, ours
         elif allowed & {*_layers(name), *_layers(ours or name)}:
             dropped[name] = "it does not fit, which was allowed"
             expected.add(ours)
-        elif ours in own:
+        elif ours in own and fitting is None:
             misfits.append(_shapes(name, tensor, own[ours]))
         else:
             left.append(name)
@@ -151,6 +151,8 @@ def _rename(name: str, layers: Mapping[str, str]) -> str | None:
 
 def _fit(tensor: Tensor, own: Tensor) -> Tensor | None:
     """Their tensor in our shape: Caffe stores vectors as 1×1×1×n, and fc6 may be a convolution."""
+    if tensor.dim() == own.dim() and tensor.shape != own.shape:
+        return None
     if tensor.dim() == 4 and own.dim() == 2:
         tensor = tensor.flatten(1)
     without_ones = [[side for side in shape if side != 1] for shape in (tensor.shape, own.shape)]

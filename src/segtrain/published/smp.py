@@ -14,7 +14,7 @@ OTHERS = {
     "decoder.psp.": "PSPNet cuts the encoder off at stride 8 without holes, and fuses by 1×1, ours by 3×3",
     "decoder.aspp.0.convs.": "DeepLabV3Plus has separable convolutions without BatchNorm inside, and one"
     " 3×3 after ASPP and one in the decoder, ours two in the decoder",
-    "decoder.blocks.": "U-Net has a classifier as encoder and resizes to nearest, ours is the paper's",
+    "decoder.blocks.0.conv1.": "U-Net has a ResNet as encoder and resizes to nearest, ours is the paper's",
 }
 FIRST = {"aspp": "aspp", "conv": "head.0", "bn": "head.1"}  # of the decoder
 FORMERLY = {"0": "aspp", "1": "head.0", "2": "head.1"}
@@ -34,11 +34,10 @@ def network(state: State, node: Node) -> Network:
         form={
             "head": "torchvision",
             "output_stride": 8,
+            "upsampling": "corners",
             "backbone.depth": depth(state, "encoder.layer3."),
             "backbone.multi_grid": [1, 1, 1],
             "backbone.dilation": "every_block",
         },
         dropped={"classification_head": "its classifier of whole pictures"},
-        note="its logits are stretched over the picture, ours keep cell i on pixel 8·i: logits are"
-        " equal on sides of 8k+1",
     )

@@ -1,4 +1,4 @@
-"""torchvision: its ImageNet classifiers as our backbones, and deeplabv3_resnet50 and 101 whole."""
+"""torchvision: its ImageNet classifiers as our backbones; deeplabv3 and fcn on ResNet-50 and 101 whole."""
 
 from torch import Tensor, nn
 
@@ -36,11 +36,7 @@ def network(state: State, node: Node) -> Network:
     if kind == "deeplabv3":
         return deeplabv3(state, node)
     if kind == "fcn_resnet":
-        raise InputError(
-            "format=torchvision: fcn_resnet is a ResNet with holes under one 3×3 convolution, without"
-            " skips, and none of ours is",
-            do="import deeplabv3_resnet50 or 101, or a classifier as a backbone",
-        )
+        return fcn_resnet(state, node)
     ours = target(node["backbone"]) if "backbone" in node else f"no backbone ({target(node)})"
     if kind is None or ours not in TAKEN_BY[kind]:
         raise InputError(
@@ -57,6 +53,35 @@ def network(state: State, node: Node) -> Network:
     return vgg16(ours, node["backbone"], norm=kind == "vgg16_bn")
 
 
+def fcn_resnet(state: State, node: Node) -> Network:
+    """A ResNet with holes under one 3×3 convolution: PSPNet's baseline, without the pyramid."""
+    require(node, "PSPNet")
+    heads = {"classifier": "head", "aux_classifier": "aux"}
+    parts = {0: "0.0", 1: "0.1", 4: "2"}  # convolution, BatchNorm, scores
+    layers = {
+        f"{theirs}.{i}": f"{ours}.{part}" for theirs, ours in heads.items() for i, part in parts.items()
+    }
+    return Network(
+        layers={"backbone": "backbone"} | layers,
+        form={
+            "bins": [],
+            "aux": "aux_classifier.0.weight" in state,
+            "backbone.stem": "conv7",
+            **segmentation(state),
+        },
+    )
+
+
+def segmentation(state: State) -> dict[str, object]:
+    """What the form of torchvision's networks for segmentation has in common."""
+    return {
+        "output_stride": 8,
+        "upsampling": "centres",
+        "backbone.depth": depth(state, "backbone.layer3."),
+        "backbone.dilation": "torchvision",
+    }
+
+
 def deeplabv3(state: State, node: Node) -> Network:
     require(node, "DeepLabV3")
     head = {
@@ -67,16 +92,8 @@ def deeplabv3(state: State, node: Node) -> Network:
     }
     return Network(
         layers=aspp("classifier.0") | head,
-        form={
-            "head": "torchvision",
-            "output_stride": 8,
-            "backbone.depth": depth(state, "backbone.layer3."),
-            "backbone.multi_grid": [1, 1, 1],
-            "backbone.dilation": "torchvision",
-        },
+        form={"head": "torchvision", "backbone.multi_grid": [1, 1, 1], **segmentation(state)},
         dropped={"aux_classifier": "the auxiliary head, which ours has not"},
-        note="its logits are stretched over the picture, ours keep cell i on pixel 8·i: logits are"
-        " equal on sides of 8k+1",
     )
 
 

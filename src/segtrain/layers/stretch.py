@@ -1,0 +1,38 @@
+"""Logits that a network stretches over the picture itself, as libraries do whose weights we take."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segtrain.errors import InputError
+
+# `none` leaves cell i on pixel stride·i, at the output stride. Otherwise the cells cover the picture:
+# each the middle of its share (`centres`: torchvision, deeplab-pytorch), or from corner to corner
+# (`corners`: segmentation_models.pytorch).
+Upsampling = Literal["none", "centres", "corners"]
+
+
+def stretch(outputs: dict[str, Tensor], size: tuple[int, int], upsampling: Upsampling) -> dict[str, Tensor]:
+    """Every N×C×h×w bilinearly at `size` (H, W), or as it is."""
+    if upsampling == "none":
+        return outputs
+    how = {"mode": "bilinear", "align_corners": upsampling == "corners"}
+    return {name: F.interpolate(logits, size, **how) for name, logits in outputs.items()}
+
+
+def choose_cells(user: nn.Module, backbone: nn.Module, upsampling: str) -> None:
+    """Keeps `backbone` from padding pictures to whole cells where its cells are stretched over them.
+
+    Raises:
+        InputError: it pads them always.
+    """
+    if upsampling == "none":
+        return
+    if not hasattr(backbone, "whole_cells"):
+        raise InputError(
+            f"model.upsampling={upsampling}: {type(backbone).__name__} pads pictures to whole cells, which"
+            f" {type(user).__name__} cannot stretch",
+            do="leave it at none, or choose the model's own backbone",
+        )
+    backbone.whole_cells = False
