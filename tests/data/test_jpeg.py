@@ -45,6 +45,22 @@ def test_whatever_else_is_left_to_pillow(tmp_path, content):
     assert decode_jpeg(tmp_path / "a.jpg") is None
 
 
+def test_only_a_header_that_leaves_a_doubt_is_read_by_pillow(tmp_path, monkeypatch):
+    plain, dated = encoded(smooth(), "JPEG"), encoded(smooth(), "JPEG", exif=turned(1))
+    opened, read = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda file: opened.append(file) or read(file))
+    for content, count in ((plain, 0), (dated, 1)):
+        (tmp_path / "a.jpg").write_bytes(content)
+        assert decode_jpeg(tmp_path / "a.jpg") is not None
+        assert len(opened) == count
+
+
+def test_a_picture_above_pillows_limit_is_left_to_pillow(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(encoded(smooth(), "JPEG"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 37 * 53 // 3)
+    assert decode_jpeg(tmp_path / "a.jpg") is None
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_stands_upright_whichever_decoder_reads_it(tmp_path, orientation):
     content = encoded(smooth(), "JPEG", exif=turned(orientation))

@@ -121,3 +121,17 @@ def test_evaluation_takes_each_picture_once_in_groups_of_one_size():
     ranks = [evaluation_batches(Sizes(), 2, num_workers=0, rank=r, world_size=4) for r in range(4)]
     names = [s.name for r in ranks for g in r for s in g]
     assert sorted(names) == list("012345")
+
+
+def test_transforms_that_two_loaders_share_give_each_what_its_seed_says():
+    data, transforms = Shapes(size=32, train_images=7).train, [albumentations.RandomCrop(24, 24)]
+    first, other = (Augmented(data, transforms, seed=seed) for seed in (3, 4))
+    alone = Augmented(data, [albumentations.RandomCrop(24, 24)], seed=3)
+    for index in range(5):
+        assert not np.array_equal(first[0, index].image, other[0, index].image)
+        assert np.array_equal(first[0, index].image, alone[0, index].image)
+
+
+def test_what_is_no_transform_of_albumentations_is_named():
+    with pytest.raises(InputError, match="'flip' is no transform"):
+        Augmented(Faulty(), ["flip"], seed=0)

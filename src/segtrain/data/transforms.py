@@ -100,15 +100,24 @@ class ScaleCrop(albumentations.DualTransform):
         return Axis(source, scaled, first, window - outside, outside // 2)
 
     def apply(self, img: np.ndarray, rows: Axis, columns: Axis, mirrored: bool, **_) -> np.ndarray:
-        (top, bottom, above), (left, right, beside) = rows.part(), columns.part()
-        if mirrored:  # the picture before it is scaled: the columns count from its right edge
-            part = cv2.flip(img[top:bottom, columns.source - right : columns.source - left], 1)
+        window, place = self._framed(rows, columns, img.shape[2:], self.border)
+        if mirrored:  # what is scaled is not: its columns count from the other edge
+            columns = columns._replace(first=columns.scaled - columns.first - columns.count)
+        if rows.count == rows.scaled and columns.count == columns.scaled:
+            # Every copy that is spared counts: what is scaled no longer fits into a core's cache.
+            cv2.resize(img, (columns.scaled, rows.scaled), dst=place, interpolation=cv2.INTER_LINEAR)
+            scaled = place
         else:
+            (top, bottom, above), (left, right, beside) = rows.part(), columns.part()
+            fx, fy = columns.scaled / columns.source, rows.scaled / rows.source
             part = img[top:bottom, left:right]
-        fx, fy = columns.scaled / columns.source, rows.scaled / rows.source
-        scaled = cv2.resize(part, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
-        window = scaled[above : above + rows.count, beside : beside + columns.count]
-        return self._framed(window, rows, columns, self.border)
+            scaled = cv2.resize(part, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
+            scaled = scaled[above : above + rows.count, beside : beside + columns.count]
+        if mirrored:
+            cv2.flip(scaled, 1, dst=place)
+        elif scaled is not place:
+            place[:] = scaled
+        return window
 
     def apply_to_mask(self, mask: np.ndarray, rows: Axis, columns: Axis, mirrored: bool, **_) -> np.ndarray:
         down, across = rows.nearest(), columns.nearest()
@@ -116,15 +125,18 @@ class ScaleCrop(albumentations.DualTransform):
             across = columns.source - 1 - across
         top, bottom = down[0], down[-1] + 1
         # Columns as rows of the transposed mask: whole rows are copied three times as fast.
-        window = cv2.transpose(cv2.transpose(mask[top:bottom])[across])[down - top]
-        return self._framed(window, rows, columns, VOID)
+        labels = cv2.transpose(cv2.transpose(mask[top:bottom])[across])[down - top]
+        if labels.shape == (self.height, self.width):
+            return labels
+        window, place = self._framed(rows, columns, (), VOID)
+        place[:] = labels
+        return window
 
-    def _framed(self, window: np.ndarray, rows: Axis, columns: Axis, border) -> np.ndarray:
-        """The whole window, with what is outside the picture."""
-        if window.shape[:2] == (self.height, self.width):
-            return window
-        whole = np.empty((self.height, self.width, *window.shape[2:]), np.uint8)
-        whole[:] = border
+    def _framed(self, rows: Axis, columns: Axis, channels: tuple, border) -> tuple[np.ndarray, np.ndarray]:
+        """The window with its border, and the view of it where the picture belongs."""
+        window = np.empty((self.height, self.width, *channels), np.uint8)
         y, x = rows.before, columns.before
-        whole[y : y + rows.count, x : x + columns.count] = window
-        return whole
+        place = window[y : y + rows.count, x : x + columns.count]
+        if place.shape != window.shape:
+            window[:] = border
+        return window, place

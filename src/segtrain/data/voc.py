@@ -7,6 +7,9 @@ SegmentationObject/ID.png (the same by object), ImageSets/Segmentation/SPLIT.txt
 """
 
 import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ from segtrain.data.files import (
 from segtrain.data.mat import read_mat
 from segtrain.data.sample import check_num_classes
 from segtrain.data.submission import Submission
+from segtrain.errors import InputError
 
 CLASS_NAMES = tuple(
     """background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
@@ -128,16 +132,27 @@ def _read_classes(path: Path) -> np.ndarray:
 
 
 def download_voc(root: str) -> None:
-    """Gets VOC 2012 where it is not there yet, into `root`/VOCdevkit/VOC2012."""
-    from torchvision.datasets import VOCSegmentation
-
-    unpack_safely()
+    """Gets VOC 2012 where it is not there yet, into `root`/VOCdevkit/VOC2012. Raises InputError."""
     folder = Path(root).expanduser()
-    if not any((folder / below / "JPEGImages").is_dir() for below in ("", *BELOW)):
-        folder.mkdir(parents=True, exist_ok=True)
-        VOCSegmentation(root, year="2012", download=True)
+    if any((folder / below / "JPEGImages").is_dir() for below in ("", *BELOW)):
+        return
+    with downloading("VOC 2012", folder):
+        from torchvision.datasets import VOCSegmentation
+
+        VOCSegmentation(str(folder), year="2012", download=True)
 
 
-def unpack_safely() -> None:
-    """Before Python 3.14 an archive may write outside its folder unless this filter is set."""
+@contextmanager
+def downloading(data: str, folder: Path) -> Iterator[None]:
+    """Makes the folder for what torchvision downloads and unpacks, and turns its errors into InputError."""
+    # Before Python 3.14 an archive may write outside its folder unless this filter is set.
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except (OSError, RuntimeError, EOFError, tarfile.TarError, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"data.download: {data} did not get into {folder} ({reason})",
+            do="remove what is there of it and try again, or get it by hand and set data.root",
+        ) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from segtrain.data.files import Pair, Pictures, SplitsByList, find_root, read_list
 from segtrain.data.sample import check_num_classes
 from segtrain.data.submission import Submission
-from segtrain.data.voc import TEST, VOC, VOCSplit, unpack_safely, voc_submission
+from segtrain.data.voc import TEST, VOC, VOCSplit, downloading, voc_submission
 from segtrain.errors import InputError
 
 SBD_BELOW = ("sbd", "SBD", "benchmark_RELEASE/dataset")
@@ -94,9 +94,9 @@ class VOCAug(SplitsByList):
 
 
 def _download_sbd(folder: Path) -> None:
-    from torchvision.datasets import SBDataset
+    if any((folder.parent / below / "cls").is_dir() for below in ("", *SBD_BELOW)):
+        return
+    with downloading("SBD", folder):
+        from torchvision.datasets import SBDataset
 
-    unpack_safely()
-    if not any((folder.parent / below / "cls").is_dir() for below in ("", *SBD_BELOW)):
-        folder.mkdir(parents=True, exist_ok=True)
         SBDataset(str(folder), download=True)
