@@ -22,7 +22,7 @@ train: $(STAMP) ## trains FCN-8s on the embedded data and evaluates it without a
 test: $(STAMP) ## the tests, under ten minutes on two cores
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not gpu"
 
 test-all: $(STAMP) ## also the slow ones, those that need a GPU, and those on real data in SEGTRAIN_DATA
 	$(BIN)/python -m pytest

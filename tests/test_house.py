@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "sizes": {"kernels"},
     "metrics": {"data", "kernels"},
     "kernels": set(),
-    "optim": set(),
+    "optim": {"errors"},
     "schedules": set(),
     "watershed": set(),
     "published": {"layers", "weights", "errors"},

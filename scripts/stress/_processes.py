@@ -14,12 +14,9 @@ context.set_forkserver_preload(
         "segtrain.cli.training",
         "albumentations",
         "matplotlib.figure",
-        "torch._dynamo",
         "torch.utils.tensorboard",
     ]
 )
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # as the command sets it for several ranks
 
 TINY = "model=fcn32s width=0.0625 data.size=32 data.train_images=8".split()
 TINY += "batch_size=2 device=cpu precision=32".split()

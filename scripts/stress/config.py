@@ -127,13 +127,13 @@ def refusal(overrides: list[str]) -> str:
         config = plain(compose_config("train", overrides))
         check_scalars(config)
         check_groups(config)
-        choose(config["device"], str(config["precision"]))
+        compute = choose(config["device"], str(config["precision"]))
         data = construct(config["data"], "data")
         model, loss = construct(config["model"], "model").train(), construct(config["loss"], "loss")
         for group in set(GROUPS) & {"schedule", "inference"}:
             construct(config[group], group)
         dataset = Augmented(data.train, construct(config["augment"], "augment").values(), seed=0)
-        rehearse(model, loss, config["batch_size"], dataset, len(data.class_names))
+        rehearse(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
         construct(config["optimizer"], "optimizer", partial=True)(model)
     except CONFIG_ERRORS as error:
         return str(explain(error, "train"))

@@ -50,7 +50,7 @@ def spoil(step: int, layer: int) -> None:
     output overflows, though they are finite themselves."""
     from segtrain.engine import train
 
-    whole_step = train._train_step
+    whole_step = train.train_step
 
     def spoiled_step(run: train.Run, *rest) -> float:
         if run.step + 1 == step:
@@ -61,7 +61,7 @@ def spoil(step: int, layer: int) -> None:
             Path("spoiled.txt").write_text(name)
         return whole_step(run, *rest)
 
-    train._train_step = spoiled_step
+    train.train_step = spoiled_step
 
 
 def convolutions(model: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:

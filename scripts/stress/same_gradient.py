@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from scripts.stress._processes import Ranks
 from segtrain import optim, schedules
 from segtrain.data.sample import VOID
-from segtrain.engine import distributed, train
+from segtrain.engine import distributed, step
 from segtrain.engine.device import Compute
-from segtrain.engine.train import Run, Settings
+from segtrain.engine.run import Run, Settings
 from segtrain.losses.cross_entropy import CrossEntropy
 
 PROMISE = (
@@ -101,5 +101,5 @@ def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, passes: int, fol
     run.optimizer.register_step_pre_hook(lambda *_: seen.append([p.grad.flatten() for p in parameters]))
     places = [p * distributed.world_size() + distributed.rank() for p in range(passes)]
     own = [slice(place * size, (place + 1) * size) for place in places]
-    train._train_step(run, [(images[s], masks[s], []) for s in own], Path(folder))
+    step.train_step(run, [(images[s], masks[s], []) for s in own], Path(folder))
     return torch.cat(seen[0]).clone()

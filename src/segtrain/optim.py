@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from segtrain.errors import InputError
+
 
 class Multipliers(NamedTuple):
     """Factors of the learning rate and the weight decay by kind of parameter.
@@ -61,7 +63,7 @@ def sgd(
     multipliers: dict | None = None,
 ) -> Optimizer:
     """Stochastic gradient descent with momentum."""
-    groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
+    groups = param_groups(model, lr, weight_decay, _multipliers(multipliers))
     return _eager(torch.optim.SGD)(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_fused(model))
 
 
@@ -74,7 +76,7 @@ def adam(
     multipliers: dict | None = None,
 ) -> Optimizer:
     """Adam (Kingma and Ba 2015); the decay enters the gradient."""
-    groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
+    groups = param_groups(model, lr, weight_decay, _multipliers(multipliers))
     return _eager(torch.optim.Adam)(groups, lr=lr, betas=tuple(betas), fused=_fused(model))
 
 
@@ -87,7 +89,7 @@ def adamw(
     multipliers: dict | None = None,
 ) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
-    groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
+    groups = param_groups(model, lr, weight_decay, _multipliers(multipliers))
     return _eager(torch.optim.AdamW)(groups, lr=lr, betas=tuple(betas), fused=_fused(model))
 
 
@@ -102,7 +104,7 @@ def rmsprop(
     multipliers: dict | None = None,
 ) -> Optimizer:
     """RMSprop (Tieleman and Hinton 2012)."""
-    groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
+    groups = param_groups(model, lr, weight_decay, _multipliers(multipliers))
     return _eager(torch.optim.RMSprop)(groups, lr=lr, alpha=alpha, eps=eps, momentum=momentum)
 
 
@@ -115,8 +117,20 @@ def nadam(
     multipliers: dict | None = None,
 ) -> Optimizer:
     """Adam with Nesterov's momentum (Dozat 2016); the decay enters the gradient."""
-    groups = param_groups(model, lr, weight_decay, Multipliers(**multipliers or {}))
+    groups = param_groups(model, lr, weight_decay, _multipliers(multipliers))
     return _eager(torch.optim.NAdam)(groups, lr=lr, betas=tuple(betas))
+
+
+def _multipliers(given: dict | None) -> Multipliers:
+    """Raises InputError for one that there is not, or that is no number."""
+    for name, factor in (given or {}).items():
+        if name not in Multipliers._fields:
+            raise InputError(
+                f"optimizer.multipliers.{name}: no such key", do=f"there are {', '.join(Multipliers._fields)}"
+            )
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            raise InputError(f"optimizer.multipliers.{name}={factor}", do="give a number")
+    return Multipliers(**given or {})
 
 
 def _eager(optimizer: type[Optimizer]) -> type[Optimizer]:

@@ -18,8 +18,9 @@ from segtrain.engine.device import Compute
 from segtrain.engine.evaluate import Interrupted
 from segtrain.engine.loader import Augmented
 from segtrain.engine.logging import RunLog
+from segtrain.engine.run import Run, Settings, freeze_norms
 from segtrain.engine.signals import Stopped, StopSignals
-from segtrain.engine.train import Run, Settings, fit
+from segtrain.engine.train import fit
 from segtrain.errors import DivergedError
 from segtrain.losses.cross_entropy import CrossEntropy
 
@@ -117,7 +118,7 @@ def test_frozen_batch_norm_keeps_statistics_scale_and_shift(tmp_path, frozen):
     run.model.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
     norm = run.model.backbone[1]
     if frozen:
-        train.freeze_norms(run.model)
+        freeze_norms(run.model)
     run.optimizer = optim.sgd(run.model, lr=0.1)
     before = {name: value.clone() for name, value in norm.state_dict().items()}
     do(run, tmp_path)

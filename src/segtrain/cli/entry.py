@@ -163,7 +163,7 @@ def _newest_checkpoint() -> str:
 
 def _command(root: str, job: Job) -> None:
     """Runs a job under Hydra and leaves the process with its exit code."""
-    if sys.argv[1:] in (["--help"], ["-h"]):  # with more, Hydra shows the composed config
+    if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(root))
         return
     for name, value in ENVIRONMENT.items():

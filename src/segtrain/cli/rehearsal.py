@@ -1,15 +1,14 @@
-"""What a run would fail at, found before its data are read: a first step of shapes alone."""
+"""What a run would fail at, found before its data are read: a first forward pass of grey pictures."""
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses import FakeTensorMode
+from torch import nn
 from torch.func import functional_call
 
 from segtrain.cli.construct import REFUSALS, check
+from segtrain.engine.device import Compute
 from segtrain.engine.loader import Augmented
 from segtrain.errors import InputError, SegtrainError
 from segtrain.losses.cross_entropy import CrossEntropy
@@ -25,12 +24,14 @@ def check_groups(config: dict[str, Any]) -> None:
             check(config[group], group, partial=group in POSITIONAL)
 
 
-def rehearse(model: nn.Module, loss: nn.Module, batch_size: int, dataset: Augmented, classes: int) -> None:
-    """The first step on tensors that have shapes and no values, which costs neither time nor memory.
+def rehearse(
+    model: nn.Module, loss: nn.Module, batch_size: int, dataset: Augmented, classes: int, compute: Compute
+) -> None:
+    """A forward pass of the training's network and loss on one or two pictures without content.
 
     Args:
-        model: on the CPU, in the mode of the training; is left as it was.
-        dataset: of the training split; its first sample is read.
+        model: on `compute.device`, in the mode of the training; is left as it was.
+        dataset: of the training split; its first sample is read for its size.
 
     Raises:
         InputError: the network does not take such pictures, BatchNorm gets one value a channel, the
@@ -44,11 +45,14 @@ def rehearse(model: nn.Module, loss: nn.Module, batch_size: int, dataset: Augmen
         if loss.wants_frequencies:  # which are counted later
             loss.balance([1.0] * classes)
         loss.check(classes)
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        state = {name: mode.from_tensor(tensor) for name, tensor in _tensors(model)}
-        images = torch.zeros(batch_size, 3, *size, dtype=torch.uint8)
+    pictures = min(batch_size, 2)  # one alone is what BatchNorm may refuse
+    images = torch.full((pictures, 3, *size), 127, dtype=torch.uint8, device=compute.device)
+    labels = torch.zeros(pictures, *size, dtype=torch.uint8, device=compute.device)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.no_grad():
         try:
-            outputs = functional_call(model, state, images)
+            with compute.autocast():
+                outputs = functional_call(model, buffers, images)
         except REFUSALS as error:
             raise InputError(
                 f"model: does not take pictures of {size[0]}×{size[1]}, as data and augment give ({error})",
@@ -59,9 +63,4 @@ def rehearse(model: nn.Module, loss: nn.Module, batch_size: int, dataset: Augmen
                 f"model.num_classes={channels}, but the data have {classes} classes",
                 do=f"leave it at {classes}",
             )
-        loss(outputs, torch.zeros(batch_size, *size, dtype=torch.uint8))
-
-
-def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from model.named_parameters()
-    yield from model.named_buffers()
+        loss(outputs, labels)

@@ -11,7 +11,7 @@ from segtrain.cli.construct import construct
 from segtrain.engine import checkpoint
 from segtrain.engine.device import choose
 from segtrain.engine.replay import first_not_finite, kept_batches
-from segtrain.engine.train import freeze_norms
+from segtrain.engine.run import freeze_norms
 from segtrain.errors import InputError
 
 

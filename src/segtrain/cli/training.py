@@ -22,8 +22,9 @@ from segtrain.engine import checkpoint, distributed
 from segtrain.engine.device import Compute, choose, keep_freed_memory
 from segtrain.engine.loader import Augmented
 from segtrain.engine.logging import RunLog, evaluation_table, table
+from segtrain.engine.run import Run, Settings, freeze_norms
 from segtrain.engine.signals import StopSignals
-from segtrain.engine.train import Run, Settings, fit, freeze_norms
+from segtrain.engine.train import fit
 from segtrain.errors import InputError
 from segtrain.losses.cross_entropy import CrossEntropy
 
@@ -75,8 +76,8 @@ def build_run(config: dict[str, Any], data, dataset: Augmented, compute: Compute
     model, loss = construct(config["model"], "model").train(), construct(config["loss"], "loss")
     if config["freeze_norm"]:
         freeze_norms(model)
-    rehearse(model, loss, config["batch_size"], dataset, len(data.class_names))
     model = model.to(compute.device, memory_format=torch.channels_last)
+    rehearse(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
     if config["compile"]:
         model.compile()
     meta = {
