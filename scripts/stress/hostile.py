@@ -162,6 +162,9 @@ def try_all(cases: list[Case], folder: Path) -> None:
     os.environ["SEGTRAIN_CANARY"] = CANARY
     (folder / "cwd/tmp").mkdir(parents=True)
     os.environ["TMPDIR"] = str(folder / "cwd/tmp")
+    import matplotlib.font_manager  # makes its folders and looks for fonts, once a machine
+
+    matplotlib.get_configdir()
     (folder / "cwd/hostile_module.py").write_text(f"open({str(folder / 'MARK')!r}, 'w')\n")
     sys.path.insert(0, str(folder / "cwd"))
     Image.new("RGB", (40, 32)).save(folder / "picture.png")
@@ -180,7 +183,9 @@ def command(key: str, path: Path) -> list[str]:
     if key == "predict":
         return ["segpredict", f"ckpt={path}", f"input={path.parent.parent.parent}/picture.png", "device=cpu"]
     if key == "ckpt":
-        return ["segeval", f"ckpt={path}", "crf=true", "num_workers=0", "device=cpu"]
+        # numba would read the code that it keeps for the user, by pickle
+        crf = ["crf=true", "dense_crf.backend=torch"]
+        return ["segeval", f"ckpt={path}", *crf, "num_workers=0", "device=cpu"]
     if key == "pretrained":
         tiny = [word for word in TINY if word != "model=unet"]
         return ["segtrain", *tiny, "model=fcn32s", f"model.backbone.pretrained={path}", "max_steps=2"]
@@ -193,7 +198,7 @@ def one(words: list[str], wanted: int, folder: Path, watch: "Watch") -> dict:
     watch.seen, code = [], 0
     with watch:
         try:
-            enter(name, [*arguments, f"hydra.run.dir={folder}/cwd/run"], folder / "cwd")
+            enter(name, [*arguments, f"hydra.run.dir={folder}/cwd/{name}"], folder / "cwd")
         except SystemExit as stop:
             code = stop.code or 0
         except Exception as error:
@@ -210,7 +215,10 @@ class Watch:
     CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink")
 
     def __init__(self, folder: Path):
-        self.inside, self.seen, self.on = str(folder / "cwd"), [], False
+        compiled = os.path.join(
+            os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "segtrain"
+        )
+        self.inside, self.seen, self.on = (str(folder / "cwd"), compiled, "/dev/", "/proc/"), [], False
 
     def __enter__(self) -> None:
         self.on = True
@@ -233,6 +241,6 @@ class Watch:
         path = arguments[0]
         if isinstance(path, str | bytes | os.PathLike):
             full = os.path.abspath(os.fsdecode(path))
-            own = full.startswith((self.inside, "/dev/", "/proc/")) or "__pycache__" in full
+            own = full.startswith(self.inside) or "__pycache__" in full
             if not own:
                 self.seen.append(f"{event} {full}")

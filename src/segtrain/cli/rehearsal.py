@@ -13,7 +13,8 @@ from segtrain.engine.loader import Augmented
 from segtrain.errors import InputError, SegtrainError
 from segtrain.losses.cross_entropy import CrossEntropy
 
-GROUPS = ("model", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference", "dense_crf")
+# The data first: the model repeats their number of classes.
+GROUPS = ("data", "model", "crops", "augment", "loss", "optimizer", "schedule", "inference", "dense_crf")
 POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or picture
 
 
