@@ -98,7 +98,10 @@ def test_an_evaluation_without_a_checkpoint(run):
 def test_a_checkpoint_that_is_not_one(run, tmp_path):
     (tmp_path / "notes.ckpt").write_text("not a checkpoint")
     refused(run("segeval", f"ckpt={tmp_path}/notes.ckpt"), "notes.ckpt: not a checkpoint")
-    refused(run("segeval", "ckpt=nothing.ckpt"), "ckpt=nothing.ckpt: no such file")
+    for command, key in (("segeval", "ckpt"), ("segtrain", "resume"), ("segtrain", "init_from"), ("segtrain", "replay")):
+        done = run(command, f"{key}=nothing.ckpt")
+        refused(done, "nothing.ckpt: no such file")
+        assert key == "ckpt" or "ckpt=" not in done.err
 
 
 def test_a_misspelt_key_of_an_evaluation(run, tiny):
