@@ -102,7 +102,7 @@ class UNet(nn.Module):
         height, width = images.shape[-2:]
         below, right = (MARGIN + enlarged(pixels) - pixels for pixels in (height, width))
         mirrored = reflect_pad(images, (MARGIN, right, MARGIN, below))
-        if self.tile and not self.training:
+        if self.tile and not self.training and isinstance(height, int):  # exported for any size: one pass
             step = self.tile - SMALLEST
             out = stitch(self.logits, mirrored, tile=self.tile, margin=MARGIN, step=step)
         else:
