@@ -49,14 +49,10 @@ def picture(height, width):
 
 @pytest.mark.parametrize(
     "model",
-    [
-        ["deeplabv1"],
-        ["unet_valid", "model.tile=20"],
-        pytest.param(["segnet_basic"], marks=pytest.mark.slow),
-    ],
+    ["deeplabv1", "unet_valid model.tile=20", pytest.param("segnet_basic", marks=pytest.mark.slow)],
 )
 def test_a_program_of_torch_export_takes_pictures_of_any_size(model, untrained, run):
-    path = untrained(*model)
+    path = untrained(*model.split())
     done = run("segexport", f"ckpt={path}", "format=torch_export", SIZE)
     assert done.code == 0, done.err
     assert "takes pictures of any size" in done.out
