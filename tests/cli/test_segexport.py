@@ -18,7 +18,7 @@ from segtrain.sizes import upsample_logits
 
 SIZE = "size=[64,96]"
 FAMILIES = ["fcn8s", "deconvnet", "segnet", "deeplabv1", "deeplabv3", "deeplabv3plus", "dilatednet", "unet"]
-FAMILIES += ["deeplabv2", "fc_densenet56", "frrn_a", "dcn", "fusionnet", "pspnet50"]
+FAMILIES += ["unet_valid", "deeplabv2", "fc_densenet56", "frrn_a", "dcn", "fusionnet", "pspnet50"]
 needs_onnx = pytest.mark.skipif(
     not all(map(find_spec, export.NEEDED)), reason="onnx, onnxscript or onnxruntime is not installed"
 )
@@ -49,7 +49,11 @@ def picture(height, width):
 
 @pytest.mark.parametrize(
     "model",
-    ["deeplabv1", "unet_valid model.tile=20", pytest.param("segnet_basic", marks=pytest.mark.slow)],
+    [
+        "deeplabv1",
+        pytest.param("segnet_basic", marks=pytest.mark.slow),
+        pytest.param("unet_valid model.tile=20", marks=pytest.mark.slow),
+    ],
 )
 def test_a_program_of_torch_export_takes_pictures_of_any_size(model, untrained, run):
     path = untrained(*model.split())
