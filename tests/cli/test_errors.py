@@ -98,7 +98,12 @@ def test_an_evaluation_without_a_checkpoint(run):
 def test_a_checkpoint_that_is_not_one(run, tmp_path):
     (tmp_path / "notes.ckpt").write_text("not a checkpoint")
     refused(run("segeval", f"ckpt={tmp_path}/notes.ckpt"), "notes.ckpt: not a checkpoint")
-    refused(run("segeval", "ckpt=nothing.ckpt"), "ckpt=nothing.ckpt: no such file")
+
+
+def test_a_checkpoint_that_is_missing_is_named_whichever_key_it_is_of(run):
+    keys = [("segeval", "ckpt"), ("segtrain", "resume"), ("segtrain", "init_from"), ("segtrain", "replay")]
+    for command, key in keys:
+        refused(run(command, f"{key}=nothing.ckpt"), f"{command}: nothing.ckpt: no such file; give the path")
 
 
 def test_a_misspelt_key_of_an_evaluation(run, tiny):

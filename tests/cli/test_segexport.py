@@ -18,7 +18,7 @@ from segtrain.sizes import upsample_logits
 
 SIZE = "size=[64,96]"
 FAMILIES = ["fcn8s", "deconvnet", "segnet", "deeplabv1", "deeplabv3", "deeplabv3plus", "dilatednet", "unet"]
-FAMILIES += ["fc_densenet56", "frrn_a", "dcn", "fusionnet", "pspnet50"]
+FAMILIES += ["unet_valid", "deeplabv2", "fc_densenet56", "frrn_a", "dcn", "fusionnet", "pspnet50"]
 needs_onnx = pytest.mark.skipif(
     not all(map(find_spec, export.NEEDED)), reason="onnx, onnxscript or onnxruntime is not installed"
 )
@@ -47,9 +47,16 @@ def picture(height, width):
     return torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("name", ["deeplabv1", pytest.param("segnet_basic", marks=pytest.mark.slow)])
-def test_a_program_of_torch_export_takes_pictures_of_any_size(name, untrained, run):
-    path = untrained(name)
+@pytest.mark.parametrize(
+    "model",
+    [
+        "deeplabv1",
+        pytest.param("segnet_basic", marks=pytest.mark.slow),
+        pytest.param("unet_valid model.tile=20", marks=pytest.mark.slow),
+    ],
+)
+def test_a_program_of_torch_export_takes_pictures_of_any_size(model, untrained, run):
+    path = untrained(*model.split())
     done = run("segexport", f"ckpt={path}", "format=torch_export", SIZE)
     assert done.code == 0, done.err
     assert "takes pictures of any size" in done.out

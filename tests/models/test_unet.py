@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError
-from segtrain.models.unet import UNet
+from segtrain.models.unet import MARGIN, UNet
 
 
 def unet(**keys):
@@ -119,6 +119,22 @@ def test_training_makes_one_pass_whatever_the_tile():
     net.down[0].register_forward_hook(lambda *_: passes.append(1))
     net(torch.rand(1, 3, 70, 45))
     assert len(passes) == 1
+
+
+def test_exported_for_any_size_it_makes_one_pass_whatever_the_tile():
+    """The layers themselves, of which an exporter thinks for a while, are left out."""
+    net, calls = unet(padding="valid", tile=20), []
+
+    def cropped(images):
+        calls.append(images)
+        return images[..., MARGIN:-MARGIN, MARGIN:-MARGIN].float()
+
+    net.logits = cropped
+    any_size = {"images": {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}}
+    program = torch.export.export(net, (torch.zeros(1, 3, 64, 96),), dynamic_shapes=any_size, strict=False)
+    assert len(calls) == 1
+    images = torch.rand(1, 3, 81, 77)
+    assert torch.equal(program.module()(images)["out"], images)
 
 
 @pytest.mark.parametrize(("padding", "tile"), [("same", 388), ("valid", 384), ("valid", 4)])

@@ -30,12 +30,14 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
     path = Path(config["out"]).expanduser() if config["out"] else folder / f"model{SUFFIX[form]}"
     about = {key: saved.meta[key] for key in ("class_names", "palette")} | {"model": config["model"]}
     model = restore_model(config["model"], saved)
+    console = Console(soft_wrap=True, highlight=False)
+    if form != "safetensors" and config["dynamic"]:
+        console.print("following the network for pictures of any size: a deep one takes a minute or more")
     differences = export(model, form, path, tuple(size), about, dynamic=config["dynamic"])
 
     result = table("read back", "picture", "largest difference", "logits up to", "other labels")
     for size, largest, limit, labels in differences:
         result.add_row(f"{size[0]}×{size[1]}", f"{largest:.2e}", f"{limit:.3g}", f"{labels:.4%}")
-    console = Console(soft_wrap=True, highlight=False)
     console.print(result)
     if form != "safetensors":
         takes = "of any size" if config["dynamic"] else f"of {'×'.join(map(str, config['size']))} alone"

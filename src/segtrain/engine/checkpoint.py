@@ -113,7 +113,7 @@ def _locked(folder: Path, operation: int) -> Iterator[None]:
 def load(path: Path) -> Checkpoint:
     """Reads and verifies a checkpoint. Raises InputError: missing, damaged or not a checkpoint."""
     if not path.is_file():
-        raise InputError(f"ckpt={path}: no such file", do="give the path of a best.ckpt or last.ckpt")
+        raise InputError(f"{path}: no such file", do="give the path of a best.ckpt or last.ckpt")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ def over_scales(network: Network, images: Tensor, scales: Sequence[float]) -> di
     for scale in scales:
         scores = resized = whole
         if scale != 1:
-            size = [math.ceil(scale * (side - 1) - 1e-6) + 1 for side in images.shape[-2:]]
+            size = [_cells(side, scale) for side in images.shape[-2:]]
             scores = network(resample(images, size, 1 / scale))["out"]
             resized = resample(scores, whole.shape[-2:], scale)
         halved = scale < 1 and math.log2(scale).is_integer()
@@ -64,6 +65,12 @@ def resample(x: Tensor, size: Sequence[int], step: float) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         rows, columns = (_tents(n, of, step, x.device) for n, of in zip(size, x.shape[-2:], strict=True))
         return rows @ x.float() @ columns.T
+
+
+def _cells(pixels: int, scale: float) -> int:
+    """How many positions 0, 1/scale, 2/scale, ... reach the last pixel: whole numbers can be exported."""
+    share = Fraction(scale).limit_denominator()
+    return (share.numerator * (pixels - 1) + share.denominator - 1) // share.denominator + 1
 
 
 def _tents(count: int, cells: int, step: float, device: torch.device) -> Tensor:

@@ -100,9 +100,9 @@ class UNet(nn.Module):
         if self.padding == "same":
             return {"out": self.logits(images)}
         height, width = images.shape[-2:]
-        below, right = (MARGIN + (SMALLEST - pixels) % STRIDE for pixels in (height, width))
+        below, right = (MARGIN + enlarged(pixels) - pixels for pixels in (height, width))
         mirrored = reflect_pad(images, (MARGIN, right, MARGIN, below))
-        if self.tile and not self.training:
+        if self.tile and not self.training and isinstance(height, int):  # exported for any size: one pass
             step = self.tile - SMALLEST
             out = stitch(self.logits, mirrored, tile=self.tile, margin=MARGIN, step=step)
         else:
@@ -119,6 +119,11 @@ class UNet(nn.Module):
         for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
             x = merge(join(up(x), skip))
         return self.score(x)
+
+
+def enlarged(pixels: int) -> int:
+    """The next 16k + 4, written so: with k an exporter can tell that every pooling halves evenly."""
+    return STRIDE * ((pixels - SMALLEST + STRIDE - 1) // STRIDE) + SMALLEST
 
 
 def join(up: Tensor, skip: Tensor) -> Tensor:
