@@ -50,13 +50,13 @@ reproduce-gpu: $(STAMP) ## FC-DenseNet56 on CamVid from scratch in half an hour 
 		data.root="$(SEGTRAIN_DATA)/camvid" max_steps=25000 val_every=1000 schedule.gamma=0.9817 num_workers=4
 
 bench-crf: $(STAMP) ## the dense CRF against pydensecrf
-	$(BIN)/python scripts/bench_crf.py
+	$(BIN)/python scripts/bench/table.py crf
 
 bench-data: $(STAMP) ## what a loader's worker spends beyond decoding, beside three common ways
-	$(BIN)/python scripts/bench_data.py
+	$(BIN)/python scripts/bench/table.py augmenting
 
 bench-eval: $(STAMP) ## the confusion matrix, and upsampling with argmax, against what others do
-	$(BIN)/python scripts/bench_eval.py
+	$(BIN)/python scripts/bench/table.py labels
 
 clean: ## removes .venv and the caches; runs below outputs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache

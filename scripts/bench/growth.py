@@ -21,7 +21,7 @@ from segtrain.engine.predict import Predictor
 from segtrain.inference import Whole
 
 PICTURE = Path(__file__).parents[2] / "docs" / "growth.png"
-BATCHES, SIDES, CLASSES, PICTURES = (1, 2, 4, 8), (96, 128, 192, 256), (2, 21, 60, 150), (8, 16, 32, 64)
+BATCHES, SIDES, CLASSES, PICTURES = (2, 4, 8, 16), (96, 128, 192, 256), (2, 21, 60, 150), (8, 16, 32, 64)
 Curve = tuple[Sequence[float], Sequence[float]]  # amounts of work, seconds
 
 

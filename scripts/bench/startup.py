@@ -35,11 +35,13 @@ def seconds(command: list[str], *, cpu: bool, until: Callable[[], bool] | None =
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    if until is not None:
-        while not until() and process.poll() is None:
+    try:
+        while until is not None and not until() and process.poll() is None:
             time.sleep(0.005)
         wall = time.perf_counter() - start
-        os.killpg(process.pid, signal.SIGKILL)
+    finally:  # nothing goes on where this is interrupted
+        if until is not None:
+            os.killpg(process.pid, signal.SIGKILL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode and until is None:

@@ -6,7 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.stress import NAMES, promise
+from scripts.stress import NAMES, _peer, promise
 
 
 def main() -> int:
@@ -14,10 +14,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(NAMES)}; all if none")
     parser.add_argument("--count", type=int, help="cases of each promise; its full count if not given")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--peer", action="store_true", help="two of them for Lightning Fabric, to compare")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"{min(unknown)}: no such promise; there are {', '.join(NAMES)}")
     print("| promise | reached | seed | minutes |\n| --- | --- | --- | --- |")
+    if arguments.peer:
+        with tempfile.TemporaryDirectory(prefix="stress-peer-") as folder:
+            for what, figure in _peer.rows(arguments.seed, Path(folder)).items():
+                print(f"| {what} | {figure} | {arguments.seed} | |", flush=True)
+        return 0
     broken = 0
     for name in arguments.names or NAMES:
         checked, start = promise(name), time.monotonic()

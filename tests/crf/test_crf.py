@@ -9,6 +9,7 @@ import pytest
 from segtrain import crf
 from segtrain.crf import dense_crf, dense_crf_labels
 from segtrain.errors import InputError
+from tests.crf.conftest import network_softmax, photograph
 
 NOTHING = {"sxy": 3, "compat": 0}
 
@@ -118,6 +119,21 @@ def test_a_label_that_nowhere_comes_near_the_first_takes_no_part(picture, backen
     assert (refined[[0, 2, 3]] > 0).all()
     assert set(np.unique(dense_crf_labels(picture, softmax, **parameters))) <= {0, 2, 3}
     assert dense_crf(picture, softmax, drop_below=0, backend=backend)[1].min() > 0
+
+
+def test_labels_that_one_iteration_leaves_nowhere_take_no_part_in_the_others():
+    pytest.importorskip("numba")
+    image, few = photograph(40, 50), network_softmax(3, 40, 50)
+    softmax = np.full((20, 40, 50), 0.002, np.float32)
+    softmax[[4, 9, 15]] = few
+    softmax[10:15, 20, 20] = softmax[16:, 20, 20] = 0.4  # one pixel of noise
+    softmax /= softmax.sum(0)
+    exact = dense_crf_labels(image, softmax, drop_below=0, backend="numba")
+    refined = dense_crf(image, softmax, drop_below=0.2, backend="numba")
+    assert (dense_crf(image, softmax, drop_below=0, backend="numba") > 0).all()
+    assert set(np.flatnonzero(refined.any((1, 2)))) == {4, 9, 15}
+    assert np.array_equal(refined.argmax(0), exact)
+    assert np.array_equal(dense_crf_labels(image, softmax, drop_below=0.2, backend="numba"), exact)
 
 
 def test_what_does_not_fit_is_named(picture, softmax):

@@ -31,12 +31,16 @@ class Pixels(NamedTuple):
     """The pixels' side of the field.
 
     Attributes:
-        rows: float32 N·S: probabilities, each pixel's padded by zeros to S; in the end the marginals.
+        rows: float32 N·S: probabilities, each pixel's padded by zeros to S.
+        start, marginals: float32 N·S: those to begin with, which need not sum to 1, and those of the
+            last iteration; each may be `rows` itself.
         vertices: int32 N×corners, rows of the lattices' memory.
         splat, slice: float32 N×corners, the weights of spreading and of reading.
     """
 
     rows: np.ndarray
+    start: np.ndarray
+    marginals: np.ndarray
     vertices: np.ndarray
     splat: np.ndarray
     slice: np.ndarray
@@ -71,7 +75,7 @@ class Layer(NamedTuple):
 
 @compiled
 def mean_field(pixels, layers, last_vertex, iterations, corners, width):
-    """Turns the rows of `pixels` from probabilities into marginals.
+    """Some iterations of the marginals of `pixels`.
 
     Args:
         layers: a tuple of Layer, at least one.
@@ -113,7 +117,7 @@ def _pass(pixels, values, layer, step, corners, width):
         layer: the last, from whose own store a pixel's last corners are read.
         step: the first pixel and the end, and whether the iteration is the first, or the last.
     """
-    rows, vertices, splat, sliced = pixels
+    rows, start, marginals, vertices, splat, sliced = pixels
     sums, ring, corners_whole = layer.sums.rows, layer.values, len(corners[0])
     all_corners = corners_whole + len(corners[1])
     first, end, is_first, is_last = step
@@ -124,8 +128,8 @@ def _pass(pixels, values, layer, step, corners, width):
             for i in range(soon, soon + corners_whole):
                 v.fetch(values, at(vertices, i), width)
                 v.fetch(sums, at(vertices, i), width)
-        row = v.load(rows, n, width)
         if not is_first:
+            row = v.load(rows, n, width)
             message, from_ring = v.zeros(width), v.zeros(width)  # two sums: neither waits as long
             for i in range(n * all_corners, n * all_corners + corners_whole):
                 message = v.add_scaled(message, at(sliced, i), v.load(values, at(vertices, i), width))
@@ -140,10 +144,11 @@ def _pass(pixels, values, layer, step, corners, width):
                 total = v.total(updated)
             row = updated
         else:
+            row = v.load(start, n, width)
             total = v.total(row)
         row = v.scale(row, float32(1) / total)
         if is_last:
-            v.store(rows, n, row)
+            v.store(marginals, n, row)
         else:
             for i in range(n * all_corners, (n + 1) * all_corners):
                 vertex = at(vertices, i)

@@ -6,20 +6,24 @@ The compiled functions give up Python's lock: several threads can work on a pict
 import functools
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from segtrain.crf import vectors as v
 from segtrain.crf.compiled import CACHE, compiled
 from segtrain.crf.coordinates import slicing_scale
 from segtrain.crf.lattice import NO_COLOURS, Lattice, lattice
 from segtrain.crf.mean_field import STRIP, Layer, Pixels, Store, mean_field
-from segtrain.crf.potentials import Kernel
-from segtrain.crf.vectors import LANES, at, first_largest, load, put
+from segtrain.crf.potentials import Kernel, without_labels
+from segtrain.crf.vectors import LANES, at, put
 
 SMALLEST_PROBABILITY = np.float32(1e-5)  # as in pydensecrf's unary_from_softmax
 TILE = 64  # pixels that are turned from columns into rows at a time
+SETTLED = 1  # iterations, after which it shows which labels win nowhere
 KEPT = 1 << 26  # numbers of 4 bytes: memory above 256 MiB is not kept for the next picture
+float32 = np.float32
 _memory = threading.local()
 
 
@@ -38,36 +42,84 @@ class Band(NamedTuple):
     window: int
 
 
-def marginals(image, probabilities, kernels: Sequence[Kernel], iterations: int) -> np.ndarray:
-    """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; at least one kernel."""
-    rows, width = _infer(image, probabilities, kernels, iterations)
-    result = np.empty(probabilities.shape, np.float32)
-    _read_rows(rows, result.reshape(len(result), -1), len(width) * LANES)
+def marginals(
+    image: np.ndarray,
+    probabilities: np.ndarray,
+    kernels: Sequence[Kernel],
+    iterations: int,
+    drop_below: float = 0.0,
+) -> np.ndarray:
+    """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; at least one kernel.
+
+    Args:
+        drop_below: labels whose marginals after the first iteration nowhere reach this share of the
+            largest take no part in the others.
+    """
+    rows, kept, width = _infer(image, probabilities, kernels, iterations, drop_below)
+    result = np.zeros(probabilities.shape, np.float32)
+    _read_rows(rows, result.reshape(len(result), -1), kept, len(width) * LANES)
     return result
 
 
-def labels(image, probabilities, kernels: Sequence[Kernel], iterations: int) -> np.ndarray:
+def labels(image, probabilities, kernels: Sequence[Kernel], iterations: int, drop_below=0.0) -> np.ndarray:
     """The most probable labels, int32 H×W; the first of several."""
-    rows, width = _infer(image, probabilities, kernels, iterations)
+    rows, kept, width = _infer(image, probabilities, kernels, iterations, drop_below)
     result = np.empty(probabilities.shape[1:], np.int32)
-    _read_labels(rows, result.reshape(-1), width)
+    _read_labels(rows, result.reshape(-1), kept, width)
     return result
 
 
-def _infer(image, probabilities, kernels, iterations):
-    count = len(probabilities)
-    width = (0,) * _parts(count)
+def _infer(image, probabilities, kernels, iterations, drop_below):
+    """Rows of marginals, the labels that they are of, and how wide they are."""
+    count, height, across = probabilities.shape
+    kernels, ahead = _order(kernels)
+    _prepare(count, kernels, image.shape[2])
+    field = _field(image, kernels, ahead)
+    kept, rows = np.arange(count), _scratch("rows", np.float32, height * across * _size(count))
+    _fill_rows(probabilities.reshape(count, -1), rows, _size(count))
+    if not (drop_below and iterations > SETTLED and count > LANES):
+        return field.run(rows, rows, rows, kernels, iterations, _width(count)), kept, _width(count)
+    now = _scratch("marginals", np.float32, len(rows))
+    field.run(rows, rows, now, kernels, SETTLED, _width(count))
+    reaching = np.flatnonzero(_shares(now, _width(count))[:count] >= drop_below)
+    if _size(len(reaching)) < _size(count):
+        kept, kernels = reaching, without_labels(kernels, reaching)
+        _prepare(len(kept), kernels, image.shape[2])
+        rows, now = (_narrow(each, kept, _size(count), _size(len(kept))) for each in (rows, now))
+    width = _width(len(kept))
+    return field.run(rows, now, rows, kernels, iterations - SETTLED, width), kept, width
+
+
+def _prepare(count: int, kernels: Sequence[Kernel], channels: int) -> None:
+    """Compiles what is needed for that many labels."""
 
     def compile_all():
         few = np.full((count, 4, 4), 1 / count, np.float32)
-        rows = _mean_field(np.zeros((4, 4, image.shape[2]), np.float32), few, kernels, 1, width)
-        _read_rows(rows, few.reshape(count, -1), len(width) * LANES)
-        _read_labels(rows, np.empty(16, np.int32), width)
+        rows = _scratch("rows", np.float32, 16 * _size(count))
+        _fill_rows(few.reshape(count, -1), rows, _size(count))
+        field = _field(np.zeros((4, 4, channels), np.float32), *_order(kernels))
+        field.run(rows, rows, rows, kernels, 1, _width(count))
+        kept = np.flatnonzero(_shares(rows, _width(count))[:count] > 0)
+        _read_rows(rows, few.reshape(count, -1), kept, _size(count))
+        _read_labels(rows, np.empty(16, np.int32), kept, _width(count))
+        _narrow(rows, kept, _size(count), _size(count))
+
+    def elsewhere():  # a thread has its own memory, and this one's is in use
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(compile_all).result()
 
     kinds = sorted((len(kernel.deviations), kernel.potts) for kernel in kernels)
-    what = f"the dense CRF for up to {len(width) * LANES} labels"
-    CACHE.prepare(f"{len(width)} parts, kernels {kinds}", compile_all, what)
-    return _mean_field(image, probabilities, kernels, iterations, width), width
+    what = f"the dense CRF for up to {_size(count)} labels"
+    CACHE.prepare(f"{len(_width(count))} parts, kernels {kinds}", elsewhere, what)
+
+
+def _width(count: int) -> tuple[int, ...]:
+    """A row of that many labels, see `vectors`."""
+    return (0,) * _parts(count)
+
+
+def _size(count: int) -> int:
+    return _parts(count) * LANES
 
 
 def _parts(count: int) -> int:
@@ -77,27 +129,40 @@ def _parts(count: int) -> int:
     return -(-parts // step) * step
 
 
-def _mean_field(image, probabilities, kernels, iterations, width) -> np.ndarray:
-    count, height, across = probabilities.shape
-    size = len(width) * LANES
-    kernels, ahead = _order(kernels)
+class _Field(NamedTuple):
+    """The lattices of a picture, with the list of vertices and weights of every pixel over all of them.
+
+    Attributes:
+        band: of the last lattice, where that is blurred just ahead of the pixels.
+        corners: of a pixel, see `mean_field`.
+    """
+
+    lattices: list[Lattice]
+    band: Band | None
+    vertices: np.ndarray
+    splat: np.ndarray
+    slice: np.ndarray
+    last_vertex: np.ndarray
+    corners: tuple[tuple[int, ...], tuple[int, ...]]
+
+    def run(self, rows, start, result, kernels: Sequence[Kernel], iterations: int, width) -> np.ndarray:
+        """`result`, with the marginals after so many iterations from `start`; rows N·S."""
+        pixels = Pixels(rows, start, result, self.vertices, self.splat, self.slice)
+        layers = _layers(self.lattices, kernels, self.band, len(width) * LANES)
+        mean_field(pixels, layers, self.last_vertex, iterations, self.corners, width)
+        return result
+
+
+def _field(image: np.ndarray, kernels: Sequence[Kernel], ahead: bool) -> _Field:
+    height, across, channels = image.shape
     band = _band(height, across, kernels[-1].deviations) if ahead else None
-    colours = np.array(image.reshape(-1, image.shape[2]).T, np.float32, order="C")
+    colours = np.array(image.reshape(-1, channels).T, np.float32, order="C")
     lattices = [
-        band.lattice if ahead and i == len(kernels) - 1 else _lattice(height, across, colours, kernel)
+        band.lattice if band and i == len(kernels) - 1 else _lattice(height, across, colours, kernel)
         for i, kernel in enumerate(kernels)
     ]
-    rows = _scratch("rows", np.float32, height * across * size)
-    _fill_rows(probabilities.reshape(count, -1), rows, size)
-    mean_field(
-        _weigh(rows, lattices, kernels),
-        _layers(lattices, kernels, band, size),
-        band.last_vertex if ahead else np.zeros(height, np.int64),
-        iterations,
-        _corners(kernels, ahead),
-        width,
-    )
-    return rows
+    last_vertex = band.last_vertex if band else np.zeros(height, np.int64)
+    return _Field(lattices, band, *_weigh(lattices, kernels), last_vertex, _corners(kernels, ahead))
 
 
 def _order(kernels: Sequence[Kernel]) -> tuple[list[Kernel], bool]:
@@ -131,8 +196,8 @@ def _band(height: int, across: int, deviations: tuple[float, float]) -> Band:
     return Band(made, reach, last, int((last - by_row.min(1)).max()) + 1)
 
 
-def _weigh(rows: np.ndarray, lattices: list[Lattice], kernels: list[Kernel]) -> Pixels:
-    """The list of vertices and weights of every pixel, over all lattices."""
+def _weigh(lattices: list[Lattice], kernels: Sequence[Kernel]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices, and weights for splatting and for slicing, of every pixel over all lattices."""
     corners = sum(made.vertices.shape[1] for made in lattices)
     count = len(lattices[0].vertices)
     vertices = _scratch("vertices", np.int32, count * corners).reshape(count, corners)
@@ -145,7 +210,7 @@ def _weigh(rows: np.ndarray, lattices: list[Lattice], kernels: list[Kernel]) -> 
         _place(made, first, column, before, after, vertices, splat, sliced)
         first += made.neighbours.shape[1]
         column += made.vertices.shape[1]
-    return Pixels(rows, vertices, splat, sliced)
+    return vertices, splat, sliced
 
 
 def _factors(made: Lattice, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
@@ -225,16 +290,39 @@ def _fill_rows(columns, rows, size):
 
 
 @compiled
-def _read_rows(rows, columns, size):
-    """N×S to C×N."""
-    count, pixels = columns.shape
-    for start in range(0, pixels, TILE):
-        for label in range(count):
-            for n in range(start, min(start + TILE, pixels)):
-                columns[label, n] = at(rows, n * size + label)
+def _shares(rows, width):
+    """The largest share that each label has, anywhere, of the largest marginal; float32 S."""
+    shares, size = v.zeros(width), v.lanes(width)
+    for n in range(rows.size // size):
+        row = v.load(rows, n, width)
+        shares = v.larger(shares, v.scale(row, float32(1) / v.largest_where(row, row)))
+    result = np.empty(size, float32)
+    v.store(result, 0, shares)
+    return result
 
 
 @compiled
-def _read_labels(rows, labels, width):
+def _narrow(rows, kept, size, fewer):
+    """Rows of those labels alone, at the beginning of the same memory: each moves towards it."""
+    pixels = rows.size // size
+    for n in range(pixels):
+        for i in range(fewer):
+            put(rows, n * fewer + i, at(rows, n * size + at(kept, i)) if i < kept.size else float32(0))
+    return rows[: pixels * fewer]
+
+
+@compiled
+def _read_rows(rows, columns, kept, size):
+    """N×S to C×N."""
+    pixels = columns.shape[1]
+    for start in range(0, pixels, TILE):
+        for i in range(kept.size):
+            column = columns[kept[i]]
+            for n in range(start, min(start + TILE, pixels)):
+                column[n] = at(rows, n * size + i)
+
+
+@compiled
+def _read_labels(rows, labels, kept, width):
     for n in range(labels.size):
-        labels[n] = first_largest(load(rows, n, width))
+        labels[n] = kept[v.first_largest(v.load(rows, n, width))]

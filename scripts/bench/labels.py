@@ -1,19 +1,16 @@
-"""`make bench-eval`: the two loops of an evaluation on the CPU, and what others do instead.
+"""The two loops of an evaluation on the CPU, and what others do instead.
 
-Medians of interleaved runs in one process; ratios are what counts, times belong to the machine. On a
-busy one `--threads 1 --cpu` counts the processor's time instead of the clock's. torchmetrics takes part
-where it is installed.
+torchmetrics takes part where it is installed.
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from measure import interleaved, row, times
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -67,9 +64,9 @@ def confusion_arms() -> Arms:
             arms[f"torchmetrics, int64{', checked' if check else ''}"] = lambda check=check: (
                 multiclass_confusion_matrix(wide[1], wide[0], CLASSES, ignore_index=VOID, validate_args=check)
             )
-    arms["segtrain, uint8"] = lambda: confusion_matrix(labels, predictions, CLASSES)
+    arms["segtrain"] = lambda: confusion_matrix(labels, predictions, CLASSES)
     hits, labelled, predicted = arms["three histograms, uint8"]()
-    matrix = arms["segtrain, uint8"]()
+    matrix = arms["segtrain"]()
     assert torch.equal(matrix.diag(), hits.long())
     assert torch.equal(matrix.sum(1), labelled.long())
     assert torch.equal(matrix.sum(0), predicted.long())
@@ -101,25 +98,18 @@ def argmax_arms(cells: tuple[int, int], *, on_pixels: bool) -> Arms:
     }
     labels = ours().long()
     for name in ("interpolate, argmax", "interpolate, argmax, channels last"):
-        differ = int((arms[name]() != labels).sum())
-        print(f"of {HEIGHT * WIDTH} labels {differ} differ from those of: {name}")
+        assert torch.equal(arms[name](), labels), name
     return arms
 
 
-def compare(title: str, arms: Arms, repetitions: int, clock: Callable[[], float]) -> None:
-    """Prints each arm's median and its ratio to the first one's."""
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    for repetition in range(repetitions + 2):
-        for name, run in arms.items():
-            start = clock()
-            run()
-            if repetition > 1:  # the first ones warm up
-                times[name].append(clock() - start)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    first = next(iter(medians.values()))
-    print(title)
-    for name, median in medians.items():
-        print(f"  {name:36} {1000 * median:8.2f} ms  {first / median:6.2f}×")
+def compare(title: str, arms: Arms, repetitions: int, wanted: str, details: str = "") -> None:
+    """A row beside each way of others; to be reached is what was said of the first."""
+    seconds = interleaved(arms, repetitions)
+    ours = seconds.pop("segtrain")
+    for name, theirs in seconds.items():
+        shown = f"{1000 * ours:.1f} ms for {1000 * theirs:.1f} ms"
+        row(title, name, times(theirs / ours), wanted, f"{shown}; {details}" if details else shown)
+        wanted = "reported"
 
 
 def peak(run: Callable[[], object]) -> float | None:
@@ -138,36 +128,27 @@ def peak(run: Callable[[], object]) -> float | None:
     return (kilobytes("VmHWM") - before) / 1000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu", action="store_true", help="processor time instead of wall-clock time")
-    arguments = parser.parse_args()
-    clock = time.process_time if arguments.cpu else time.perf_counter
-    torch.set_num_threads(arguments.threads)
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {CLASSES} classes, {HEIGHT}×{WIDTH}"
-    )
-
+def memory() -> str:
     random = np.random.default_rng(0).normal(size=(CLASSES, 128, 256)).astype(np.float32)
     size = (HEIGHT, WIDTH)
     upsampled_argmax(random, (256, 512), (256, 512), align_corners=False)  # compiles
-    used = peak(lambda: upsampled_argmax(random, size, size, align_corners=False))
-    torch_used = peak(lambda: F.interpolate(torch.from_numpy(random)[None], size, mode="bilinear").argmax(1))
-    if used is not None:
-        print(
-            f"memory of upsampling ×8 and argmax: {used:.1f} MB, interpolate then argmax {torch_used:.1f} MB"
-        )
+    ours = peak(lambda: upsampled_argmax(random, size, size, align_corners=False))
+    theirs = peak(lambda: F.interpolate(torch.from_numpy(random)[None], size, mode="bilinear").argmax(1))
+    return "" if ours is None or theirs is None else f"{ours:.1f} MB for {theirs:.1f} MB"
 
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=9)
+    repetitions = parser.parse_args().repetitions
+    used = memory()
     keep_freed_memory()
-    print()
-    arms = argmax_arms((128, 256), on_pixels=False)
-    compare("upsample ×8 and argmax, cells between pixels (128×256)", arms, arguments.repetitions, clock)
-    print()
-    arms = argmax_arms((129, 257), on_pixels=True)
-    compare("upsample ×8 and argmax, cells on pixels (129×257)", arms, arguments.repetitions, clock)
-    compare("\nconfusion matrix", confusion_arms(), arguments.repetitions, clock)
+    what = f"upsampling ×8 and argmax to {CLASSES}×{HEIGHT}×{WIDTH}"
+    compare(
+        f"{what}, cells between pixels", argmax_arms((128, 256), on_pixels=False), repetitions, "≥ 8 ×", used
+    )
+    compare(f"{what}, cells on pixels", argmax_arms((129, 257), on_pixels=True), repetitions, "≥ 8 ×")
+    compare(f"confusion matrix, {HEIGHT}×{WIDTH}", confusion_arms(), repetitions, "≥ 6 ×")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
-"""`make bench-crf`: the dense CRF beside pydensecrf, with the agreement in the same table.
+"""The dense CRF beside pydensecrf, with the agreement in the same table.
 
-Medians of interleaved runs over 375×500 pictures with 21 labels, 10 iterations; ratios are what
-counts, times belong to the machine. `--clock cpu` counts processor time, divided by the threads, for a
-machine that is busy with other things: what they do to its caches still shows. `--large` adds a picture
-of 1000×2000 with 19 labels and its memory.
+Medians of interleaved runs over 375×500 pictures with 21 labels, 10 iterations: CamVid's, where
+SEGTRAIN_DATA names the folder that it is in, else of `shapes`. One picture of 1000×2000 with 19 labels
+is computed in a process of its own, for its memory.
 """
 
 import argparse
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -18,22 +16,18 @@ from functools import partial
 
 import cv2
 import numpy as np
+from measure import camvid, interleaved, row, times
 from pydensecrf import densecrf, utils
 
 from segtrain.crf import dense_crf, dense_crf_labels
 from segtrain.crf.ahead import refine_ahead
-from segtrain.data.camvid import CamVid
 from segtrain.data.sample import VOID
 from segtrain.data.shapes import Shapes
 
 LABELS, HEIGHT, WIDTH = 21, 375, 500
-DROP_BELOW = 0.2  # dense_crf's default
-PARAMETERS = {
-    "3/3; 10/80/13": {
-        "gaussian": {"sxy": 3, "compat": 3},
-        "bilateral": {"sxy": 80, "srgb": 13, "compat": 10},
-    },
-    "3/1; 4/67/3": {"gaussian": {"sxy": 1, "compat": 3}, "bilateral": {"sxy": 67, "srgb": 3, "compat": 4}},
+PARAMETERS = {  # and what is to be reached: exact, and with the default pruning
+    "3/3; 10/80/13": ({"sxy": 3, "compat": 3}, {"sxy": 80, "srgb": 13, "compat": 10}, "≥ 11 ×", "≥ 18 ×"),
+    "3/1; 4/67/3": ({"sxy": 1, "compat": 3}, {"sxy": 67, "srgb": 3, "compat": 4}, "≥ 7.5 ×", "≥ 16 ×"),
 }
 Pictures = list[tuple[np.ndarray, np.ndarray]]  # images and probabilities
 
@@ -59,8 +53,8 @@ def few_classes(mask: np.ndarray) -> np.ndarray:
     return np.where(np.isin(mask, common), mask, common[0])
 
 
-def load_pictures(camvid: str | None, count: int, *, few: bool) -> Pictures:
-    dataset = CamVid(root=camvid, num_classes=11).val if camvid else Shapes(size=WIDTH).val
+def load_pictures(count: int, *, few: bool) -> Pictures:
+    dataset = camvid().val if "SEGTRAIN_DATA" in os.environ else Shapes(size=WIDTH).val
     pictures = []
     for i in range(count):
         sample = dataset[i * len(dataset) // count]
@@ -82,32 +76,35 @@ def by_pydensecrf(
     return np.asarray(field.inference(10)).reshape(probabilities.shape)
 
 
-def compare(pictures: Pictures, parameters: dict, threads: int, repetitions: int, clock: Callable) -> str:
-    """A row of the table."""
+def compare(pictures: Pictures, name: str, threads: int, repetitions: int, classes: str) -> None:
+    """Two rows of the table: all labels, and those that the default leaves."""
+    gaussian, bilateral, *wanted = PARAMETERS[name]
+    parameters = {"gaussian": gaussian, "bilateral": bilateral}
 
     def reference() -> list[np.ndarray]:
         return [by_pydensecrf(*picture, **parameters).argmax(0) for picture in pictures]
 
-    def ours(threads: int, drop_below: float) -> list[np.ndarray]:
-        refine = partial(dense_crf_labels, backend="numba", drop_below=drop_below, **parameters)
+    def ours(threads: int, keys: dict) -> list[np.ndarray]:
+        refine = partial(dense_crf_labels, backend="numba", **parameters, **keys)
         tasks = ((i, *picture) for i, picture in enumerate(pictures))
         return [labels for _, labels in refine_ahead(refine, tasks, threads)]
 
-    counts = [1, 1, threads, 1, threads]
-    arms = [reference, *(partial(ours, t, d) for d in (0, DROP_BELOW) for t in (1, threads))]
-    labels, times = [arm() for arm in arms], [[] for _ in arms]  # the first run compiles
-    equal = [min((a == b).mean() for a, b in zip(found, labels[0], strict=True)) for found in labels]
+    kinds = {"all labels": {"drop_below": 0}, "the default": {}}
+    arms: dict[tuple[str, int], Callable] = {("pydensecrf", 1): reference}
+    arms |= {(kind, t): partial(ours, t, keys) for kind, keys in kinds.items() for t in (1, threads)}
+    labels = {arm: run() for arm, run in arms.items()}
     exact = partial(dense_crf, backend="numba", drop_below=0, **parameters)
-    deviation = max(np.abs(exact(*p) - by_pydensecrf(*p, **parameters)).max() for p in pictures)
-    for _ in range(repetitions):
-        for arm, count, taken in zip(arms, counts, times, strict=True):
-            start = clock()
-            arm()
-            shared = count if clock is time.process_time else 1
-            taken.append((clock() - start) / len(pictures) / shared)
-    first, *others = map(statistics.median, times)
-    ratios = " | ".join(f"{first / other:.1f}×" for other in others)
-    return f"{first:.3f} s | {ratios} | {deviation:.0e} | {100 * equal[1]:.3f} % | {100 * equal[3]:.3f} %"
+    away = max(np.abs(exact(*p) - by_pydensecrf(*p, **parameters)).max() for p in pictures)
+    seconds = interleaved(arms, repetitions)
+    theirs = seconds["pydensecrf", 1]
+    for kind, reach in zip(kinds, wanted, strict=True):
+        pairs = zip(labels[kind, 1], labels["pydensecrf", 1], strict=True)
+        equal = min((a == b).mean() for a, b in pairs)
+        details = f"{times(theirs / seconds[kind, 1])} on one; {theirs / len(pictures):.2f} s for theirs;"
+        details += f" {100 * equal:.3f} % of labels equal in the worst picture"
+        details += f", marginals within {away:.0e}" if kind == "all labels" else ""
+        what = f"CRF, 375×500, {classes}, kernels {name}, {kind}, {threads} threads"
+        row(what, "pydensecrf, one process", times(theirs / seconds[kind, threads]), reach, details)
 
 
 def large(backend: str) -> None:
@@ -123,43 +120,40 @@ def large(backend: str) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
+def compare_large() -> None:
+    seconds, peak = {}, {}
+    for backend in ("nothing", "pydensecrf", "numba"):
+        command = [sys.executable, __file__, "--large", backend]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        *seconds[backend], peak[backend] = map(float, output.split())
+    ours, theirs = (seconds[backend][-1] for backend in ("numba", "pydensecrf"))
+    memory = [peak[backend] - peak["nothing"] for backend in ("numba", "pydensecrf")]
+    details = f"{ours:.2f} s for {theirs:.2f} s; {memory[0]:.2f} GiB for {memory[1]:.2f} GiB"
+    row(
+        "CRF, 1000×2000, 19 labels, all kept, 1 thread",
+        "pydensecrf",
+        times(theirs / ours),
+        "reported",
+        details,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--camvid", help="the folder with train.txt; else the pictures are of `shapes`")
     parser.add_argument("--pictures", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
-    parser.add_argument("--large", nargs="?", const="all", help=argparse.SUPPRESS)
+    parser.add_argument("--large", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.large and arguments.large != "all":
+    if arguments.large:
         large(arguments.large)
         return
-    load = "/".join(f"{average:.1f}" for average in os.getloadavg())
-    print(f"{os.cpu_count()} processors, load {load}, {arguments.pictures} pictures, {arguments.clock} clock")
-    clock = time.perf_counter if arguments.clock == "wall" else time.process_time
-    heads = [
-        f"{what}, {t} thread{'s' * (t > 1)}"
-        for what in ("all labels", "default")
-        for t in (1, arguments.threads)
-    ]
-    print(
-        f"| classes | parameters | pydensecrf | {' | '.join(heads)} | marginals | labels | default labels |"
-    )
-    print("|---" * (len(heads) + 6) + "|")
     for few in (False, True):
-        pictures = load_pictures(arguments.camvid, arguments.pictures, few=few)
-        for name, parameters in PARAMETERS.items():
-            row = compare(pictures, parameters, arguments.threads, arguments.repetitions, clock)
-            print(f"| {'few' if few else 'many'} | {name} | {row} |", flush=True)
-    if arguments.large:
-        print("\n1000×2000, 19 labels, with what the process needs without a CRF:")
-        for backend in ("nothing", "pydensecrf", "numba"):
-            command = [sys.executable, __file__, "--large", backend]
-            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            *seconds, peak = map(float, output.split())
-            taken = f"{seconds[-1]:6.2f} s" if seconds else ""
-            print(f"  {backend:12}{taken:10} peak {peak:.2f} GiB", flush=True)
+        pictures = load_pictures(arguments.pictures, few=few)
+        for name in PARAMETERS:
+            classes = "3 to 5 classes" if few else "many classes"
+            compare(pictures, name, arguments.threads, arguments.repetitions, classes)
+    compare_large()
 
 
 if __name__ == "__main__":
