@@ -1,0 +1,81 @@
+"""Probabilities as rows of labels, N×S, on their way from and to planes, C×N."""
+
+import numpy as np
+
+from segtrain.crf import vectors as v
+from segtrain.crf.compiled import compiled
+from segtrain.crf.vectors import LANES, at, put
+
+SMALLEST_PROBABILITY = np.float32(1e-5)  # as in pydensecrf's unary_from_softmax
+TILE = 64  # pixels that are turned at a time
+float32 = np.float32
+
+
+def width(count: int) -> tuple[int, ...]:
+    """A row of that many labels, see `vectors`."""
+    return (0,) * _parts(count)
+
+
+def size(count: int) -> int:
+    """S: the numbers of a row of that many labels."""
+    return _parts(count) * LANES
+
+
+def _parts(count: int) -> int:
+    """How many vectors hold that many labels; each answer is compiled, so larger ones are few."""
+    parts = -(-count // LANES)
+    step = 1 if parts <= 4 else 4 if parts <= 16 else 16
+    return -(-parts // step) * step
+
+
+@compiled
+def fill_rows(columns, rows, size):
+    """C×N to N×S, nothing below the smallest probability."""
+    count, pixels = columns.shape
+    for start in range(0, pixels, TILE):
+        end = min(start + TILE, pixels)
+        for label in range(count):
+            for n in range(start, end):
+                put(rows, n * size + label, max(columns[label, n], SMALLEST_PROBABILITY))
+        for label in range(count, size):
+            for n in range(start, end):
+                put(rows, n * size + label, float32(0))
+
+
+@compiled
+def shares(rows, width):
+    """The largest share that each label has, anywhere, of the largest marginal; float32 S."""
+    shares, size = v.zeros(width), v.lanes(width)
+    for n in range(rows.size // size):
+        row = v.load(rows, n, width)
+        shares = v.larger(shares, v.scale(row, float32(1) / v.largest_where(row, row)))
+    result = np.empty(size, float32)
+    v.store(result, 0, shares)
+    return result
+
+
+@compiled
+def narrow(rows, kept, size, fewer):
+    """Rows of those labels alone, at the beginning of the same memory: each moves towards it."""
+    pixels = rows.size // size
+    for n in range(pixels):
+        for i in range(fewer):
+            put(rows, n * fewer + i, at(rows, n * size + at(kept, i)) if i < kept.size else float32(0))
+    return rows[: pixels * fewer]
+
+
+@compiled
+def read_rows(rows, columns, kept, size):
+    """N×S to C×N."""
+    pixels = columns.shape[1]
+    for start in range(0, pixels, TILE):
+        for i in range(kept.size):
+            column = columns[kept[i]]
+            for n in range(start, min(start + TILE, pixels)):
+                column[n] = at(rows, n * size + i)
+
+
+@compiled
+def read_labels(rows, labels, kept, width):
+    for n in range(labels.size):
+        labels[n] = kept[v.first_largest(v.load(rows, n, width))]
