@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from torch.utils.data import Dataset
 
 from segtrain.data.jpeg import decode_jpeg
+from segtrain.data.png import decode_mask_png
 from segtrain.data.refusal import refuse
 from segtrain.data.sample import VOID, Sample
 from segtrain.errors import InputError
@@ -95,7 +96,7 @@ class PairedFiles(Dataset):
         """The mask as uint8 labels; the range is checked first, since a cast would wrap 300 to 44."""
         plain = mask.dtype == np.uint8 and not self.label_map
         if plain and (mask + np.uint8(1)).max() <= self.num_classes:  # 255, void, wraps to 0
-            return mask.copy()  # Pillow's cannot be written to
+            return mask if mask.flags.writeable else mask.copy()  # Pillow's cannot be written to
         if mask.dtype == np.uint8:
             values, places = np.arange(256), mask
         else:
@@ -223,6 +224,9 @@ def read_mask(path: Path) -> np.ndarray:
 
     Nothing is converted: a palette picture's `.convert("L")` would turn class 3 into 113.
     """
+    numbers = decode_mask_png(path)
+    if numbers is not None:
+        return numbers
     mask = _open(path)
     if mask.mode not in INDEX_MODES:
         raise InputError(
