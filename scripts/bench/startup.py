@@ -25,6 +25,7 @@ images, labels = torch.rand(12, 3, 96, 96), torch.randint(0, 7, (12, 96, 96))
 torch.nn.functional.cross_entropy(net(images)["out"], labels).backward()
 optimizer.step()
 """
+PEERS = "torch and torchvision imported, DeepLab v3 built, one step of 12×96×96"
 IMPORT = [sys.executable, "-c", "import torch"]
 SEGTRAIN = [sys.executable, "-m", "segtrain"]
 
@@ -51,11 +52,11 @@ def seconds(command: list[str], *, cpu: bool, until: Callable[[], bool] | None =
     return usage.ru_utime + usage.ru_stime if cpu else wall
 
 
-def first_step(cpu: bool) -> float:
+def first_step(cpu: bool, *keys: str) -> float:
     """Of `segtrain` on `shapes` until its first optimizer step is logged."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "metrics.jsonl")
-        command = [*SEGTRAIN, f"hydra.run.dir={folder}", "log_every=1", "device=cpu"]
+        command = [*SEGTRAIN, f"hydra.run.dir={folder}", "log_every=1", "device=cpu", *keys]
         return seconds(command, cpu=cpu, until=lambda: log.exists() and log.stat().st_size > 0)
 
 
@@ -71,6 +72,7 @@ def main() -> None:
         "config": lambda: seconds([*SEGTRAIN, "--cfg", "job"], cpu=cpu),
         "peer": lambda: seconds([sys.executable, "-c", PEER], cpu=cpu),
         "step": lambda: first_step(cpu),
+        "same": lambda: first_step(cpu, "model=deeplabv3_torchvision"),
     }
     runs = [{name: run() for name, run in arms.items()} for _ in range(repetitions + 1)][1:]
     took = {name: statistics.median(run[name] for run in runs) for name in arms}
@@ -78,8 +80,8 @@ def main() -> None:
     for command, name, peer, against, wanted in (
         ("`segtrain --help`", "help", "torch", "importing torch", "≤ 0.3 ×"),
         ("`segtrain --cfg job`", "config", "torch", "importing torch", "≤ 0.3 ×"),
-        ("first step of `segtrain` on `shapes`", "step", "peer",
-         "torch and torchvision imported, DeepLab v3 built, one step of 12×96×96", "≤ 0.9 ×"),
+        ("first step of `segtrain` on `shapes`: FCN-8s", "step", "peer", PEERS, "≤ 0.9 ×"),
+        ("the same with `model=deeplabv3_torchvision`", "same", "peer", PEERS, "reported"),
     ):  # fmt: skip
         details = f"{took[name]:.2f} s for {took[peer]:.2f} s{kind}"
         row(command, against, times(took[name] / took[peer]), wanted, details)
