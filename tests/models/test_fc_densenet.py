@@ -84,7 +84,7 @@ def test_sizes_on_a_camvid_picture():
     net, heights = small().eval(), []
     for module in net.modules():
         if isinstance(module, DenseBlock):
-            module.register_forward_hook(lambda _m, _i, out: heights.append(tuple(out.shape[-2:])))
+            module.register_forward_hook(lambda _m, _i, out: heights.append(tuple(out[0].shape[-2:])))
     with torch.inference_mode():
         out = net(torch.zeros(1, 3, 360, 480, dtype=torch.uint8))["out"]
     down = [(360, 480), (180, 240), (90, 120), (45, 60), (22, 30)]
@@ -95,15 +95,14 @@ def test_sizes_on_a_camvid_picture():
 def test_a_transition_up_crops_2n_plus_1_cells_about_the_centre():
     transition = small().transitions_up[0]
     channels = transition.deconv.in_channels
-    maps, skip = torch.rand(1, channels, 4, 4), torch.rand(1, 5, 8, 9)
-    out = transition(maps, skip)
+    maps = torch.rand(1, channels, 4, 4)
+    out = transition((8, 9), maps[:, :2], maps[:, 2:])
     whole = transition.deconv(maps)
     assert whole.shape[-2:] == (9, 9)
-    assert torch.equal(out[:, :channels], whole[..., :8, :])
-    assert torch.equal(out[:, channels:], skip)
+    assert torch.equal(out, whole[..., :8, :])
     # A side of one pixel is not pooled: its three upsampled cells are cropped to the middle one.
-    out = transition(maps[..., :1], skip[..., :1])
-    assert torch.equal(out[:, :channels], transition.deconv(maps[..., :1])[..., :8, 1:2])
+    out = transition((8, 1), maps[..., :1])
+    assert torch.equal(out, transition.deconv(maps[..., :1])[..., :8, 1:2])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,8 @@ def test_the_receptive_field_of_the_bottleneck(monkeypatch, name, pixels):
     # Weights of 1 and average pooling: the gradient then shows all that can matter.
     monkeypatch.setattr(F, "max_pool2d", F.avg_pool2d)
     net = build_model(name, num_classes=2, width=1 / 32).double().eval()
-    net.normalize = net.score = nn.Identity()  # they compute in float32
+    net.normalize = nn.Identity()  # this computes in float32, and so does the score
+    monkeypatch.setattr(net.score, "forward", lambda *maps: torch.cat(maps, 1))
     for conv in net.modules():
         if isinstance(conv, nn.Conv2d):
             nn.init.constant_(conv.weight, 1 / conv.in_channels)
@@ -121,7 +121,7 @@ def test_the_receptive_field_of_the_bottleneck(monkeypatch, name, pixels):
     net.bottleneck.register_forward_hook(lambda _m, _i, out: deepest.append(out))
     images = torch.ones(1, 3, 32, 32 * 53, dtype=torch.float64, requires_grad=True)
     net(images)
-    deepest[0][..., 26].sum().backward()
+    torch.cat(deepest[0], 1)[..., 26].sum().backward()
     assert images.grad.ne(0).any(2)[0, 0].sum() == pixels
 
 

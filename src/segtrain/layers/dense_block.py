@@ -50,7 +50,7 @@ class PreActivation(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """The maps that its layers make, N×(layers·growth_rate)×H×W, of N×channels×H×W; not the input.
+    """The maps that its layers make, N×growth_rate×H×W each, of N×channels×H×W together; not the input.
 
     Each layer (3×3) sees the input and the maps of all layers before it.
 
@@ -80,8 +80,12 @@ class DenseBlock(nn.Module):
             for i in range(layers)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        stack = [x]
+    def forward(self, *maps: Tensor) -> list[Tensor]:
+        made: list[Tensor] = []
         for layer in self.layers:
-            stack.append(checkpointed(layer, *stack) if self.checkpoint else layer(*stack))
-        return torch.cat(stack[1:], 1)
+            made.append(run(layer, *maps, *made, checkpoint=self.checkpoint))
+        return made
+
+
+def run(module: nn.Module, *inputs: Tensor, checkpoint: bool) -> Tensor:
+    return checkpointed(module, *inputs) if checkpoint else module(*inputs)

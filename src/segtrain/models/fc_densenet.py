@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError
-from segtrain.layers.checkpoint import checkpointed
-from segtrain.layers.dense_block import DenseBlock, PreActivation
+from segtrain.layers.dense_block import DenseBlock, PreActivation, run
 from segtrain.layers.grid import crop
 from segtrain.layers.init import he_uniform
 from segtrain.layers.normalize import Normalize
@@ -27,30 +26,36 @@ from segtrain.layers.width import scaled
 
 
 class TransitionDown(nn.Module):
-    """N×C×H×W to N×C×⌊H/2⌋×⌊W/2⌋: BatchNorm, ReLU, 1×1 convolution, dropout, max pooling."""
+    """N×C×H×W together to N×C×⌊H/2⌋×⌊W/2⌋: BatchNorm, ReLU, 1×1 convolution, dropout, max pooling."""
 
     def __init__(self, channels: int, *, dropout: float, batch_statistics: bool, checkpoint: bool):
         super().__init__()
         self.layer = PreActivation(channels, channels, 1, dropout=dropout, batch_statistics=batch_statistics)
         self.checkpoint = checkpoint
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = checkpointed(self.layer, x) if self.checkpoint else self.layer(x)
+    def forward(self, *maps: Tensor) -> Tensor:
+        x = run(self.layer, *maps, checkpoint=self.checkpoint)
         return F.max_pool2d(x, [1 if side == 1 else 2 for side in x.shape[-2:]])
 
 
 class TransitionUp(nn.Module):
-    """The maps upsampled to 2n+1 cells a side, cropped about the centre to the skip's size, then the skip."""
+    """The maps upsampled to 2n+1 cells a side and cropped about the centre to a skip's size."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.deconv = nn.ConvTranspose2d(channels, channels, 3, stride=2)
 
-    def forward(self, maps: Tensor, skip: Tensor) -> Tensor:
-        x, size = self.deconv(maps), skip.shape[-2:]
+    def forward(self, size: tuple[int, int], *maps: Tensor) -> Tensor:
         # The centre of 2n+1 cells is the first 2n of them, or all; of the 3 of an unpooled pixel the second.
         top, left = (1 if side == 1 else 0 for side in size)
-        return torch.cat([crop(x, top, left, size), skip], 1)
+        return crop(self.deconv(torch.cat(maps, 1)), top, left, size)
+
+
+class JoiningScore(Score):
+    """The logits of several maps together."""
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        return super().forward(torch.cat(maps, 1))
 
 
 class FCDenseNet(nn.Module):
@@ -92,7 +97,7 @@ class FCDenseNet(nn.Module):
         growth_rate = max(scaled(growth_rate, width), 2)
         channels = max(scaled(first_channels, width), 2)
 
-        self.normalize = Normalize()
+        self.checkpoint, self.normalize = checkpoint, Normalize()
         self.first = nn.Conv2d(3, channels, 3, padding=1)
         self.down, self.transitions_down, skips = nn.ModuleList(), nn.ModuleList(), []
         for count in layers[:poolings]:
@@ -108,17 +113,23 @@ class FCDenseNet(nn.Module):
             channels = made + skips.pop()
             self.up.append(DenseBlock(channels, count, growth_rate, **knobs))
             made = count * growth_rate
-        self.score = Score(channels + made, num_classes)
+        self.score = JoiningScore(channels + made, num_classes)
         he_uniform(self)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        stack, skips = self.first(self.normalize(images)), []
+        stack, skips = [self.first(self.normalize(images))], []
         for block, transition in zip(self.down, self.transitions_down, strict=True):
-            stack = torch.cat([stack, block(stack)], 1)
+            stack = self._together(*stack, *block(*stack))
             skips.append(stack)
-            stack = transition(stack)
-        made = self.bottleneck(stack)
+            stack = [transition(*stack)]
+        made = self.bottleneck(*stack)
         for transition, block in zip(self.transitions_up, self.up, strict=True):
-            stack = transition(made, skips.pop())
-            made = block(stack)
-        return {"out": self.score(torch.cat([stack, made], 1))}
+            skip = skips.pop()
+            x = run(transition, skip[0].shape[-2:], *made, checkpoint=self.checkpoint)
+            stack = self._together(x, *skip)
+            made = block(*stack)
+        return {"out": run(self.score, *stack, *made, checkpoint=self.checkpoint)}
+
+    def _together(self, *maps: Tensor) -> list[Tensor]:
+        """One stack of them; with checkpointing themselves, as a layer's inputs are what is kept."""
+        return list(maps) if self.checkpoint else [torch.cat(maps, 1)]
