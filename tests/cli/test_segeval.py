@@ -50,6 +50,12 @@ def test_an_unknown_metric_is_refused(tiny, run):
     assert "give some of boundary, calibration, neurites" in done.err
 
 
+def test_neurites_are_for_cells_and_membrane_alone(run, tiny):
+    done = run("segeval", f"ckpt={tiny().folder}", "metrics=[neurites]", *EVAL)
+    assert done.code == 2
+    assert "metrics=[neurites] with 7 classes" in done.err
+
+
 def test_a_checkpoint_cannot_be_told_apart_from_itself(tiny, run):
     trained = tiny().folder
     done = run("segeval", f"ckpt=[{trained},{trained}]", "compare=true", *EVAL)

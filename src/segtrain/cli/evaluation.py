@@ -24,12 +24,11 @@ from segtrain.engine.report import Report
 from segtrain.errors import InputError
 from segtrain.metrics.boundary import BFScore, BoundaryIoU, Trimap
 from segtrain.metrics.calibration import Calibration
-from segtrain.metrics.neurites import Neurites
 
 EXTRA_METRICS: dict[str, Callable[[int], list[Extra]]] = {  # of a number of classes
     "boundary": lambda classes: [Trimap(classes), BoundaryIoU(classes), BFScore()],
     "calibration": lambda _: [Calibration()],
-    "neurites": lambda _: [Neurites()],
+    "neurites": lambda classes: [_neurites(classes)],
 }
 PICTURES = 4  # validation pictures that TensorBoard shows
 
@@ -149,6 +148,16 @@ class Validation:
         self.log.evaluation(step, figures, self.data.class_names)
         self.log.say(f"step {step}: {summary(figures)}")
         return figures
+
+
+def _neurites(classes: int) -> Extra:
+    if classes != 2:
+        raise InputError(
+            f"metrics=[neurites] with {classes} classes", do="it tells cells from membrane: give data of 2"
+        )
+    from segtrain.metrics.neurites import Neurites  # SciPy takes a third of a second to import
+
+    return Neurites()
 
 
 def extra_metrics(names: list[str], num_classes: int) -> list[Extra]:
