@@ -96,9 +96,8 @@ def argmax_arms(cells: tuple[int, int], *, on_pixels: bool) -> Arms:
         "interpolate, softmax, argmax": lambda: upsample(logits).softmax(1).argmax(1),
         "segtrain": ours,
     }
-    labels = ours().long()
-    for name in ("interpolate, argmax", "interpolate, argmax, channels last"):
-        assert torch.equal(arms[name](), labels), name
+    # With channels last torch rounds otherwise, and a few in a million of its own labels are others.
+    assert torch.equal(arms["interpolate, argmax"](), ours().long())
     return arms
 
 
