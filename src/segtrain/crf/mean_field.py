@@ -27,33 +27,29 @@ SMALLEST, LARGEST = 2.0**-40, 2.0**100  # sums of exponentials in which no label
 float32, int64 = np.float32, np.int64
 
 
-class Pixels(NamedTuple):
-    """The pixels' side of the field.
+class Hung(NamedTuple):
+    """How the pixels hang on lattices.
 
     Attributes:
-        rows: float32 N·S: probabilities, each pixel's padded by zeros to S.
-        start, marginals: float32 N·S: those to begin with, which need not sum to 1, and those of the
-            last iteration; each may be `rows` itself.
-        vertices: int32 N×corners, rows of the lattices' memory.
+        places: int32 N×corners, where rows begin in the memory of `Whole`; the vertices of `Ahead`.
         splat, slice: float32 N×corners, the weights of spreading and of reading.
     """
 
-    rows: np.ndarray
-    start: np.ndarray
-    marginals: np.ndarray
-    vertices: np.ndarray
+    places: np.ndarray
     splat: np.ndarray
     slice: np.ndarray
 
 
 class Whole(NamedTuple):
-    """The memory of the lattices that are blurred as a whole: row 0 is none, the last one is for waste.
+    """The memory of the lattices that are blurred as a whole: the first row is none, the last for waste.
 
     Attributes:
         values, sums: float32, what is read and what is spread; they change places.
-        chains: int32, rows that are neighbours along an axis, chain by chain with 0 before and after.
+        chains: int32, where rows begin that are neighbours along an axis, chain by chain with 0 before
+            and after.
         starts: int64, where an axis's chains begin, and their end.
-        matrices, mixed: of the lattices that have one, their compatibility and the first row and the end.
+        matrices, mixed: of the lattices that have one, their compatibility, and where their rows begin
+            and end.
     """
 
     values: np.ndarray
@@ -64,137 +60,142 @@ class Whole(NamedTuple):
     mixed: np.ndarray
 
 
-class Ring(NamedTuple):
-    """Where rows are kept: vertex i in row `first + (i & mask)`; the row of none is 0."""
+class Band(NamedTuple):
+    """The lattice that is blurred just ahead of the pixels: pictures of one size share it.
 
-    rows: np.ndarray
-    first: int
+    Its rows stand in two rings, vertex i in slot 1 + i & mask; slot 0 is the row of none.
+
+    Attributes:
+        hung: the pixels on its vertices.
+        slots: int32 N×corners, of those vertices in the rings.
+        neighbours: int32 axes×M×2: vertices along the first axis, slots along the others.
+        reach: no vertex has a neighbour further ahead or behind.
+        last_vertex: int64 H: the last vertex that the picture's rows have touched.
+        mask: the rings' slots less 2.
+    """
+
+    hung: Hung
+    slots: np.ndarray
+    neighbours: np.ndarray
+    reach: int
+    last_vertex: np.ndarray
     mask: int
 
 
 class Ahead(NamedTuple):
-    """The lattice that is blurred just ahead of the pixels.
+    """The memory of the band: what is spread, M rows; what is read, and what stands between two axes."""
 
-    Attributes:
-        neighbours: int32 axes×M×2.
-        reach: no vertex has a neighbour further ahead or behind.
-        sums, values, other: what is spread, what is read, and what stands between two axes.
-        last_vertex: int64 H: the last vertex that the picture's rows have touched.
-    """
-
-    neighbours: np.ndarray
-    reach: int
-    sums: Ring
-    values: Ring
-    other: Ring
-    last_vertex: np.ndarray
+    sums: np.ndarray
+    values: np.ndarray
+    other: np.ndarray
 
 
 @compiled
-def mean_field(pixels, whole, ahead, iterations, corners, width):
-    """Some iterations of the marginals of `pixels`.
+def mean_field(rows, hung, whole, band, ahead, iterations, corners, width):
+    """Makes of probabilities the marginals after some iterations, in place.
 
     Args:
-        corners: of a pixel in `whole` and in `ahead`: two tuples of which the lengths count, so that
-            the compiler knows them.
+        rows: float32 N·S, each pixel's padded by zeros to S.
+        hung: the pixels on `whole`.
+        corners: of a pixel in `whole` and in `band`: two tuples of which the lengths count, so that the
+            compiler knows them.
         width: how wide a row is, see `vectors`.
     """
-    height = ahead.last_vertex.size
-    across = pixels.vertices.shape[0] // height
+    size, height = v.lanes(width), band.last_vertex.size
+    across = rows.size // size // height
     values, sums = whole.values, whole.sums
-    count = sums.size // v.lanes(width)
-    _clear(sums, 0, count, width)
-    _clear(values, 0, 1, width)
-    _clear(ahead.sums.rows, 0, ahead.neighbours.shape[1], width)
-    for ring in (ahead.values, ahead.other):
-        _clear(ring.rows, 0, 1, width)
+    sums[:] = 0
+    values[:size] = 0
+    for memory in (ahead.sums, ahead.values, ahead.other):
+        memory[:] = 0
     progress = np.empty(8, int64)
     for iteration in range(iterations + 1):
         progress[:] = 1
         for y in range(height):
             if len(corners[1]) > 0 and iteration > 0:
-                _blur_ahead(ahead, progress, ahead.last_vertex[y], width)
+                _blur_ahead(band, ahead, progress, band.last_vertex[y], width)
             step = (y * across, (y + 1) * across, iteration == 0, iteration == iterations)
-            _pass(pixels, values, sums, ahead, step, corners, width)
+            _pass(rows, hung, values, sums, band, ahead, step, corners, width)
         if iteration < iterations:
             values, sums = sums, values
             _blur(values, whole, width)
-            _clear(sums, 1, count, width)
+            sums[:] = 0
 
 
 @compiled
-def _pass(pixels, values, sums, ahead, step, corners, width):
+def _pass(rows, hung, values, sums, band, ahead, step, corners, width):
     """One iteration for some pixels: reads the lattices, updates the marginals, spreads them.
+
+    A pixel's marginals are spread after the next one's message is read: the processor, which looks two
+    pixels ahead at most, then has work while it waits for the exponentials.
 
     Args:
         step: the first pixel and the end, and whether the iteration is the first, or the last.
     """
-    rows, start, marginals, vertices, splat, sliced = pixels
-    ring, ring_sums, corners_whole = ahead.values, ahead.sums.rows, len(corners[0])
-    all_corners = corners_whole + len(corners[1])
+    of_whole, of_band, size = len(corners[0]), len(corners[1]), v.lanes(width)
     first, end, is_first, is_last = step
     scattered = values.nbytes > CACHE_BYTES
-    for n in range(first, end):
+    row = v.zeros(width)
+    for n in range(first, end + 1):
         if scattered:
-            soon = min(n + AHEAD, vertices.shape[0] - 1) * all_corners
-            for i in range(soon, soon + corners_whole):
-                v.fetch(values, at(vertices, i), width)
-                v.fetch(sums, at(vertices, i), width)
-        a, b, c = n * all_corners, n * all_corners + corners_whole, (n + 1) * all_corners
-        if not is_first:
-            row = v.load(rows, n, width)
-            message, from_ring = v.zeros(width), v.zeros(width)  # two sums: neither waits as long
-            for i in range(a, b):
-                message = v.add_scaled(message, at(sliced, i), v.load(values, at(vertices, i), width))
-            for i in range(b, c):
-                place = ring.first + (int64(at(vertices, i)) & ring.mask)
-                from_ring = v.add_scaled(from_ring, at(sliced, i), v.load(ring.rows, place, width))
-            message = v.add(message, from_ring)
-            updated = v.multiply(row, v.exp(message))
-            total = v.total(updated)
-            if not SMALLEST < total < LARGEST:  # large weights
-                updated = v.multiply(row, v.exp(v.shift(message, v.largest_where(message, row))))
-                total = v.total(updated)
-            row = updated
-        else:
-            row = v.load(start, n, width)
-            total = v.total(row)
-        row = v.scale(row, float32(1) / total)
-        if is_last:
-            v.store(marginals, n, row)
-        else:
-            for i in range(a, b):
-                _add(sums, at(vertices, i), at(splat, i), row, width)
-            for i in range(b, c):
-                _add(ring_sums, at(vertices, i), at(splat, i), row, width)
+            soon = min(n + AHEAD, hung.places.shape[0] - 1) * of_whole
+            for i in range(soon, soon + of_whole):
+                v.fetch(values, at(hung.places, i), width)
+                v.fetch(sums, at(hung.places, i), width)
+        message, from_band = v.zeros(width), v.zeros(width)  # two sums: neither waits as long
+        if not is_first and n < end:
+            for i in range(n * of_whole, (n + 1) * of_whole):
+                corner = v.load(values, at(hung.places, i), width)
+                message = v.add_scaled(message, at(hung.slice, i), corner)
+            for i in range(n * of_band, (n + 1) * of_band):
+                corner = v.load(ahead.values, int64(at(band.slots, i)) * size, width)
+                from_band = v.add_scaled(from_band, at(band.hung.slice, i), corner)
+        if n > first and is_last:
+            v.store(rows, (n - 1) * size, row)
+        elif n > first:
+            for i in range((n - 1) * of_whole, n * of_whole):
+                _add(sums, at(hung.places, i), at(hung.splat, i), row, width)
+            for i in range((n - 1) * of_band, n * of_band):
+                place = int64(at(band.hung.places, i)) * size
+                _add(ahead.sums, place, at(band.hung.splat, i), row, width)
+        if n < end:
+            row = v.load(rows, n * size, width)
+            if is_first:
+                row = v.scale(row, float32(1) / v.total(row))
+            else:
+                row = _updated(row, v.add(message, from_band))
 
 
 @inlined
-def _add(sums, vertex, weight, row, width):
-    v.store(sums, vertex, v.add_scaled(v.load(sums, vertex, width), weight, row))
+def _updated(row, message):
+    updated = v.multiply(row, v.exp(message))
+    total = v.total(updated)
+    if not SMALLEST < total < LARGEST:  # large weights
+        updated = v.multiply(row, v.exp(v.shift(message, v.largest_where(message, row))))
+        total = v.total(updated)
+    return v.scale(updated, float32(1) / total)
 
 
-@compiled
-def _clear(rows, first, end, width):
-    for row in range(first, end):
-        v.store(rows, row, v.zeros(width))
+@inlined
+def _add(sums, start, weight, row, width):
+    v.store(sums, start, v.add_scaled(v.load(sums, start, width), weight, row))
 
 
 @compiled
 def _blur(rows, whole, width):
     """Blurs all lattices in place, along one axis after the other, and mixes their labels."""
-    waste = rows.size // v.lanes(width) - 1
+    waste = rows.size - v.lanes(width)
     for axis in range(whole.starts.size - 1):
         before, here = v.zeros(width), v.zeros(width)
-        vertex, end = 0, whole.starts[axis + 1]
+        place, end = 0, whole.starts[axis + 1]
         for i in range(whole.starts[axis], end):
             soon = at(whole.chains, min(i + AHEAD, end - 1))
             v.fetch(rows, soon, width)
             following = at(whole.chains, i)
             after = v.load(rows, following, width)
             blurred = v.add_scaled(here, float32(0.5), v.add(before, after))
-            v.store(rows, vertex if vertex else waste, blurred)  # a branch would be guessed wrong
-            before, here, vertex = here, after, following
+            v.store(rows, place if place else waste, blurred)  # a branch would be guessed wrong
+            before, here, place = here, after, following
     for k in range(whole.mixed.shape[0]):
         _mix(rows, whole.mixed[k], whole.matrices[k], width)
 
@@ -202,16 +203,17 @@ def _blur(rows, whole, width):
 @compiled
 def _mix(rows, part, matrix, width):
     """Multiplies the vertices' labels by the compatibility: filtering and this commute."""
-    for row in range(part[0], part[1]):
+    size = v.lanes(width)
+    for start in range(part[0], part[1], size):
         mixed = v.zeros(width)
         for label in range(matrix.shape[0]):
-            weight = at(rows, row * v.lanes(width) + label)
-            mixed = v.add_scaled(mixed, weight, v.load(matrix, label, width))
-        v.store(rows, row, mixed)
+            row = v.load(matrix, label * size, width)
+            mixed = v.add_scaled(mixed, at(rows, start + label), row)
+        v.store(rows, start, mixed)
 
 
 @compiled
-def _blur_ahead(ahead, progress, until, width):
+def _blur_ahead(band, ahead, progress, until, width):
     """Blurs strip by strip until the vertex `until` is done along all axes, and clears the sums behind.
 
     An axis follows the one before at the distance `reach`.
@@ -219,31 +221,24 @@ def _blur_ahead(ahead, progress, until, width):
     Args:
         progress: for each axis the first vertex that is not done, then the first sum not cleared.
     """
-    axes, count, _ = ahead.neighbours.shape
+    axes, count, _ = band.neighbours.shape
+    size = v.lanes(width)
     while progress[axes - 1] <= until:
         limit = min(count, progress[0] + STRIP)
-        source = ahead.sums
+        source, first_slot, mask = ahead.sums, 0, int64(-1)
         for axis in range(axes):
             target = ahead.values if (axes - axis) % 2 else ahead.other
-            _blur_axis(source, target, ahead.neighbours[axis], progress[axis], limit, width)
+            neighbours = band.neighbours[axis]
+            for vertex in range(progress[axis], limit):
+                one = v.load(source, int64(at(neighbours, 2 * vertex)) * size, width)
+                two = v.load(source, int64(at(neighbours, 2 * vertex + 1)) * size, width)
+                here = v.load(source, (first_slot + (vertex & mask)) * size, width)
+                blurred = v.add_scaled(here, float32(0.5), v.add(one, two))
+                v.store(target, (1 + (vertex & band.mask)) * size, blurred)
             progress[axis] = max(progress[axis], limit)
-            limit = count if limit == count else limit - ahead.reach
-            source = target
-        done = count if progress[0] == count else progress[0] - ahead.reach
+            limit = count if limit == count else limit - band.reach
+            source, first_slot, mask = target, 1, int64(band.mask)
+        done = count if progress[0] == count else progress[0] - band.reach
         if done > progress[axes]:
-            _clear(ahead.sums.rows, progress[axes], done, width)
+            ahead.sums[progress[axes] * size : done * size] = 0
             progress[axes] = done
-
-
-@compiled
-def _blur_axis(source, target, neighbours, first, end, width):
-    for vertex in range(first, end):
-        one = v.load(source.rows, _row(source, at(neighbours, 2 * vertex)), width)
-        two = v.load(source.rows, _row(source, at(neighbours, 2 * vertex + 1)), width)
-        here = v.load(source.rows, _row(source, vertex), width)
-        v.store(target.rows, _row(target, vertex), v.add_scaled(here, float32(0.5), v.add(one, two)))
-
-
-@inlined
-def _row(ring, vertex):
-    return ring.first + (int64(vertex) & ring.mask) if vertex else 0

@@ -108,3 +108,9 @@ def without_labels(kernels: list[Kernel], kept: np.ndarray) -> list[Kernel]:
         k if k.potts else k._replace(compatibility=np.ascontiguousarray(k.compatibility[kept][:, kept]))
         for k in kernels
     ]
+
+
+def thinned(kernel: Kernel, step: int) -> Kernel:
+    """The kernel for every so manyth row and column of a picture."""
+    x, y, *colours = kernel.deviations
+    return kernel._replace(deviations=(x / step, y / step, *colours))

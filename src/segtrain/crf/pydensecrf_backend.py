@@ -17,11 +17,7 @@ NORMALIZATIONS = {
 
 
 def marginals(
-    image: np.ndarray,
-    probabilities: np.ndarray,
-    kernels: Sequence[Kernel],
-    iterations: int,
-    _drop_below: float = 0.0,
+    image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
 ) -> np.ndarray:
     """float32 C×H×W, of an image H×W×K and probabilities C×H×W."""
     classes, height, width = probabilities.shape

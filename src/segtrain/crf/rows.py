@@ -43,39 +43,16 @@ def fill_rows(columns, rows, size):
 
 
 @compiled
-def shares(rows, width):
-    """The largest share that each label has, anywhere, of the largest marginal; float32 S."""
-    shares, size = v.zeros(width), v.lanes(width)
-    for n in range(rows.size // size):
-        row = v.load(rows, n, width)
-        shares = v.larger(shares, v.scale(row, float32(1) / v.largest_where(row, row)))
-    result = np.empty(size, float32)
-    v.store(result, 0, shares)
-    return result
-
-
-@compiled
-def narrow(rows, kept, size, fewer):
-    """Rows of those labels alone, at the beginning of the same memory: each moves towards it."""
-    pixels = rows.size // size
-    for n in range(pixels):
-        for i in range(fewer):
-            put(rows, n * fewer + i, at(rows, n * size + at(kept, i)) if i < kept.size else float32(0))
-    return rows[: pixels * fewer]
-
-
-@compiled
-def read_rows(rows, columns, kept, size):
+def read_rows(rows, columns, size):
     """N×S to C×N."""
-    pixels = columns.shape[1]
+    labels, pixels = columns.shape
     for start in range(0, pixels, TILE):
-        for i in range(kept.size):
-            column = columns[kept[i]]
+        for label in range(labels):
             for n in range(start, min(start + TILE, pixels)):
-                column[n] = at(rows, n * size + i)
+                columns[label, n] = at(rows, n * size + label)
 
 
 @compiled
-def read_labels(rows, labels, kept, width):
+def read_labels(rows, labels, width):
     for n in range(labels.size):
-        labels[n] = kept[v.first_largest(v.load(rows, n, width))]
+        labels[n] = v.first_largest(v.load(rows, n * v.lanes(width), width))

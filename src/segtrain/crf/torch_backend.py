@@ -69,11 +69,7 @@ class MeanField(nn.Module):
 
 
 def marginals(
-    image: np.ndarray,
-    probabilities: np.ndarray,
-    kernels: Sequence[Kernel],
-    iterations: int,
-    _drop_below: float = 0.0,
+    image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
 ) -> np.ndarray:
     """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; on a GPU where there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"

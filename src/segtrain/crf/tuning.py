@@ -31,11 +31,11 @@ class Examples:
     """Validation pictures with a network's probabilities, computed once and kept small.
 
     In half precision: of a probability above 1e-5, the smallest that the CRF distinguishes, that keeps
-    two digits or more. And of the labels alone that the CRF does not drop: a picture of 375×500 with 5 of
-    21 classes takes 2 MB.
+    two digits or more. And of the labels alone that somewhere come near the likeliest: a picture of
+    375×500 with 5 of 21 classes takes 2 MB.
 
     Args:
-        drop_below: as of `dense_crf`.
+        drop_below: how near, a share of its probability.
     """
 
     def __init__(self, drop_below: float = 0):

@@ -103,11 +103,9 @@ def _address(context, builder, array_type, array, index_type, index):
     return builder.gep(data, [context.cast(builder, index, index_type, types.int64)], inbounds=True)
 
 
-def _places(context, builder, array_type, array, row_type, row, eights):
-    """Pointers to the parts of a row."""
-    lanes = builder.mul(context.cast(builder, row, row_type, types.int64), LONG(eights * LANES))
-    start = _address(context, builder, array_type, array, types.int64, lanes)
-    first = 0
+def _places(context, builder, array_type, array, index_type, index, eights):
+    """Pointers to the parts of the row that begins at that number of the array."""
+    start, first = _address(context, builder, array_type, array, index_type, index), 0
     for part in _row_type(eights).elements:
         yield builder.bitcast(builder.gep(start, [LONG(first)], inbounds=True), part.as_pointer())
         first += part.count
@@ -142,31 +140,33 @@ def lanes(typing, width):
 
 
 @intrinsic
-def load(typing, rows, row, width):
+def load(typing, rows, start, width):
+    """The row that begins at rows.flat[start]."""
+
     def code(context, builder, signature, arguments):
-        places = _places(context, builder, rows, arguments[0], row, arguments[1], width.count)
+        places = _places(context, builder, rows, arguments[0], start, arguments[1], width.count)
         return _row(builder, [builder.load(place, align=4) for place in places])
 
-    return Row(width.count)(rows, row, width), code
+    return Row(width.count)(rows, start, width), code
 
 
 @intrinsic
-def store(typing, rows, row, value):
+def store(typing, rows, start, value):
     def code(context, builder, signature, arguments):
-        places = _places(context, builder, rows, arguments[0], row, arguments[1], value.eights)
+        places = _places(context, builder, rows, arguments[0], start, arguments[1], value.eights)
         for part, place in zip(_parts(builder, arguments[2]), places, strict=True):
             builder.store(part, place, align=4)
         return context.get_dummy_value()
 
-    return types.void(rows, row, value), code
+    return types.void(rows, start, value), code
 
 
 @intrinsic
-def fetch(typing, rows, row, width):
+def fetch(typing, rows, start, width):
     """Asks for a row's cache lines, which will be needed soon."""
 
     def code(context, builder, signature, arguments):
-        places = _places(context, builder, rows, arguments[0], row, arguments[1], width.count)
+        places = _places(context, builder, rows, arguments[0], start, arguments[1], width.count)
         for place in places:  # a line of the cache has 64 bytes, a part no more
             byte = builder.bitcast(place, ir.IntType(8).as_pointer())
             kind = ir.FunctionType(ir.VoidType(), [byte.type, INT, INT, INT])
@@ -174,7 +174,7 @@ def fetch(typing, rows, row, width):
             builder.call(function, [byte, INT(0), INT(3), INT(1)])  # to read, to keep, data
         return context.get_dummy_value()
 
-    return types.void(rows, row, width), code
+    return types.void(rows, start, width), code
 
 
 @intrinsic
