@@ -17,14 +17,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from segtrain.crf.potentials import Kernel, read_kernels, thinned, without_labels
+from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels, thinned, without_labels
 from segtrain.errors import InputError
 
 Parameters = Mapping[str, Any]
 Backend = Literal["auto", "numba", "torch", "pydensecrf"]
 GAUSSIAN = {"sxy": 3, "compat": 3}
 BILATERAL = {"sxy": 80, "srgb": 13, "compat": 10}
-SMALLEST_PROBABILITY = 1e-5  # as in pydensecrf's unary_from_softmax
 ROWS = 8  # of pixels that are looked at a time
 ASKED = 10_000  # pixels show which labels are to be dropped,
 STEP = 4  # but at least every fourth of a row and of a column
@@ -79,9 +78,12 @@ def dense_crf(
     """
     engine, task = _backend(backend), _task(image, probabilities, gaussian, bilateral, iterations)
     kept = _kept(engine, task, drop_below)
-    result = np.zeros(probabilities.shape, np.float32)
-    result[kept] = _marginals(engine, _restricted(task, kept))
-    return result
+    refined = _marginals(engine, _restricted(task, kept))
+    if len(kept) == len(probabilities):
+        return refined
+    every = np.zeros(probabilities.shape, np.float32)
+    every[kept] = refined
+    return every
 
 
 def dense_crf_labels(

@@ -11,6 +11,7 @@ import numpy as np
 
 from segtrain.errors import InputError
 
+SMALLEST_PROBABILITY = 1e-5  # as in pydensecrf's unary_from_softmax
 NORMALIZATIONS = ("symmetric", "before", "after", "none")
 Parameters = Mapping[str, Any]
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from pydensecrf import densecrf
 
-from segtrain.crf.potentials import Kernel
+from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel
 
-SMALLEST_PROBABILITY = 1e-5  # as in pydensecrf's unary_from_softmax
 NORMALIZATIONS = {
     "symmetric": densecrf.NORMALIZE_SYMMETRIC,
     "before": densecrf.NORMALIZE_BEFORE,

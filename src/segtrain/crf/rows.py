@@ -4,9 +4,9 @@ import numpy as np
 
 from segtrain.crf import vectors as v
 from segtrain.crf.compiled import compiled
+from segtrain.crf.potentials import SMALLEST_PROBABILITY
 from segtrain.crf.vectors import LANES, at, put
 
-SMALLEST_PROBABILITY = np.float32(1e-5)  # as in pydensecrf's unary_from_softmax
 TILE = 64  # pixels that are turned at a time
 float32 = np.float32
 
@@ -36,7 +36,7 @@ def fill_rows(columns, rows, size):
         end = min(start + TILE, pixels)
         for label in range(count):
             for n in range(start, end):
-                put(rows, n * size + label, max(columns[label, n], SMALLEST_PROBABILITY))
+                put(rows, n * size + label, max(columns[label, n], float32(SMALLEST_PROBABILITY)))
         for label in range(count, size):
             for n in range(start, end):
                 put(rows, n * size + label, float32(0))

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segtrain.crf.potentials import Kernel, read_kernels
+from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels
 from segtrain.crf.torch_lattice import LatticeFilter, TorchLattice, torch_lattice
 
-SMALLEST_PROBABILITY = 1e-5  # as in pydensecrf's unary_from_softmax
 Parameters = Mapping[str, Any]
 _device_is_free = threading.Lock()  # several threads' pictures would take their memory at once
 

@@ -204,15 +204,6 @@ def multiply(typing, x, y):
 
 
 @intrinsic
-def larger(typing, x, y):
-    def code(context, builder, signature, arguments):
-        both = zip(_parts(builder, arguments[0]), _parts(builder, arguments[1]), strict=True)
-        return _row(builder, [_larger(builder, a, b) for a, b in both])
-
-    return x(x, y), code
-
-
-@intrinsic
 def scale(typing, x, factor):
     def code(context, builder, signature, arguments):
         f = context.cast(builder, arguments[1], factor, types.float32)
