@@ -10,7 +10,7 @@ import numpy as np
 
 from segtrain.crf.compiled import compiled
 from segtrain.crf.coordinates import slicing_scale
-from segtrain.crf.lattice import NO_COLOURS, Lattice, lattice
+from segtrain.crf.lattice import NO_COLOURS, Lattice, Memory, lattice
 from segtrain.crf.mean_field import STRIP, Ahead, Band, Hung, Whole, mean_field
 from segtrain.crf.potentials import Kernel
 from segtrain.crf.vectors import LANES, at, put
@@ -71,7 +71,10 @@ def make_field(image: np.ndarray, kernels: Sequence[Kernel], width: tuple[int, .
     else:
         others, band = kernels, _no_band(height)
     colours = np.array(image.reshape(-1, channels).T, np.float32, order="C")
-    whole = [lattice(height, across, NO_COLOURS if k.spatial else colours, k.deviations) for k in others]
+    whole = [
+        lattice(height, across, NO_COLOURS if kernel.spatial else colours, kernel.deviations, _scratch_of(i))
+        for i, kernel in enumerate(others)
+    ]
     size = len(width) * LANES
     if size * sum(made.neighbours.shape[1] for made in whole) >= 1 << 31:
         raise InputError(
@@ -187,6 +190,10 @@ def scratch(name: str, dtype: type, count: int) -> np.ndarray:
     whole = memory[name] if count <= KEPT else memory.pop(name)
     start = (-whole.ctypes.data % 64) // whole.itemsize
     return whole[start : start + count]
+
+
+def _scratch_of(part: int) -> Memory:
+    return lambda name, dtype, count: scratch(f"{name} {part}", dtype, count)
 
 
 @compiled

@@ -13,6 +13,8 @@ have to be pydensecrf's if the marginals are to be: hence its order of operation
 features 0, with which it fills up its last four where the pixels are no multiple of four.
 """
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +29,9 @@ FIRST_BITS = 14  # of the hash table's slots
 AHEAD = 8  # keys whose slot is fetched before it is needed
 NO_COLOURS = np.zeros((0, 1), np.float32)
 float32, int32, int64 = np.float32, np.int32, np.int64
+
+
+Memory = Callable[[str, type, int], np.ndarray]  # of a name, a dtype, and how many numbers
 
 
 class Lattice(NamedTuple):
@@ -52,12 +57,19 @@ class Table(NamedTuple):
     shift: np.uint64
 
 
-def lattice(height: int, width: int, colours: np.ndarray, deviations: tuple[float, ...]) -> Lattice:
+def _new_memory(name: str, dtype: type, count: int) -> np.ndarray:
+    return np.empty(count, dtype)
+
+
+def lattice(
+    height: int, width: int, colours: np.ndarray, deviations: tuple[float, ...], memory: Memory = _new_memory
+) -> Lattice:
     """The lattice of a picture's pixels.
 
     Args:
         colours: float32 channels×(H·W).
         deviations: of x, of y, and of each channel, above 0.
+        memory: where the pixels' vertices and weights are to stand.
 
     Raises:
         InputError: deviations so small that the vertices' keys do not fit into 64 bits.
@@ -65,13 +77,18 @@ def lattice(height: int, width: int, colours: np.ndarray, deviations: tuple[floa
     scale, deviations = feature_scale(len(deviations)), np.array(deviations, np.float32)
     ends = [(0, width - 1), (0, height - 1), *((min(c.min(), 0), max(c.max(), 0)) for c in colours)]
     keys = key_layout(np.array(ends, float) / deviations[:, None], scale)
-    vertices, weights, neighbours = _build(height, width, colours, deviations, scale, keys)
+    shape = height * width + 1, len(deviations) + 1  # and one of features 0
+    vertices = memory("vertices", np.int32, math.prod(shape)).reshape(shape)
+    weights = memory("weights", np.float32, math.prod(shape)).reshape(shape)
+    neighbours = _build(height, width, colours, deviations, scale, keys, vertices, weights)
+    vertices, weights = vertices[:-1], weights[:-1]
     ones = _filtered_ones(vertices, weights, neighbours) * float32(slicing_scale(len(deviations)))
     return Lattice(vertices, weights, neighbours, ones)
 
 
 @compiled
-def _build(height, width, colours, deviations, scale, keys):
+def _build(height, width, colours, deviations, scale, keys, vertices, weights):
+    """Writes the vertices and the weights, and gives the neighbours."""
     corners = deviations.size + 1
     work = Work(
         np.zeros((corners - 1, BLOCK), float32),
@@ -84,7 +101,6 @@ def _build(height, width, colours, deviations, scale, keys):
         np.empty((corners, BLOCK), float32),
     )
     pixels = height * width
-    vertices, weights = np.empty((pixels + 1, corners), int32), np.empty((pixels + 1, corners), float32)
     table = _empty_table(FIRST_BITS)
     found = np.empty(1 << FIRST_BITS, int64)  # the key of each vertex
     count = 1
@@ -104,7 +120,7 @@ def _build(height, width, colours, deviations, scale, keys):
         work.features[:] = 0
         find_simplices(work, scale, keys)
         count = _number(work, pixels, 1, vertices, weights, table, found, count)
-    return vertices[:pixels], weights[:pixels], _neighbours(found[:count], table, keys, corners)
+    return _neighbours(found[:count], table, keys, corners)
 
 
 @compiled

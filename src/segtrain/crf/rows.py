@@ -31,15 +31,13 @@ def _parts(count: int) -> int:
 @compiled
 def fill_rows(columns, rows, size):
     """C×N to N×S, nothing below the smallest probability."""
-    count, pixels = columns.shape
-    for start in range(0, pixels, TILE):
-        end = min(start + TILE, pixels)
-        for label in range(count):
-            for n in range(start, end):
-                put(rows, n * size + label, max(columns[label, n], float32(SMALLEST_PROBABILITY)))
-        for label in range(count, size):
-            for n in range(start, end):
-                put(rows, n * size + label, float32(0))
+    labels, pixels = columns.shape
+    for n in range(pixels):
+        for label in range(labels):
+            probability = max(at(columns, label * pixels + n), float32(SMALLEST_PROBABILITY))
+            put(rows, n * size + label, probability)
+        for label in range(labels, size):
+            put(rows, n * size + label, float32(0))
 
 
 @compiled
