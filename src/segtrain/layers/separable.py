@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from segtrain.layers.depthwise import DepthwiseConv
+
 DEPTHWISE_STD, POINTWISE_STD = 0.33, 0.06  # TensorFlow's DeepLab, model.py
 
 
@@ -31,20 +33,17 @@ class SeparableConv(nn.Module):
         relu: bool = True,
     ):
         super().__init__()
-        self.depthwise = nn.Conv2d(channels, channels, kernel, groups=channels, bias=False)
+        self.depthwise = DepthwiseConv(channels, kernel, stride=stride, dilation=dilation)
         self.depthwise_bn = nn.BatchNorm2d(channels, eps)
         self.pointwise = nn.Conv2d(channels, outs, 1, bias=False)
         self.pointwise_bn = nn.BatchNorm2d(outs, eps)
         self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
-        self.set_stride(stride, dilation)
         for conv, std in ((self.depthwise, DEPTHWISE_STD), (self.pointwise, POINTWISE_STD)):
             nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)
 
     def set_stride(self, stride: int, dilation: int) -> None:
         """Another stride and dilation for the same weights."""
-        padding = dilation * (self.depthwise.kernel_size[0] // 2)
-        self.depthwise.stride = (stride, stride)
-        self.depthwise.dilation, self.depthwise.padding = (dilation, dilation), (padding, padding)
+        self.depthwise.set_stride(stride, dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.depthwise_bn(self.depthwise(x)))
