@@ -28,7 +28,6 @@ from segtrain.errors import InputError, SaveError, SegtrainError
 ENVIRONMENT = {
     "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
     "NO_ALBUMENTATIONS_UPDATE": "1",  # or importing it asks the network for its newest version
-    "THP_MEM_ALLOC_ENABLE": "1",  # large pages for tensors
 }
 
 
