@@ -4,11 +4,11 @@ At a pixel, what the iteration before left on the lattices is read (slice), the 
 follow from it, and are spread onto the lattices for the next iteration (splat); all of this while the
 pixel's labels stay in registers. The marginals of the iterations between exist on the lattices alone.
 
-The rows of the lattices stand one after the other, so that a pixel has one list of vertices and
-weights, whatever the kernels are: the weights contain normalisation and compatibility. Between two
-passes they are blurred in place, chain by chain of neighbours: each row is read once. A lattice of
-places alone has, at a small deviation, more vertices than there are pixels; but as both are numbered in
-raster order, its neighbours are near. So it is blurred just ahead of the pixels, into a ring of rows
+The rows of the lattices stand one after the other, so that a pixel has one list of places and weights,
+whatever the kernels are: the weights contain normalisation and compatibility. Between two passes they
+are blurred in place, chain by chain of neighbours: each row is read once. A lattice of places alone stands
+apart: at a small deviation it has more vertices than there are pixels; but as both are numbered in raster
+order, its neighbours are near. So it is blurred just ahead of the pixels, into a ring of rows
 that stays in the processor's cache, and never as a whole.
 """
 
@@ -31,7 +31,7 @@ class Hung(NamedTuple):
     """How the pixels hang on lattices.
 
     Attributes:
-        places: int32 N×corners, where rows begin in the memory of `Whole`; the vertices of `Ahead`.
+        places: int32 N×corners, where rows begin in the memory of `Whole`; the vertices of `Band`.
         splat, slice: float32 N×corners, the weights of spreading and of reading.
     """
 
