@@ -7,11 +7,11 @@ from PIL import Image
 
 from segtrain import load_model
 from segtrain.crf import dense_crf
-from segtrain.data.shapes import Shapes
+from segtrain.data.datasets.shapes import Shapes
 from segtrain.engine.device import choose
-from segtrain.engine.pictures import strip
-from segtrain.engine.predict import Predictor
+from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
+from segtrain.viz.drawing import strip
 
 PICTURES, ENLARGED = (5, 11, 16, 22), 2
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from segtrain.cli.compose import CONFIG_DIR
+from segtrain.config.compose import CONFIG_DIR
 
 ROW = "| {:<24} | {:>12} | {:>7} | {:>8} | {:>15} | {:>8} |"
 

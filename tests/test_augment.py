@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from segtrain.cli.compose import CONFIG_DIR, compose_config, plain
-from segtrain.cli.construct import construct
+from segtrain.config.compose import CONFIG_DIR, compose_config, plain
+from segtrain.config.instantiate import construct
 from segtrain.data.sample import Sample
 from segtrain.engine.loader import Augmented
 

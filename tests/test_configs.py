@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from segtrain.cli.compose import CONFIG_DIR, compose_config, plain
-from segtrain.cli.construct import TARGET, check_arguments, locate
+from segtrain.config.compose import CONFIG_DIR, compose_config, plain
+from segtrain.config.instantiate import TARGET, check_arguments, locate
 
 GROUPS = (
     "model",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from segtrain.cli.compose import CONFIG_DIR, compose_config
+from segtrain.config.compose import CONFIG_DIR, compose_config
 from tests import miniatures
 from tests.conftest import FAST
 
@@ -22,7 +22,7 @@ def header(name: str) -> str:
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_trains_one_step_and_validates(name, run, tmp_path):
     config = compose_config("train", [f"experiment={name}"])
-    data = config.data._target_.split(".")[-2]  # segtrain.data.voc.VOC
+    data = config.data._target_.split(".")[-2]  # segtrain.data.datasets.voc.VOC
     small = [*miniatures.make(data, tmp_path / "data"), "width=0.0625", "accumulate=1"]
     outcome = run("segtrain", f"experiment={name}", *small, *FAST, "max_steps=1")
     assert outcome.code == 0, outcome.err

@@ -5,7 +5,7 @@ import sys
 
 FIRST_STEP = """
 import sys
-from segtrain.cli import training
+from segtrain.commands import train
 from segtrain.engine import train
 
 step = train.train_step

@@ -20,9 +20,9 @@ from measure import camvid, interleaved, row, times
 from pydensecrf import densecrf, utils
 
 from segtrain.crf import dense_crf, dense_crf_labels
-from segtrain.crf.ahead import refine_ahead
+from segtrain.crf.pipeline import refine_ahead
+from segtrain.data.datasets.shapes import Shapes
 from segtrain.data.sample import VOID
-from segtrain.data.shapes import Shapes
 
 LABELS, HEIGHT, WIDTH = 21, 375, 500
 PARAMETERS = {  # and what is to be reached: exact, and with the default pruning

@@ -8,8 +8,8 @@ from torch.utils.data import Subset
 
 from segtrain import build_model
 from segtrain.engine.device import choose, keep_freed_memory
-from segtrain.engine.evaluate import Settings, evaluate
-from segtrain.engine.predict import Predictor
+from segtrain.evaluation.evaluate import Settings, evaluate
+from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 
 

@@ -25,10 +25,10 @@ from torch.utils.data import DataLoader
 
 from segtrain import build_model
 from segtrain.crf import BILATERAL, GAUSSIAN
-from segtrain.crf.torch_backend import MeanField
-from segtrain.data.files import Pair, PairedFiles
-from segtrain.data.shapes import Shapes
-from segtrain.data.transforms import ScaleCrop
+from segtrain.crf.torch_backend.backend import MeanField
+from segtrain.data.augment.scale_crop import ScaleCrop
+from segtrain.data.datasets.shapes import Shapes
+from segtrain.data.io.files import Pair, PairedFiles
 from segtrain.engine.device import Compute, choose
 from segtrain.engine.loader import Augmented, TrainingStream, collate, training_batches
 

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from measure import Step, interleaved, our_step, random_batch, row
 
 from segtrain import build_model
-from segtrain.data.shapes import Shapes
+from segtrain.data.datasets.shapes import Shapes
 from segtrain.engine.device import choose, keep_freed_memory
-from segtrain.engine.evaluate import Settings, evaluate
-from segtrain.engine.predict import Predictor
+from segtrain.evaluation.evaluate import Settings, evaluate
+from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 
 PICTURE = Path(__file__).parents[2] / "docs" / "growth.png"

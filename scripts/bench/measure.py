@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from segtrain.data.camvid import CamVid
+from segtrain.data.datasets.camvid import CamVid
 from segtrain.engine.device import Compute
 from segtrain.losses.cross_entropy import CrossEntropy
 from segtrain.optim import sgd

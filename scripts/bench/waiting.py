@@ -7,7 +7,7 @@ import albumentations
 from measure import camvid, interleaved, our_step, row, times
 
 from segtrain import build_model
-from segtrain.data.transforms import ScaleCrop
+from segtrain.data.augment.scale_crop import ScaleCrop
 from segtrain.engine.device import choose, keep_freed_memory
 from segtrain.engine.loader import Augmented, TrainingStream, training_batches
 

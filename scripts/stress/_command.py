@@ -13,7 +13,12 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
-    ["segtrain.cli.training", "segtrain.cli.evaluation", "segtrain.cli.prediction", "segtrain.cli.entry"]
+    [
+        "segtrain.commands.train",
+        "segtrain.commands.evaluate",
+        "segtrain.commands.predict",
+        "segtrain.cli.entry",
+    ]
 )
 
 # A run of milliseconds a step, with nothing left out of what a run has.

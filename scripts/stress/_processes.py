@@ -11,7 +11,7 @@ from scripts.stress._command import context
 context.set_forkserver_preload(
     [
         "segtrain.cli.entry",
-        "segtrain.cli.training",
+        "segtrain.commands.train",
         "albumentations",
         "matplotlib.figure",
         "torch.utils.tensorboard",

@@ -10,11 +10,11 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from scripts.stress._command import TINY
-from segtrain.cli.compose import CONFIG_DIR, compose_config, plain
-from segtrain.cli.construct import construct
-from segtrain.cli.problems import CONFIG_ERRORS, explain
-from segtrain.cli.rehearsal import GROUPS, check_groups, rehearse
-from segtrain.cli.scalars import check_scalars
+from segtrain.commands.sanity_check import GROUPS, check_groups, rehearse
+from segtrain.config.compose import CONFIG_DIR, compose_config, plain
+from segtrain.config.instantiate import construct
+from segtrain.config.schema import check_scalars
+from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.engine.device import choose
 from segtrain.engine.loader import Augmented
 from segtrain.errors import InputError

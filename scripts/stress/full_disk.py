@@ -45,7 +45,7 @@ def run(count: int, seed: int, folder: Path) -> str:
 
 def every(count: int, seed: int, folder: Path, shim: Path) -> None:
     """In a process with the shim: one run without a fault, then one for each of `count` operations."""
-    import segtrain.cli.training  # noqa: F401 - is imported once, before all the forks
+    import segtrain.commands.train  # noqa: F401 - is imported once, before all the forks
 
     disk = ctypes.CDLL(str(shim))
     found = {"broken": "", "figure": ""}

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from scripts.stress._processes import Ranks
 from segtrain import optim, schedules
 from segtrain.data.sample import VOID
-from segtrain.engine import distributed, step
+from segtrain.distributed import process_group
+from segtrain.engine import step
 from segtrain.engine.device import Compute
-from segtrain.engine.run import Run, Settings
+from segtrain.engine.state import Run, Settings
 from segtrain.losses.cross_entropy import CrossEntropy
 
 PROMISE = (
@@ -56,14 +57,14 @@ def run(count: int, seed: int, folder: Path) -> str:
 
 def work(count: int, seed: int, folder: str) -> None:
     """Every case's gradient in this many ranks, by (case, dtype, ranks, passes)."""
-    with distributed.group(torch.device("cpu")):
-        ranks, gradients = distributed.world_size(), {}
+    with process_group.join(torch.device("cpu")):
+        ranks, gradients = process_group.world_size(), {}
         for case in range(count):
             images, masks = pictures(case, seed)
             for dtype in ALLOWED:
                 for passes in (p for r, p in SPLITS if r == ranks):
                     gradients[case, dtype, ranks, passes] = gradient(images, masks, dtype, passes, folder)
-        if distributed.rank() == 0:
+        if process_group.rank() == 0:
             torch.save(gradients, f"{folder}/{ranks}.pt")
 
 
@@ -85,7 +86,7 @@ def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, passes: int, fol
     """What a step's optimizer gets, flat."""
     torch.manual_seed(0)
     net = Net().to(dtype)
-    size = PICTURES // (distributed.world_size() * passes)
+    size = PICTURES // (process_group.world_size() * passes)
     values = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), 0)
     run = Run(
         model=net,
@@ -99,7 +100,7 @@ def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, passes: int, fol
     seen = []
     parameters = list(net.parameters())
     run.optimizer.register_step_pre_hook(lambda *_: seen.append([p.grad.flatten() for p in parameters]))
-    places = [p * distributed.world_size() + distributed.rank() for p in range(passes)]
+    places = [p * process_group.world_size() + process_group.rank() for p in range(passes)]
     own = [slice(place * size, (place + 1) * size) for place in places]
     step.train_step(run, [(images[s], masks[s], []) for s in own], Path(folder))
     return torch.cat(seen[0]).clone()

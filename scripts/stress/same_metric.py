@@ -9,10 +9,10 @@ from torch.utils.data import Dataset
 
 from scripts.stress._processes import Ranks
 from segtrain.data.sample import VOID, Sample
-from segtrain.engine import distributed
+from segtrain.distributed import process_group
 from segtrain.engine.device import Compute
-from segtrain.engine.evaluate import Settings, evaluate
-from segtrain.engine.predict import Predictor
+from segtrain.evaluation.evaluate import Settings, evaluate
+from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 
 PROMISE = "The same metric on N ranks: 1 to 17 pictures on 1 to 4 ranks give one confusion matrix"
@@ -64,10 +64,10 @@ def run(count: int, seed: int, folder: Path) -> str:
 def work(count: int, seed: int, folder: str) -> None:
     torch.manual_seed(seed)
     predict = Predictor(Strided().eval(), Whole(), CPU)
-    with distributed.group(CPU.device):
+    with process_group.join(CPU.device):
         matrices = []
         for length in range(1, count + 1):
             settings = Settings(batch_size=1 + length % 3)
             figures = evaluate(predict, Noise(length, seed), CLASSES, CPU.device, settings)
             matrices.append(torch.tensor(figures["confusion_matrix"]))
-        torch.save(matrices, f"{folder}/{distributed.world_size()}.{distributed.rank()}.pt")
+        torch.save(matrices, f"{folder}/{process_group.world_size()}.{process_group.rank()}.pt")

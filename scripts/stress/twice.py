@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from scripts.stress._processes import Ranks, segtrain
-from segtrain.cli.compose import CONFIG_DIR
+from segtrain.config.compose import CONFIG_DIR
 from segtrain.engine.checkpoint import LAST, load
 
 PROMISE = "`deterministic=true` gives the same weights twice (on the CPU)"

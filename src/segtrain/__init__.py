@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     # torch and Hydra are imported when a function is first asked for, not with the package.
     if name in ("build_model", "load_model"):
-        from segtrain.cli import build
+        from segtrain.commands import build
 
         return getattr(build, name)
     if name == "crf":

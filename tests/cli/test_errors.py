@@ -123,7 +123,7 @@ def test_a_crf_that_is_not_installed_is_said_before_the_training(tiny, monkeypat
 
 
 def test_a_stopped_sweep_stops_all_its_runs(run, monkeypatch):
-    from segtrain.engine.signals import StopSignals
+    from segtrain.distributed.signals import StopSignals
 
     def enter(stop):
         stop.requested, stop.number = True, 15
@@ -187,7 +187,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_with_4(tiny, monkeypatch):
 
 
 def test_an_operation_without_a_fixed_order_is_refused_by_its_name():
-    from segtrain.cli.training import refusing_by_name
+    from segtrain.commands.train import refusing_by_name
 
     maxima = torch.ones(1, 1, 1, 1)
     torch.use_deterministic_algorithms(True)
@@ -200,7 +200,7 @@ def test_an_operation_without_a_fixed_order_is_refused_by_its_name():
 
 
 def test_a_run_says_what_another_run_would_share(tiny):
-    from segtrain.cli.training import repeatability
+    from segtrain.commands.train import repeatability
 
     assert "repeatable on such a machine" in tiny("max_steps=1").out
     assert "deterministic: the same weights" in repeatability(torch.device("cuda"), True)

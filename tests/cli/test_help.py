@@ -1,7 +1,7 @@
 import pytest
 
-from segtrain.cli.compose import CONFIG_DIR
 from segtrain.cli.help import help_text
+from segtrain.config.compose import CONFIG_DIR
 
 
 @pytest.mark.parametrize("root", ["train", "eval", "predict", "data", "import", "export"])

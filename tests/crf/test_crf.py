@@ -168,7 +168,7 @@ def test_neither_numba_nor_torch_is_loaded_before_it_is_needed():
 def test_auto_takes_pydensecrf_where_numba_does_not_import(picture, softmax, monkeypatch):
     pytest.importorskip("pydensecrf")
     expected = dense_crf(picture, softmax, backend="pydensecrf")
-    monkeypatch.setitem(sys.modules, "segtrain.crf.numba_backend", None)
+    monkeypatch.setitem(sys.modules, "segtrain.crf.cpu.backend", None)
     assert np.array_equal(dense_crf(picture, softmax), expected)
     with pytest.raises(InputError, match="pip install numba"):
         dense_crf(picture, softmax, backend="numba")

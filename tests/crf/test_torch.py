@@ -4,8 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from segtrain.crf import dense_crf
-from segtrain.crf.torch_backend import MeanField, batch_marginals
-from segtrain.crf.torch_lattice import LatticeFilter, torch_lattice
+from segtrain.crf.torch_backend.backend import MeanField, batch_marginals
+from segtrain.crf.torch_backend.lattice import LatticeFilter, torch_lattice
 from tests.crf.conftest import network_softmax, photograph
 
 KERNELS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segtrain.crf import dense_crf_labels
-from segtrain.crf.ahead import refine_ahead
+from segtrain.crf.pipeline import refine_ahead
 from segtrain.crf.tuning import Examples, search, trials_in, with_values
 from tests.crf.conftest import network_softmax, photograph
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from segtrain.data.datasets.shapes import Shapes
 from segtrain.data.sample import Sample
-from segtrain.data.shapes import Shapes
 from segtrain.engine.loader import (
     Augmented,
     TrainingStream,

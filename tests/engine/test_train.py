@@ -13,15 +13,15 @@ from torch import nn
 
 from segtrain import optim, schedules
 from segtrain.data.sample import VOID, Sample
+from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine import checkpoint, train
 from segtrain.engine.device import Compute
-from segtrain.engine.evaluate import Interrupted
 from segtrain.engine.loader import Augmented
-from segtrain.engine.logging import RunLog
-from segtrain.engine.run import Run, Settings, freeze_norms
-from segtrain.engine.signals import Stopped, StopSignals
+from segtrain.engine.state import Run, Settings, freeze_norms
 from segtrain.engine.train import fit
 from segtrain.errors import DivergedError
+from segtrain.evaluation.evaluate import Interrupted
+from segtrain.loggers.run_log import RunLog
 from segtrain.losses.cross_entropy import CrossEntropy
 
 CPU = Compute(torch.device("cpu"), "32")

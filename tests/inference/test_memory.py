@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from segtrain.data.sample import Sample
 from segtrain.engine.device import Compute
-from segtrain.engine.predict import Ensemble, Predictor
+from segtrain.evaluation.predictor import Ensemble, Predictor
 from segtrain.inference import MultiScale, OverlapTile, Scaled, Sliding, Whole, rows
 
 CLASSES, SIDE = 21, 300

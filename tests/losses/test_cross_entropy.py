@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segtrain.cli.construct import construct
-from segtrain.data.camvid import CamVid
+from segtrain.config.instantiate import construct
+from segtrain.data.datasets.camvid import CamVid
 from segtrain.errors import InputError
 from segtrain.losses.cross_entropy import CrossEntropy
 

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from segtrain import build_model
-from segtrain.cli.compose import compose_config, plain
-from segtrain.cli.construct import construct
+from segtrain.config.compose import compose_config, plain
+from segtrain.config.instantiate import construct
 from segtrain.errors import InputError
 from segtrain.losses.cross_entropy import CrossEntropy
 

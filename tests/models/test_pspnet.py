@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from segtrain import build_model
-from segtrain.engine.run import freeze_norms
+from segtrain.engine.state import freeze_norms
 from segtrain.losses.cross_entropy import CrossEntropy
 
 

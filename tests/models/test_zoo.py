@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segtrain import build_model
-from segtrain.cli.compose import CONFIG_DIR
+from segtrain.config.compose import CONFIG_DIR
 from segtrain.sizes import stride_of, upsample_logits
 
 ZOO = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))

@@ -16,13 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from segtrain.cli.compose import CONFIG_DIR, SAVED_GROUPS, evaluation_config, plain
 from segtrain.cli.help import help_text
-from segtrain.cli.problems import CONFIG_ERRORS, explain
-from segtrain.cli.scalars import check_scalars
 from segtrain.cli.sweep import SweepFailed
-from segtrain.engine import launch
-from segtrain.engine.signals import Stopped, ask_when_parent_ends
+from segtrain.config.compose import CONFIG_DIR, SAVED_GROUPS, evaluation_config, plain
+from segtrain.config.schema import check_scalars
+from segtrain.config.wording import CONFIG_ERRORS, explain
+from segtrain.distributed import launch
+from segtrain.distributed.signals import Stopped, ask_when_parent_ends
 from segtrain.errors import InputError, SaveError, SegtrainError
 
 ENVIRONMENT = {
@@ -76,12 +76,12 @@ def _train(config: DictConfig, folder: Path) -> dict | None:
     check_scalars(values)
     values.pop("experiment", None)
     if values.pop("replay"):
-        from segtrain.cli.replaying import replay
+        from segtrain.commands.replay import replay
 
         with suppress(OSError):
             folder.rmdir()  # nothing is left in it
         return replay(config.replay, config.device, str(config.precision), config.trust)
-    from segtrain.cli.training import train  # torch is imported when there is something to train
+    from segtrain.commands.train import train  # torch is imported when there is something to train
 
     choices = HydraConfig.get().runtime.choices
     named = {group: option for group, option in choices.items() if option and group in GROUPS}
@@ -91,14 +91,14 @@ def _train(config: DictConfig, folder: Path) -> dict | None:
 def _evaluate(config: DictConfig, folder: Path) -> dict:
     configs, saved = _read_checkpoints(config)
     if config.tune_crf:
-        from segtrain.cli.tuning import tune_checkpoints
+        from segtrain.commands.tune_crf import tune_checkpoints
 
         return tune_checkpoints(configs, saved, folder)
     if config.compare:
-        from segtrain.cli.comparison import compare_checkpoints
+        from segtrain.commands.compare import compare_checkpoints
 
         return compare_checkpoints(configs, saved, folder)
-    from segtrain.cli.evaluation import evaluate_checkpoints
+    from segtrain.commands.evaluate import evaluate_checkpoints
 
     return evaluate_checkpoints(configs, saved, folder)
 
@@ -107,13 +107,13 @@ def _predict(config: DictConfig, folder: Path) -> None:
     if config.input is None:
         raise InputError("input= is missing", do="add input=PATH, a picture, a folder or a video")
     configs, saved = _read_checkpoints(config)
-    from segtrain.cli.prediction import predict
+    from segtrain.commands.predict import predict
 
     predict(configs, saved, folder)
 
 
 def _look_at_data(config: DictConfig, folder: Path) -> None:
-    from segtrain.cli.segdata import look_at_data
+    from segtrain.commands.data import look_at_data
 
     look_at_data(plain(config), HydraConfig.get().runtime.choices["data"], folder)
 
@@ -121,7 +121,7 @@ def _look_at_data(config: DictConfig, folder: Path) -> None:
 def _import(config: DictConfig, folder: Path) -> None:
     values = plain(config)
     check_scalars(values)
-    from segtrain.cli.importing import import_weights
+    from segtrain.commands.import_weights import import_weights
 
     overrides = HydraConfig.get().overrides.task
     import_weights(values, {override.partition("=")[0].lstrip("+") for override in overrides}, folder)
@@ -131,7 +131,7 @@ def _export(config: DictConfig, folder: Path) -> None:
     configs, saved = _read_checkpoints(config)
     if len(saved) > 1:
         raise InputError(f"ckpt={list(config.ckpt)}: an ensemble cannot be exported", do="give one of them")
-    from segtrain.cli.exporting import export_checkpoint
+    from segtrain.commands.export import export_checkpoint
 
     export_checkpoint(configs[0], saved[0], folder)
 
@@ -142,7 +142,7 @@ def _read_checkpoints(config: DictConfig) -> tuple[list[dict], list]:
     check_scalars(values)
     if not values["ckpt"]:
         raise InputError("ckpt= is missing", do=f"add ckpt={_newest_checkpoint()}")
-    from segtrain.cli.build import read_checkpoints
+    from segtrain.commands.build import read_checkpoints
 
     paths = values["ckpt"]
     saved = read_checkpoints([paths] if isinstance(paths, str) else paths)
@@ -251,9 +251,9 @@ def _first_to_say(message: str) -> bool:
     """Whether this process is the one to tell what its whole group may have to tell."""
     if not launch.several():
         return True
-    from segtrain.engine import distributed
+    from segtrain.distributed import process_group
 
-    return distributed.first_to_say(message)
+    return process_group.first_to_say(message)
 
 
 def _leave(root: str, message, code: int, *, say: bool | None = None) -> None:

@@ -3,7 +3,7 @@
 import re
 from textwrap import fill
 
-from segtrain.cli.compose import CONFIG_DIR
+from segtrain.config.compose import CONFIG_DIR
 
 KEY = re.compile(r"(\w+): ([^#]*?) *(?:# (.*))?")
 GROUP = re.compile(r"  - ([a-z_]+): (\w+) *(?:# (.*))?")

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, read_write
 from rich.console import Console
 from rich.text import Text
 
-from segtrain.engine import launch
-from segtrain.engine.logging import FIGURES, WIDTH, percent, table
+from segtrain.distributed import launch
+from segtrain.loggers.run_log import FIGURES, WIDTH, percent, table
 
 COLUMNS = ("run", "overrides", *FIGURES, "parameters", "seconds_per_step", "error")
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segtrain.crf import dense_crf_labels, reaching_labels
-from segtrain.crf.ahead import refine_ahead
+from segtrain.crf.pipeline import refine_ahead
 
 Ranges = Mapping[str, Sequence[float]]
 

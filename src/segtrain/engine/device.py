@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from segtrain.engine import launch
+from segtrain.distributed import launch
 from segtrain.errors import InputError
 
 DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}

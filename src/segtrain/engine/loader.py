@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segtrain.data.sample import BORDER, VOID, Sample
-from segtrain.engine.signals import ask_when_parent_ends
+from segtrain.distributed.signals import ask_when_parent_ends
 from segtrain.errors import InputError, SegtrainError
 
 cv2.setNumThreads(0)  # its threads would fight with the loader's processes

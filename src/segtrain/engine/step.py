@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from segtrain.engine import distributed, replay
+from segtrain.distributed import process_group
+from segtrain.engine import replay
 from segtrain.engine.loader import Batch
-from segtrain.engine.run import Run, freeze_norms
+from segtrain.engine.state import Run, freeze_norms
 from segtrain.errors import DivergedError
 
 
@@ -24,7 +25,7 @@ def train_step(run: Run, batches: list[Batch], folder: Path) -> float:
     """
     device = run.compute.device
     masks = [m.to(device, non_blocking=True) for _, m, _ in batches]
-    count = distributed.sum_over_ranks(torch.stack([run.loss.count(m) for m in masks]).sum())
+    count = process_group.sum_over_ranks(torch.stack([run.loss.count(m) for m in masks]).sum())
     count = count + (count == 0)
     run.wrapped.train()
     if run.settings.freeze_norm:
@@ -37,9 +38,9 @@ def train_step(run: Run, batches: list[Batch], folder: Path) -> float:
         total += loss.detach()
         if i == len(batches) - 1:
             # Sent before the backward pass, so that a GPU has work while the loss is looked at.
-            own, everybodys = _sent(total.clone()), _sent(distributed.sum_over_ranks(total))
+            own, everybodys = _sent(total.clone()), _sent(process_group.sum_over_ranks(total))
         # DistributedDataParallel averages over the ranks; the sum is wanted.
-        run.scaler.scale(loss * distributed.world_size()).backward()
+        run.scaler.scale(loss * process_group.world_size()).backward()
     if not math.isfinite(everybodys()):
         raise _diverged(run, batches, own(), everybodys(), folder)
     if run.settings.clip_norm:
@@ -48,14 +49,14 @@ def train_step(run: Run, batches: list[Batch], folder: Path) -> float:
     run.scaler.step(run.optimizer)
     run.scaler.update()
     run.optimizer.zero_grad(set_to_none=True)
-    distributed.share_norms(run.model)
+    process_group.share_norms(run.model)
     if run.averaged:
         run.averaged.update_parameters(run.model)
     return everybodys()
 
 
 def step_seed(run: Run) -> int:
-    return hash((run.settings.seed, run.step, distributed.rank()))
+    return hash((run.settings.seed, run.step, process_group.rank()))
 
 
 def _sent(x: Tensor) -> Callable[[], float]:

@@ -8,14 +8,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from segtrain.engine import checkpoint, distributed
-from segtrain.engine.evaluate import Interrupted
+from segtrain.distributed import process_group
+from segtrain.distributed.signals import StopSignals
+from segtrain.engine import checkpoint
 from segtrain.engine.loader import Augmented, Batch, TrainingStream, training_batches
-from segtrain.engine.logging import RunLog
-from segtrain.engine.run import Run
-from segtrain.engine.signals import StopSignals
+from segtrain.engine.state import Run
 from segtrain.engine.step import step_seed, train_step
 from segtrain.errors import DivergedError
+from segtrain.evaluation.evaluate import Interrupted
+from segtrain.loggers.run_log import RunLog
 
 
 def fit(
@@ -50,11 +51,11 @@ def fit(
                 with meter.paused():
                     figures = _validate(run, validate, folder)
             last = run.step >= settings.max_steps
-            stopping = distributed.any_rank(stop.requested, device)
+            stopping = process_group.any_rank(stop.requested, device)
             due = run.step > first and (last or run.step % settings.checkpoint_every == 0)
             if stopping or due:
                 _save_last(run, log)
-            if stopping or (last and distributed.any_rank(stop.requested, device)):
+            if stopping or (last and process_group.any_rank(stop.requested, device)):
                 raise stop.stopped(folder / checkpoint.LAST, run.step)
             if last:
                 return figures
@@ -86,13 +87,13 @@ def _validate(run: Run, validate: Callable[[nn.Module, int], dict], folder: Path
 
 
 def _batches(run: Run, dataset: Augmented) -> Iterator[Batch]:
-    settings, world_size = run.settings, distributed.world_size()
+    settings, world_size = run.settings, process_group.world_size()
     stream = TrainingStream(
         len(dataset),
         settings.batch_size,
         seed=settings.seed,
         start=run.step * settings.accumulate * settings.batch_size * world_size,
-        rank=distributed.rank(),
+        rank=process_group.rank(),
         world_size=world_size,
     )
     return training_batches(dataset, stream, num_workers=settings.num_workers)
@@ -115,19 +116,19 @@ def _keep_best(run: Run, figures: dict, folder: Path) -> None:
     if score > run.best:
         _check_weights(run)
         run.best = score
-        if distributed.rank() == 0:
+        if process_group.rank() == 0:
             checkpoint.save(run.checkpoint(weights_only=True), folder / checkpoint.BEST)
 
 
 def _save_last(run: Run, log: RunLog) -> None:
     log.flush()  # so that a kill never leaves the records behind the checkpoint
     _check_weights(run)
-    if distributed.rank() == 0:
+    if process_group.rank() == 0:
         folder = log.folder / "checkpoints"
         last, previous = folder / checkpoint.LAST, folder / checkpoint.PREVIOUS
         checkpoint.save(run.checkpoint(), last, previous=previous)
     # A launcher takes the first rank that leaves for a sign to kill the others.
-    distributed.wait_for_all(run.compute.device)
+    process_group.wait_for_all(run.compute.device)
 
 
 def _check_weights(run: Run) -> None:
@@ -181,7 +182,7 @@ class Meter:
         values = {
             "loss": sum(self.losses) / len(self.losses),
             "lr": rate,
-            "pictures_per_second": distributed.world_size() * self.pictures / seconds,
+            "pictures_per_second": process_group.world_size() * self.pictures / seconds,
             "seconds_per_step": seconds / self.steps,
             "waiting_for_data": self.waiting / seconds,
         }

@@ -5,13 +5,13 @@ one size and their names, and gives the `Rows` of logits N×C×H×W. So a way wi
 again, which is how one is put into another (`inner`), and no more rows need exist than are asked for.
 """
 
-from segtrain.inference.membranes import WatershedFusion
+from segtrain.inference.deconvnet import Windows
+from segtrain.inference.dihedral import Averaged
+from segtrain.inference.multi_scale import MultiScale, Scaled
 from segtrain.inference.overlap_tile import OverlapTile
-from segtrain.inference.scales import MultiScale, Scaled
 from segtrain.inference.sliding import Sliding
-from segtrain.inference.turns import Averaged
+from segtrain.inference.watershed import WatershedFusion
 from segtrain.inference.whole import Whole
-from segtrain.inference.windows import Windows
 
 __all__ = [
     "Averaged",

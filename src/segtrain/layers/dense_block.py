@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError
-from segtrain.layers.checkpoint import checkpointed
+from segtrain.layers.gradient_checkpointing import checkpointed
 
 EPS = 1e-4  # Lasagne's default
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError
-from segtrain.layers.checkpoint import checkpointed
+from segtrain.layers.gradient_checkpointing import checkpointed
 from segtrain.layers.grid import crop
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.score import Score

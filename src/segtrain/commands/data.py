@@ -1,0 +1,171 @@
+"""What `segdata` does: checks a data set, counts it, or shows it as training sees it."""
+
+import json
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from segtrain.commands.paths import relative, write_yaml
+from segtrain.config.instantiate import construct, describe, fits
+from segtrain.data.checks import proposal
+from segtrain.data.checks.check import SPLITS, Report, check_data
+from segtrain.data.checks.frequencies import median_frequency_weights
+from segtrain.data.checks.look import KINDS, Fault
+from segtrain.data.checks.stats import figure, split_stats, to_json
+from segtrain.data.io.label_map import parse_label_map
+from segtrain.data.sample import VOID
+from segtrain.engine.loader import Augmented, TrainingStream
+from segtrain.errors import InputError, SegtrainError
+from segtrain.loggers.run_log import WIDTH, table
+from segtrain.viz.preview import draw_samples
+
+SHOWN = 6  # faults of a kind that the terminal shows; the report has all
+TYPES = {"action": Literal["check", "stats", "preview"], "accept": list[str], "pictures": int, "seed": int}
+
+
+def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
+    """Does what `action` says and leaves its results in `folder`.
+
+    Args:
+        option: the option that `data=` chose.
+
+    Raises:
+        InputError: a wrong value; after the report, a data set with faults.
+    """
+    for key, annotation in TYPES.items():
+        if not fits(config[key], annotation):
+            raise InputError(f"{key}={config[key]}", do=f"give {describe(annotation)}")
+    if config["pictures"] < 1 or config["seed"] < 0:
+        raise InputError("pictures and seed", do="give at least 1 and 0")
+    unknown = [kind for kind in config["accept"] if kind not in KINDS]
+    if unknown:
+        raise InputError(f"accept={unknown[0]}: no such kind", do=f"there are {', '.join(KINDS)}")
+    console = Console(soft_wrap=True, width=None if Console().is_terminal else WIDTH)
+    write_yaml(config, folder / "config.yaml")
+    {"check": check, "stats": stats, "preview": preview}[config["action"]](config, option, folder, console)
+
+
+def check(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+    """Reports all that is wrong, and proposes a label map where the masks need one."""
+    report = check_data(partial(construct, config["data"], "data"), partial(_progress, console))
+    _show(report.faults, config["accept"], console)
+    _write_json(_report_json(report, config["accept"]), folder / "check.json")
+    _propose(report, config["data"], option, folder, console)
+    counted = [fault for fault in report.faults if fault.kind not in config["accept"]]
+    read = " and ".join(f"{len(split)} in {name}" for name, split in report.splits.items()) or "none made"
+    if counted:
+        faults = "1 fault" if len(counted) == 1 else f"{len(counted)} faults"
+        raise InputError(f"data={option}: {faults}; pictures: {read}; report: {relative(folder)}/check.json")
+    console.print(f"data={option}: no fault; pictures: {read}; report: {relative(folder)}/check.json")
+
+
+def _show(faults: list[Fault], accepted: list[str], console: Console) -> None:
+    """The faults by kind, the first few of each."""
+    for kind, title in KINDS.items():
+        own = [fault for fault in faults if fault.kind == kind]
+        if own:
+            note = ", accepted" if kind in accepted else ""
+            console.print(f"[bold]{title}: {len(own)}[/bold] ({kind}{note})", highlight=False)
+        for fault in own[:SHOWN]:
+            console.print(f"  {escape(fault.where)}: {escape(fault.what)}", highlight=False)
+        if len(own) > SHOWN:
+            console.print(f"  and {len(own) - SHOWN} more, in the report", highlight=False)
+
+
+def _propose(report: Report, node: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+    """Writes the label map that the masks would take, if there is one to be guessed."""
+    if not {"mask", "labels", "unseen"} & {fault.kind for fault in report.faults}:
+        return
+    paths = proposal.mask_files(report.splits.values())
+    numbers, colours = parse_label_map(node.get("label_map"), len(report.data.class_names))
+    with _progress(console, "reading the masks again", len(paths)) as advance:
+        content = proposal.read_content(paths, coloured=bool(colours), advance=advance)
+    guess = proposal.propose(content, report.data.palette, colours or numbers)
+    if not guess or guess == (colours or numbers):
+        return
+    path = folder / "label_map.yaml"
+    path.write_text(proposal.describe(guess, content, report.data.class_names))
+    takes = "" if "label_map" in node else f"; data={option} takes none, but data=folder does"
+    console.print(
+        f"a label map, a guess that wants to be read: data.label_map={relative(path)}{takes}",
+        highlight=False,
+    )
+
+
+def _report_json(report: Report, accepted: list[str]) -> dict[str, Any]:
+    labels = dict(enumerate(report.data.class_names if report.data is not None else ())) | {VOID: "void"}
+    return {
+        "faults": [fault._asdict() for fault in report.faults],
+        "accepted": accepted,
+        "images": {name: len(split) for name, split in report.splits.items()},
+        "pixels": {
+            split: {name: int(pixels[label]) for label, name in labels.items()}
+            for split, pixels in report.pixels.items()
+        },
+    }
+
+
+def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+    """Mean, deviation, sizes, class frequencies and the weights that balance them."""
+    data = construct(config["data"], "data")
+    names, found = data.class_names, {}
+    for split in SPLITS:
+        with _progress(console, f"reading {split}", len(getattr(data, split))) as advance:
+            found[split] = split_stats(getattr(data, split), advance)
+    weights = median_frequency_weights(found["train"].frequencies(len(names)))
+    shares = {split: one.shares(len(names)) for split, one in found.items()}
+    pictures = {split: one.pictures(len(names)) for split, one in found.items()}
+    columns = [f"{split} {what}" for split in found for what in ("% of pixels", "pictures")]
+    classes = table(f"data={option}", "class", *columns, "median-frequency weight")
+    for i, name in enumerate(names):
+        cells = [(f"{100 * shares[split][i]:.3f}", str(pictures[split][i])) for split in found]
+        classes.add_row(name, *(text for pair in cells for text in pair), f"{weights[i]:.3f}")
+    console.print(classes)
+    for split, one in found.items():
+        mean, deviation = (", ".join(f"{v:.2f}" for v in values) for values in (one.mean, one.deviation))
+        sizes = ", ".join(f"{w}×{h}: {n}" for (w, h), n in list(one.sizes.items())[:4])
+        more = f" and {len(one.sizes) - 4} more sizes" if len(one.sizes) > 4 else ""
+        console.print(
+            f"{split}: {len(one.counts)} pictures; RGB mean {mean}, deviation {deviation}; {sizes}{more}",
+            highlight=False,
+        )
+    _write_json(to_json(found, names, weights), folder / "stats.json")
+    figure(found, names, data.palette).savefig(folder / "stats.png", dpi=100)
+    console.print(f"plot: {relative(folder)}/stats.png\nfigures: {relative(folder)}/stats.json")
+
+
+def preview(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+    """The first samples that a training with this `augment`, `crops` and `seed` would take."""
+    data = construct(config["data"], "data")
+    pictures = data.train
+    if config.get("crops"):
+        pictures = construct(config["crops"], "crops", partial=True)(pictures)
+    transforms = construct(config["augment"], "augment").values()
+    augmented = Augmented(pictures, transforms, seed=config["seed"])
+    stream = TrainingStream(len(pictures), 1, seed=config["seed"])
+    samples = [augmented[key] for (key,) in islice(stream, config["pictures"])]
+    for sample in samples:
+        if isinstance(sample, SegtrainError):
+            raise sample
+    path = folder / "preview.png"
+    Image.fromarray(draw_samples(samples, data.class_names, data.palette)).save(path)
+    console.print(f"data={option}: {len(samples)} augmented samples: {relative(path)}", highlight=False)
+
+
+@contextmanager
+def _progress(console: Console, what: str, total: int):
+    """A bar, where there is a terminal; yields what advances it."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield partial(bar.advance, bar.add_task(what, total=total))
+
+
+def _write_json(value: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(value, indent=1))

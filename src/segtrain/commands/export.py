@@ -1,0 +1,47 @@
+"""What `segexport` does: a checkpoint's network in another format, with how far it is from ours."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segtrain.commands.build import restore_model
+from segtrain.commands.paths import relative
+from segtrain.engine.checkpoint import Checkpoint
+from segtrain.errors import InputError
+from segtrain.export.formats import SMALLEST, SUFFIX, export
+from segtrain.loggers.run_log import table
+
+
+def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -> None:
+    """Writes `out`, or a file below `folder`, reads it back and prints the largest differences.
+
+    Args:
+        config: the checkpoint's, with the user's keys on top.
+
+    Raises:
+        InputError: an unknown format, a size too small, or a network that cannot be exported.
+    """
+    form, size = config["format"], config["size"]
+    if form not in SUFFIX:
+        raise InputError(f"format={form}: no such format", do=f"there are {', '.join(SUFFIX)}")
+    if len(size) != 2 or not all(isinstance(side, int) and side >= SMALLEST for side in size):
+        raise InputError(f"size={size}", do=f"give height and width, at least [{SMALLEST},{SMALLEST}]")
+    path = Path(config["out"]).expanduser() if config["out"] else folder / f"model{SUFFIX[form]}"
+    about = {key: saved.meta[key] for key in ("class_names", "palette")} | {"model": config["model"]}
+    model = restore_model(config["model"], saved)
+    console = Console(soft_wrap=True, highlight=False)
+    if form != "safetensors" and config["dynamic"]:
+        console.print("following the network for pictures of any size: a deep one takes a minute or more")
+    differences = export(model, form, path, tuple(size), about, dynamic=config["dynamic"])
+
+    result = table("read back", "picture", "largest difference", "logits up to", "other labels")
+    for size, largest, limit, labels in differences:
+        result.add_row(f"{size[0]}×{size[1]}", f"{largest:.2e}", f"{limit:.3g}", f"{labels:.4%}")
+    console.print(result)
+    if form != "safetensors":
+        takes = "of any size" if config["dynamic"] else f"of {'×'.join(map(str, config['size']))} alone"
+        console.print(
+            f"takes pictures {takes}: uint8 RGB 1×3×H×W to logits 1×{len(about['class_names'])}×H×W"
+        )
+    console.print(f"{form}: {relative(path)} ({path.stat().st_size / 1e6:.1f} MB)", markup=False)

@@ -1,0 +1,155 @@
+"""What `segimport` does: a checkpoint of ours from published weights, every tensor accounted for."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from segtrain.commands.build import saved_config
+from segtrain.commands.paths import relative, write_yaml
+from segtrain.config.compose import offline
+from segtrain.config.instantiate import TARGET, construct, fits, locate
+from segtrain.converters.formats import FORMATS, read
+from segtrain.converters.network import Account, Network, take, target
+from segtrain.data.datasets.voc import voc_palette
+from segtrain.engine import checkpoint
+from segtrain.engine.checkpoint import BEST, Checkpoint
+from segtrain.errors import InputError
+
+
+def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> None:
+    """Writes the checkpoint, and into `folder` where each tensor went (tensors.csv).
+
+    Args:
+        given: the keys that the user set; all others may follow the published network's form.
+
+    Raises:
+        InputError: the weights are not of the format, or not of the model.
+    """
+    name = config["format"]
+    check_asked(config)
+    state = read(config["weights"], name)
+    network = with_mean(FORMATS[name](state, config["model"]), config["mean"])
+    config["model"], changes = in_form(offline(config["model"]), network.form, given)
+    torch.manual_seed(0)  # of what is new
+    model = construct(config["model"], "model")
+    account = take(model, network, state, config["allow"])
+
+    class_names, palette, numbered = classes_of(config["data"])
+    meta = {
+        "config": saved_config(config),
+        "class_names": class_names,
+        "palette": palette,
+        "step": 0,
+        "imported": {"format": name, "file": Path(config["weights"]).name},
+    }
+    out = Path(config["out"]).expanduser() if config["out"] else folder / "checkpoints" / BEST
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    checkpoint.save(Checkpoint(tensors, meta), out)
+    write_yaml(config, folder / "config.yaml")
+    write_account(account, folder / "tensors.csv")
+    lines = [*changes, *described(network, account), *numbered, f"checkpoint: {relative(out)}"]
+    console = Console(soft_wrap=True, highlight=False)
+    for line in [*lines, f"every tensor: {relative(folder)}/tensors.csv"]:
+        console.print(line, markup=False)
+
+
+def check_asked(config: dict[str, Any]) -> None:
+    """Raises InputError where what to import, and into what, is not said."""
+    for key, hint in (("format", ", ".join(FORMATS)), ("weights", "a file"), ("model", "such as fcn8s")):
+        if not config.get(key):
+            raise InputError(f"{key}= is missing", do=f"add {key}=, {hint}")
+    if config["format"] not in FORMATS:
+        raise InputError(f"format={config['format']}: no such format", do=f"there are {', '.join(FORMATS)}")
+
+
+def with_mean(network: Network, mean: list[float] | None) -> Network:
+    """The network with the user's mean instead of the format's. Raises InputError where neither is known."""
+    if mean is not None and not (len(mean) == 3 and all(fits(value, float) for value in mean)):
+        raise InputError(f"mean={mean}", do="give [R,G,B] of 0..255")
+    if mean is not None and network.input is not None:
+        return network._replace(input=network.input._replace(mean=tuple(mean)))
+    if mean is not None:
+        raise InputError("mean=: the weights take pictures as the model does", do="leave it out")
+    if network.input is not None and network.input.mean is None:
+        raise InputError("mean= is missing: it differs from data set to data set", do="add mean=[R,G,B]")
+    return network
+
+
+def in_form(
+    node: dict[str, Any], form: Mapping[str, Any], given: set[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The model's config as the published network has it, but for the user's own keys, and what changed.
+
+    Raises:
+        InputError: the model or its backbone is of another kind.
+    """
+    lines = []
+    for key, value in form.items():
+        *path, last = key.split(".")
+        inner = node
+        for part in path:
+            inner = inner[part]
+        parameters = signature(locate(inner[TARGET], "model")).parameters
+        if last not in parameters:
+            raise InputError(
+                f"model.{key}: the published network has {value}, {target(inner)} has no such key",
+                do="leave out model/backbone for the model's own",
+            )
+        own = inner.get(last, parameters[last].default)
+        if own == value or own == (tuple(value) if isinstance(value, list) else value):
+            continue
+        if f"model.{key}" in given:
+            lines.append(f"kept: model.{key}={own}, the published network has {value}")
+        else:
+            lines.append(f"as published: model.{key}={value}")
+            inner[last] = value
+    return node, lines
+
+
+def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[str]]:
+    """Names and colours of a data set's classes, which need not be on this machine; and what to say."""
+    source, count, said = locate(data[TARGET], "data"), data["num_classes"], []
+    names, palette = getattr(source, "class_names", None), getattr(source, "palette", None)
+    if not isinstance(names, tuple) or len(names) != count:
+        try:
+            built = construct(data, "data")
+            names, palette = built.class_names, built.palette
+        except InputError as error:
+            names, palette = tuple(map(str, range(count))), voc_palette(count)
+            said = [f"the classes are numbered, for the data are not here ({error})"]
+    return list(names), [list(colour) for colour in palette], said
+
+
+def described(network: Network, account: Account) -> list[str]:
+    """What was loaded, dropped and left new, and what the network was trained to see."""
+    parts = Counter(ours.split(".")[0] for ours in account.loaded.values())
+    lines = ["loaded: " + ", ".join(f"{part} ({count} tensors)" for part, count in parts.items())]
+    reasons = Counter(account.dropped.values())
+    for why, count in reasons.items():
+        first = next(name for name, reason in account.dropped.items() if reason == why)
+        more = f" and {count - 1} more" if count > 1 else ""
+        lines.append(f"dropped: {first}{more}: {why}")
+    if account.new:
+        new = Counter(ours.rpartition(".")[0] for ours in account.new)
+        lines.append(f"new: {', '.join(new)}")
+    if network.input is not None:
+        order = "B, G, R" if network.input.bgr else "R, G, B"
+        mean = ", ".join(f"{value:g}" for value in network.input.mean)
+        lines.append(f"trained on {order} minus a mean of {mean} (R, G, B): the checkpoint takes plain RGB")
+    return [*lines, f"note: {network.note}"] if network.note else lines
+
+
+def write_account(account: Account, path: Path) -> None:
+    """A line a tensor: its published name, ours, and why it was not taken."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("published", "ours", "not taken"))
+        writer.writerows((theirs, ours, "") for theirs, ours in account.loaded.items())
+        writer.writerows((theirs, "", why) for theirs, why in account.dropped.items())
+        writer.writerows(("", ours, "new") for ours in account.new)

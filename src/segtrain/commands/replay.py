@@ -1,0 +1,52 @@
+"""What `segtrain replay=PATH` does: the step that was not finite, once more, layer by layer."""
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from segtrain.commands.build import restore_model
+from segtrain.config.compose import check_trust, offline
+from segtrain.config.instantiate import construct
+from segtrain.engine import checkpoint
+from segtrain.engine.device import choose
+from segtrain.engine.replay import first_not_finite, kept_batches
+from segtrain.engine.state import freeze_norms
+from segtrain.errors import InputError
+
+
+def replay(path: str, device: str, precision: str, trust: str | None) -> None:
+    """Prints which layer's output was the first that was not finite.
+
+    Args:
+        precision: auto is the run's own, where the device has it.
+
+        trust: a package outside segtrain whose classes the file may name.
+
+    Raises:
+        InputError: not a diverged.ckpt, or one that names other code.
+    """
+    saved = checkpoint.load(Path(path).expanduser())
+    at, config = saved.meta.get("at"), saved.meta.get("config", {})
+    if at is None:
+        raise InputError(f"replay={path}: not of a step that diverged", do="give a diverged.ckpt")
+    check_trust(config, "config", trust)
+    own = saved.meta["precision"] if precision == "auto" else precision
+    compute = choose(device, "auto" if own == "16" and not torch.cuda.is_available() else own)
+    model = restore_model(offline(config["model"]), saved._replace(tensors=_weights(saved)))
+    model = model.to(compute.device, memory_format=torch.channels_last).train()
+    if saved.meta["freeze_norm"]:
+        freeze_norms(model)
+    loss = construct(config["loss"], "loss")
+    loss.progress = saved.meta["progress"]
+    if saved.meta["class_weights"] is not None:
+        loss.balance(saved.meta["class_weights"])
+    found = first_not_finite(model, loss, kept_batches(saved), compute, seed=at["seed"])
+    say = Console(soft_wrap=True, highlight=False).print
+    say(f"step {at['step']}, learning rate {at['learning_rate']:.3g}, loss {at['loss']}", markup=False)
+    say(f"on {compute.device}, {compute.precision}: {found}", markup=False)
+
+
+def _weights(saved: checkpoint.Checkpoint) -> dict:
+    """The model's own: its running average took no part in the step."""
+    return {name: tensor for name, tensor in saved.tensors.items() if name.startswith("model.")}

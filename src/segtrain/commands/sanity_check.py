@@ -1,0 +1,67 @@
+"""What a run would fail at, found before its data are read: a first forward pass of grey pictures."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from segtrain.config.instantiate import REFUSALS, check
+from segtrain.engine.device import Compute
+from segtrain.engine.loader import Augmented
+from segtrain.errors import InputError, SegtrainError
+from segtrain.losses.cross_entropy import CrossEntropy
+
+# The data first: the model repeats their number of classes.
+GROUPS = ("data", "model", "crops", "augment", "loss", "optimizer", "schedule", "inference", "dense_crf")
+POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or picture
+
+
+def check_groups(config: dict[str, Any]) -> None:
+    """Raises InputError for a key or a type that no group's target takes; builds nothing."""
+    for group in GROUPS:
+        if config.get(group) is not None:
+            check(config[group], group, partial=group in POSITIONAL)
+
+
+def rehearse(
+    model: nn.Module, loss: nn.Module, batch_size: int, dataset: Augmented, classes: int, compute: Compute
+) -> None:
+    """A forward pass of the training's network and loss on one or two pictures without content.
+
+    Args:
+        model: on `compute.device`, in the mode of the training; is left as it was.
+        dataset: of the training split; its first sample is read for its size.
+
+    Raises:
+        InputError: the network does not take such pictures, BatchNorm gets one value a channel, the
+            classes are not the data's, or the loss lacks an output.
+    """
+    sample = dataset[0, 0]
+    if isinstance(sample, SegtrainError):
+        raise sample
+    size, loss = sample.mask.shape, copy.deepcopy(loss)
+    if isinstance(loss, CrossEntropy):
+        if loss.wants_frequencies:  # which are counted later
+            loss.balance([1.0] * classes)
+        loss.check(classes)
+    pictures = min(batch_size, 2)  # one alone is what BatchNorm may refuse
+    images = torch.full((pictures, 3, *size), 127, dtype=torch.uint8, device=compute.device)
+    labels = torch.zeros(pictures, *size, dtype=torch.uint8, device=compute.device)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.no_grad():
+        try:
+            with compute.autocast():
+                outputs = functional_call(model, buffers, images)
+        except REFUSALS as error:
+            raise InputError(
+                f"model: does not take pictures of {size[0]}×{size[1]}, as data and augment give ({error})",
+                do="give larger ones, by augment or data, or choose another model",
+            ) from error
+        if (channels := outputs["out"].shape[1]) != classes:
+            raise InputError(
+                f"model.num_classes={channels}, but the data have {classes} classes",
+                do=f"leave it at {classes}",
+            )
+        loss(outputs, labels)

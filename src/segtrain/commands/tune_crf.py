@@ -1,0 +1,168 @@
+"""`segeval ckpt=... crf=true tune_crf=100`: the dense CRF's parameters, chosen on validation pictures."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch.utils.data import Subset
+
+from segtrain.commands.build import build_crf
+from segtrain.commands.evaluate import Validation, build_predictor, examine
+from segtrain.commands.paths import relative, write_yaml
+from segtrain.config.instantiate import construct, fits
+from segtrain.crf.tuning import Examples, Ranges, Trial, search, trials_in, with_values
+from segtrain.distributed import process_group
+from segtrain.engine.checkpoint import Checkpoint
+from segtrain.engine.device import Compute, choose
+from segtrain.engine.loader import evaluation_batches
+from segtrain.errors import InputError
+from segtrain.evaluation.evaluate import Predict
+from segtrain.evaluation.report import write_rows
+from segtrain.loggers.run_log import RunLog, percent, table
+from segtrain.metrics.regions import confusion_matrix, scores
+
+SHOWN = 5  # trials in the table
+NAME = "tuned"  # of the option that is written
+
+
+def tune_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> dict:
+    """Searches `crf_ranges` for the parameters with the best mean IoU on `tune_crf` pictures, writes them
+    as `folder`/dense_crf/tuned.yaml, and evaluates the whole split with them.
+
+    Args:
+        configs: of each checkpoint, with the user's keys on top.
+
+    Raises:
+        InputError: no CRF to tune, or ranges that do not fit it.
+    """
+    config = configs[0]
+    if not config["crf"]:
+        raise InputError(f"tune_crf={config['tune_crf']} without a CRF", do="add crf=true")
+    if config["compare"]:
+        raise InputError(
+            "tune_crf and compare=true at once", do="tune first, then compare with dense_crf=tuned"
+        )
+    ranges = read_ranges(config["crf_ranges"])
+    check_ranges(config["dense_crf"], ranges)
+    compute = choose(config["device"], str(config["precision"]))
+    with process_group.join(compute.device), RunLog(folder, "eval", silent=process_group.rank() > 0) as log:
+        data = construct(config["data"], "data")
+        tuner = Tuner(config, data, compute, log)
+        predict, parameters = build_predictor(configs, saved, compute)
+        trials = tuner.search(ranges, tuner.examples(predict))
+        log.say(trials_table(trials, tuner.pictures))
+        tuned = config | {"dense_crf": with_values(config["dense_crf"], trials[0].values)}
+        write_yaml(tuned, folder / "config.yaml")
+        if process_group.rank() == 0:
+            write_files(folder, tuned, trials, tuner.pictures)
+        validation = Validation(data, compute, tuned, log, build_crf(tuned))
+        figures, _ = examine(validation, predict, saved[0].meta["step"])
+        log.say(f"{tuner.pictures} of these pictures chose the parameters; to use them:")
+        log.say(f"segeval --config-dir {relative(folder)} ckpt=... crf=true dense_crf={NAME}")
+    best = {"pictures": tuner.pictures, "values": trials[0].values, "mean_iou": trials[0].score}
+    return figures | {"parameters": parameters, "tuned_crf": best}
+
+
+class Tuner:
+    """Pictures spread over the validation split, shared among the processes, and their scores."""
+
+    def __init__(self, config: dict[str, Any], data, compute: Compute, log: RunLog):
+        self.config, self.data, self.compute, self.log = config, data, compute, log
+        self.parameters = build_crf(config).keywords
+        self.pictures = min(config["tune_crf"], len(data.val))
+
+    def examples(self, predict: Predict) -> Examples:
+        """The network's probabilities of this process's pictures."""
+        chosen = [i * len(self.data.val) // self.pictures for i in range(self.pictures)]
+        batches = evaluation_batches(
+            Subset(self.data.val, chosen),
+            self.config["batch_size"],
+            num_workers=self.config["num_workers"],
+            rank=process_group.rank(),
+            world_size=process_group.world_size(),
+        )
+        examples = Examples(self.parameters.get("drop_below", 0))
+        with self.log.progress("predicting", self.pictures) as advance:
+            for samples in batches:
+                for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
+                    examples.add(sample.image, probabilities, sample.mask)
+                advance(len(samples) * process_group.world_size())
+        return examples
+
+    def search(self, ranges: Ranges, examples: Examples) -> list[Trial]:
+        """Every trial, the best first."""
+        best = 0.0
+        with self.log.progress("tuning", trials_in(ranges)) as advance:
+
+            def tell(trial: Trial) -> None:
+                nonlocal best
+                best = max(best, trial.score)
+                advance(1, f"best mean IoU {percent(best)}")
+
+            def score(values: Mapping[str, float]) -> float:
+                return self.mean_iou(examples, with_values(self.parameters, values))
+
+            return search(score, ranges, tell=tell)
+
+    def mean_iou(self, examples: Examples, parameters: Mapping[str, Any]) -> float:
+        """Of all processes' pictures."""
+        classes = len(self.data.class_names)
+        matrix = torch.zeros(classes, classes, dtype=torch.int64)
+        for mask, labels in examples.labels(parameters):
+            matrix += confusion_matrix(torch.from_numpy(mask), torch.from_numpy(labels), classes)
+        if process_group.world_size() > 1:
+            matrix = process_group.sum_over_ranks(matrix.to(self.compute.device)).cpu()
+        return scores(matrix, ())["mean_iou"] or 0.0
+
+
+def read_ranges(node: Mapping[str, Any], key: str = "") -> dict[str, tuple[float, ...]]:
+    """`{bilateral: {sxy: [25, 50]}}` as `{"bilateral.sxy": (25, 50)}`. Raises InputError."""
+    ranges = {}
+    for name, values in node.items():
+        here = f"{key}{name}"
+        if isinstance(values, Mapping):
+            ranges |= read_ranges(values, f"{here}.")
+        elif values is not None:
+            if not fits(values, list[float]) or not values or not all(fits(v, float) for v in values):
+                raise InputError(f"crf_ranges.{here}={values}", do="give a list of numbers")
+            if values[0] <= 0 or any(b <= a for a, b in pairwise(values)):
+                raise InputError(f"crf_ranges.{here}={values}", do="give numbers above 0 that ascend")
+            ranges[here] = tuple(values)
+    return ranges
+
+
+def check_ranges(node: Mapping[str, Any], ranges: Ranges) -> None:
+    """Raises InputError for a range of what `dense_crf` does not have, or has no one number for."""
+    for name in ranges:
+        value: Any = node
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if not fits(value, float):
+            raise InputError(
+                f"crf_ranges.{name}: dense_crf.{name} is not a number",
+                do=f"give dense_crf.{name}=NUMBER, or leave the range out: crf_ranges.{name}=null",
+            )
+
+
+def trials_table(trials: list[Trial], pictures: int):
+    """The best few trials."""
+    result = table(f"{len(trials)} trials on {pictures} pictures", "mean IoU %", *trials[0].values)
+    for trial in trials[:SHOWN]:
+        result.add_row(percent(trial.score), *(f"{value:g}" for value in trial.values.values()))
+    return result
+
+
+def write_files(folder: Path, tuned: dict[str, Any], trials: list[Trial], pictures: int) -> None:
+    """The option of `dense_crf=`, and every trial."""
+    path = folder / "dense_crf" / f"{NAME}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    best = percent(trials[0].score)
+    what = (
+        f"# Tuned on {pictures} validation pictures of {tuned['data']['_target_']}: mean IoU {best} on them\n"
+    )
+    path.write_text(what + yaml.safe_dump(tuned["dense_crf"], sort_keys=False))
+    rows = [[*trial.values.values(), trial.score] for trial in trials]
+    write_rows([[*trials[0].values, "mean_iou"], *rows], folder / "trials.csv")

@@ -1,0 +1,75 @@
+"""The switches at the root of the configs: their types and ranges, in one table."""
+
+import difflib
+from typing import Any, Literal
+
+from segtrain.config.instantiate import describe, fits
+from segtrain.errors import InputError
+
+TYPES: dict[str, Any] = {
+    "crf": bool,
+    "tune_crf": int,
+    "steps": bool,
+    "compile": bool,
+    "deterministic": bool,
+    "freeze_norm": bool,
+    "seed": int,
+    "max_steps": int,
+    "batch_size": int,
+    "accumulate": int,
+    "val_every": int,
+    "checkpoint_every": int,
+    "log_every": int,
+    "num_workers": int,
+    "width": float,
+    "clip_norm": float,
+    "ema": float,
+    "device": str,
+    "precision": Literal["auto", 32, "bf16", 16],
+    "resume": str | None,
+    "init_from": str | None,
+    "replay": str | None,
+    "input": str | None,
+    "output": str | None,
+    "overlay": float,
+    "legend": bool,
+    "probabilities": bool,
+    "ckpt": str | list[str] | None,
+    "ensemble": Literal["mean", "product"],
+    "compare": bool,
+    "submission": bool,
+    "metrics": list[str],
+    "format": str | None,
+    "weights": str | None,
+    "out": str | None,
+    "allow": list[str],
+    "mean": list[float] | None,
+    "size": list[int],
+    "dynamic": bool,
+    "trust": str | None,
+}
+AT_LEAST = dict.fromkeys(
+    ("max_steps", "batch_size", "accumulate", "val_every", "checkpoint_every", "log_every"), 1
+) | dict.fromkeys(("seed", "num_workers", "clip_norm", "ema", "tune_crf"), 0)
+
+AT_MOST = {"seed": 2**63 - 1}  # what torch takes
+
+
+def check_scalars(config: dict[str, Any]) -> None:
+    """Raises InputError for a root key whose value is not of its type or out of its range, and for one
+    that was added (`+batchsize=4`) and is nearly the name of another."""
+    for key in config.keys() - TYPES.keys():
+        for near in difflib.get_close_matches(key, TYPES, 1, cutoff=0.8):
+            raise InputError(f"{key}: no such key", do=f"did you mean {near}?")
+    for key in TYPES.keys() & config.keys():
+        value = config[key]
+        if not fits(value, TYPES[key]):
+            raise InputError(f"{key}={value}", do=f"give {describe(TYPES[key])}")
+        if key in AT_LEAST and not value >= AT_LEAST[key]:  # neither is nan
+            raise InputError(f"{key}={value}", do=f"give at least {AT_LEAST[key]}")
+        if key in AT_MOST and value > AT_MOST[key]:
+            raise InputError(f"{key}={value}", do=f"give at most {AT_MOST[key]}")
+    if not config.get("width", 1) > 0:
+        raise InputError(f"width={config['width']}", do="give a factor above 0, such as 0.25")
+    if config.get("ema", 0) >= 1:
+        raise InputError(f"ema={config['ema']}", do="give a decay below 1, such as 0.999")

@@ -1,0 +1,152 @@
+"""Caffe networks whose blobs were exported as npz: an array LAYER/0 a layer's first blob, ...
+
+FCN: shelhamer/fcn.berkeleyvision.org. DeepLab v1: the authors' config/DeepLab*/train.prototxt.
+SegNet: alexgkendall/SegNet-Tutorial, SegNet and SegNet-Basic. DeconvNet: HyeonwooNoh/DeconvNet.
+DilatedNet: fyu/dilation. Layer names are those of their prototxts.
+
+All saw B, G, R. BatchNorm has two blobs, scale and shift: the statistics are folded into them in
+the files for inference, so that ours are 0 and 1.
+"""
+
+import re
+
+import torch
+from torch import Tensor, nn
+
+from segtrain.converters.fcn import fcn, is_bilinear
+from segtrain.converters.network import Input, Network, Node, State, require, target
+from segtrain.converters.vgg import CONVOLUTIONS, vgg16
+
+BLOBS = {"0": "weight", "1": "bias", "weights": "weight"}
+VOC = (122.67892, 116.66877, 104.00699)
+NYUD = (92.318, 97.203, 116.190)
+DEEPLAB = (122.675, 116.669, 104.008)
+NOTHING = (0.0, 0.0, 0.0)
+DILATED = {  # by the number of classes: VOC, Cityscapes, CamVid
+    21: (116.52, 111.36, 102.93),
+    19: (73.16, 82.91, 72.39),
+    11: (105.41212523, 108.77808759, 110.70313206),
+}
+DILATED_CONTEXT = (*("conv1_1", "conv1_2"), *(f"conv{i}_1" for i in range(2, 8)), "fc1", "final")
+MSC = ("data", "pool1", "pool2", "pool3", "pool4")
+PICTURE = ("backbone.block1.0",)
+
+
+def network(state: State, node: Node) -> Network:
+    require(node, *FAMILIES)
+    return FAMILIES[target(node)](state, node)
+
+
+def by_layer(arrays: State) -> dict[str, Tensor]:
+    """LAYER/0 and LAYER/1 (or LAYER.0, LAYER/weight, ...) as LAYER.weight and LAYER.bias."""
+    named = {}
+    for name, blob in arrays.items():
+        found = re.fullmatch(r"(.+)[/:.](\w+)", name)
+        named[f"{found[1]}.{BLOBS.get(found[2], found[2])}" if found else name] = blob
+    return named
+
+
+def released_fcn(state: State, node: Node) -> Network:
+    classes = len(state.get("score_fr.weight", ()))
+    return fcn(state, node, NYUD if classes == 40 else VOC)
+
+
+def deeplab_v1(state: State, node: Node) -> Network:
+    layers = vgg16() | {"fc6": "backbone.fc6.0", "fc7": "backbone.fc7.0"}
+    return Network(
+        layers=layers | dict.fromkeys(("fc8_voc12", "fc8_pascal"), "score"),
+        input=Input(DEEPLAB),
+        pictures=PICTURE,
+    )
+
+
+def deeplab_v1_msc(state: State, node: Node) -> Network:
+    largefov = deeplab_v1(state, node)
+    branches = {f"{name}_{kind}": f"mlps.{name}.{kind}" for name in MSC for kind in ("conv", "fc")}
+    branches |= {f"{name}_ms": f"scores.{name}" for name in MSC}
+    return largefov._replace(layers=largefov.layers | branches, pictures=(*PICTURE, "mlps.data.conv"))
+
+
+def segnet(state: State, node: Node) -> Network:
+    layers = vgg16(norm="conv{}_bn") | {"conv1_1_D": "score"}
+    for block, convolutions in enumerate(CONVOLUTIONS, start=1):
+        for i in range(convolutions if block > 1 else 1):  # conv1_1_D has no BatchNorm
+            name, ours = f"conv{block}_{convolutions - i}_D", f"decoder.{5 - block}"
+            layers |= {name: f"{ours}.{3 * i}", f"{name}_bn": f"{ours}.{3 * i + 1}"}
+    return Network(layers=layers, input=Input(NOTHING), pictures=PICTURE, prepare=folded_statistics(layers))
+
+
+def segnet_basic(state: State, node: Node) -> Network:
+    layers = {"conv_classifier": "score"}
+    for i in range(4):
+        for name, ours in ((f"conv{i + 1}", f"encoder.{i}"), (f"conv_decode{4 - i}", f"decoder.{i}")):
+            layers |= {name: f"{ours}.0", f"{name}_bn": f"{ours}.1"}
+    return Network(
+        layers=layers, input=Input(NOTHING), pictures=("encoder.0.0",), prepare=folded_statistics(layers)
+    )
+
+
+def deconvnet(state: State, node: Node) -> Network:
+    layers = vgg16(norm="bn{}") | {"seg-score-voc": "score"}
+    layers |= {"fc6": "backbone.fc.0.0", "bnfc6": "backbone.fc.0.1"}
+    layers |= {"fc7": "backbone.fc.1.0", "bnfc7": "backbone.fc.1.1"}
+    layers |= {"fc6-deconv": "fc6_deconv", "fc6-deconv-bn": "fc6_deconv_bn"}
+    for block, convolutions in enumerate(CONVOLUTIONS, start=1):
+        for i in range(convolutions):
+            number, ours = f"{block}_{i + 1}", f"decoder.{5 - block}"
+            layers |= {f"deconv{number}": f"{ours}.{3 * i}", f"debn{number}": f"{ours}.{3 * i + 1}"}
+    statistics = folded_statistics(layers)
+
+    def prepare(model: nn.Module, state: State) -> dict[str, Tensor]:
+        # channels × outputs × 7 × 7 of a deconvolution to a matrix of outputs·7·7 × channels.
+        matrix = {k: v.flatten(1).T for k, v in state.items() if k == "fc6-deconv.weight"}
+        return statistics(model, state) | matrix
+
+    return Network(layers=layers, input=Input(DEEPLAB), pictures=PICTURE, prepare=prepare)
+
+
+def dilatednet(state: State, node: Node) -> Network:
+    scores = state.get("final.weight", state.get("fc-final.weight", ()))
+    layers = vgg16() | {"fc6": "backbone.fc6", "fc7": "backbone.fc7"}
+    layers |= dict.fromkeys(("final", "fc-final"), "score")
+    for prefix in ("ct_", "ctx_"):
+        present = [name for name in DILATED_CONTEXT if f"{prefix}{name}.weight" in state]
+        layers |= {f"{prefix}{name}": f"context.layers.{2 * i}" for i, name in enumerate(present)}
+    fixed = is_bilinear(state.get("ctx_upsample.weight"))
+    return Network(
+        layers=layers,
+        form={"backbone.padding": "reflect"} | ({"upsampling": "deconv"} if fixed else {}),
+        input=Input(DILATED.get(len(scores))),
+        pictures=PICTURE,
+        dropped={"ctx_upsample": "bilinear, as ours is without weights"} if fixed else {},
+        note=""
+        if fixed
+        else "there is a cell on the last pixels too, where the authors' crops have one less",
+    )
+
+
+def folded_statistics(layers: dict[str, str]):
+    """Makes the statistics of BatchNorms that have them folded into scale and shift."""
+
+    def prepare(model: nn.Module, state: State) -> dict[str, Tensor]:
+        statistics = {}
+        for theirs, ours in layers.items():
+            if f"{theirs}.weight" in state:
+                module = model.get_submodule(ours)
+                if isinstance(module, nn.BatchNorm2d):
+                    statistics[f"{theirs}.running_mean"] = torch.zeros(module.num_features)
+                    statistics[f"{theirs}.running_var"] = torch.full((module.num_features,), 1 - module.eps)
+        return statistics
+
+    return prepare
+
+
+FAMILIES = {
+    "FCN": released_fcn,
+    "DeepLabV1": deeplab_v1,
+    "DeepLabV1MSc": deeplab_v1_msc,
+    "SegNet": segnet,
+    "SegNetBasic": segnet_basic,
+    "DeconvNet": deconvnet,
+    "DilatedNet": dilatednet,
+}

@@ -1,0 +1,43 @@
+"""segmentation_models.pytorch: DeepLabV3 with a ResNet-50 or 101 as encoder.
+
+Its other networks carry their papers' names and have another form than the papers': they are
+refused, with the difference.
+"""
+
+from segtrain.converters.aspp import aspp
+from segtrain.converters.network import Network, Node, State, require
+from segtrain.converters.resnet import depth
+from segtrain.errors import InputError
+
+# The start of a tensor's name -> what it is the mark of, and how that differs from ours.
+OTHERS = {
+    "decoder.psp.": "PSPNet cuts the encoder off at stride 8 without holes, and fuses by 1×1, ours by 3×3",
+    "decoder.aspp.0.convs.": "DeepLabV3Plus has separable convolutions without BatchNorm inside, and one"
+    " 3×3 after ASPP and one in the decoder, ours two in the decoder",
+    "decoder.blocks.0.conv1.": "U-Net has a ResNet as encoder and resizes to nearest, ours is the paper's",
+}
+FIRST = {"aspp": "aspp", "conv": "head.0", "bn": "head.1"}  # of the decoder
+FORMERLY = {"0": "aspp", "1": "head.0", "2": "head.1"}
+
+
+def network(state: State, node: Node) -> Network:
+    for start, difference in OTHERS.items():
+        if any(name.startswith(start) for name in state):
+            raise InputError(f"format=smp: its {difference}", do="train ours, or import DeepLabV3")
+    require(node, "DeepLabV3")
+    names = FORMERLY if any(name.startswith("decoder.0.") for name in state) else FIRST
+    layers = {"encoder": "backbone", "segmentation_head.0": "score"}
+    for theirs, ours in names.items():
+        layers |= aspp(f"decoder.{theirs}") if ours == "aspp" else {f"decoder.{theirs}": ours}
+    return Network(
+        layers=layers,
+        form={
+            "head": "torchvision",
+            "output_stride": 8,
+            "upsampling": "corners",
+            "backbone.depth": depth(state, "encoder.layer3."),
+            "backbone.multi_grid": [1, 1, 1],
+            "backbone.dilation": "every_block",
+        },
+        dropped={"classification_head": "its classifier of whole pictures"},
+    )

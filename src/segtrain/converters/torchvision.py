@@ -1,0 +1,163 @@
+"""torchvision: its ImageNet classifiers as our backbones; deeplabv3 and fcn on ResNet-50 and 101 whole."""
+
+from torch import Tensor, nn
+
+from segtrain.converters.aspp import aspp
+from segtrain.converters.network import Network, Node, State, require, target
+from segtrain.converters.resnet import depth
+from segtrain.converters.vgg import CONVOLUTIONS
+from segtrain.errors import InputError
+
+# What a file is, by a tensor that it has and the classifiers before it lack.
+MARKS = {
+    "deeplabv3": "classifier.0.convs.0.0.weight",
+    "fcn_resnet": "backbone.layer1.0.conv1.weight",
+    "resnet": "layer1.0.conv1.weight",
+    "googlenet": "inception3a.branch1.conv.weight",
+    "vgg16_bn": "features.1.running_mean",
+    "vgg16": "features.2.weight",
+    "alexnet": "features.3.weight",
+}
+TAKEN_BY = {
+    "resnet": ("ResNet",),
+    "googlenet": ("GoogLeNet",),
+    "alexnet": ("AlexNet",),
+    "vgg16": ("VGG16", "AtrousVGG16", "DilatedVGG16", "VGG16Trunk"),
+    "vgg16_bn": ("VGG16", "SwitchesVGG16"),
+}
+OF_IMAGENET = "the classifier of ImageNet's 1000 classes"
+ALEXNET = {f"features.{i}": f"conv{n}" for n, i in enumerate((0, 3, 6, 8, 10), start=1)}
+ALEXNET |= {"classifier.1": "fc6", "classifier.4": "fc7"}
+VGG_FC = {"classifier.0": "fc6", "classifier.3": "fc7"}
+
+
+def network(state: State, node: Node) -> Network:
+    kind = next((kind for kind, mark in MARKS.items() if mark in state), None)
+    if kind == "deeplabv3":
+        return deeplabv3(state, node)
+    if kind == "fcn_resnet":
+        return fcn_resnet(state, node)
+    ours = target(node["backbone"]) if "backbone" in node else f"no backbone ({target(node)})"
+    if kind is None or ours not in TAKEN_BY[kind]:
+        raise InputError(
+            f"format=torchvision: the weights are {kind or 'none that we know'}, the model has {ours}",
+            do="choose another model/backbone",
+        )
+    if kind == "resnet":
+        return classifier(_as_named(state), {"fc": OF_IMAGENET}, {"depth": depth(state, "layer3.")})
+    if kind == "googlenet":
+        dropped = dict.fromkeys(("aux1", "aux2"), "an auxiliary head") | {"fc": OF_IMAGENET}
+        return classifier(_as_named(state), dropped, {"layout": "torchvision"})
+    if kind == "alexnet":
+        return classifier(ALEXNET, {"classifier.6": OF_IMAGENET}, {"layout": "torchvision"})
+    return vgg16(ours, node["backbone"], norm=kind == "vgg16_bn")
+
+
+def fcn_resnet(state: State, node: Node) -> Network:
+    """A ResNet with holes under one 3×3 convolution: PSPNet's baseline, without the pyramid."""
+    require(node, "PSPNet")
+    heads = {"classifier": "head", "aux_classifier": "aux"}
+    parts = {0: "0.0", 1: "0.1", 4: "2"}  # convolution, BatchNorm, scores
+    layers = {
+        f"{theirs}.{i}": f"{ours}.{part}" for theirs, ours in heads.items() for i, part in parts.items()
+    }
+    return Network(
+        layers={"backbone": "backbone"} | layers,
+        form={
+            "bins": [],
+            "aux": "aux_classifier.0.weight" in state,
+            "backbone.stem": "conv7",
+            **segmentation(state),
+        },
+    )
+
+
+def segmentation(state: State) -> dict[str, object]:
+    """What the form of torchvision's networks for segmentation has in common."""
+    return {
+        "output_stride": 8,
+        "upsampling": "centres",
+        "backbone.depth": depth(state, "backbone.layer3."),
+        "backbone.dilation": "torchvision",
+    }
+
+
+def deeplabv3(state: State, node: Node) -> Network:
+    require(node, "DeepLabV3")
+    head = {
+        "backbone": "backbone",
+        "classifier.1": "head.0",
+        "classifier.2": "head.1",
+        "classifier.4": "score",
+    }
+    return Network(
+        layers=aspp("classifier.0") | head,
+        form={"head": "torchvision", "backbone.multi_grid": [1, 1, 1], **segmentation(state)},
+        dropped={"aux_classifier": "the auxiliary head, which ours has not"},
+    )
+
+
+def classifier(layers: dict[str, str], dropped: dict[str, str], form: dict[str, object], **more) -> Network:
+    """A backbone: `layers` and `form` are named within it."""
+    return Network(
+        layers={theirs: f"backbone.{ours}" for theirs, ours in layers.items()},
+        form={f"backbone.{key}": value for key, value in form.items()},
+        dropped=dropped,
+        part="backbone.",
+        **more,
+    )
+
+
+def _as_named(state: State) -> dict[str, str]:
+    """Layers whose names are the same in torchvision and here."""
+    return {name.split(".")[0]: name.split(".")[0] for name in state}
+
+
+def vgg16(ours: str, backbone: Node, *, norm: bool) -> Network:
+    """VGG16 in the form of one of our classes; what it has no layer for is dropped."""
+    layers, index, width = {}, 0, 3 if norm else 2
+    for block, convolutions in enumerate(CONVOLUTIONS, start=1):
+        for i in range(width * convolutions):
+            layers[f"features.{index + i}"] = f"block{block}.{i}"
+        index += width * convolutions + 1  # the pooling
+    dropped, form = {"classifier.6": OF_IMAGENET}, {"batch_norm": norm} if ours == "VGG16" else {}
+    if ours == "VGG16Trunk":
+        dropped |= dict.fromkeys(VGG_FC, "the trunk has no fc6 and fc7")
+        dropped |= {k: "the trunk ends at conv4_3" for k, name in layers.items() if "block5" in name}
+        return classifier(layers, dropped, form, prepare=_grey)
+    if ours == "AtrousVGG16":
+        dropped |= dict.fromkeys(VGG_FC, "fc6 and fc7 are made of some of its filters and taps")
+        made = {f"backbone.{name}": name for name in ("fc6", "fc7")}
+        return classifier(layers | made, dropped, form, prepare=_decimated)
+    if ours != "SwitchesVGG16":
+        return classifier(layers | VGG_FC, dropped, form, prepare=_one_tap)
+    if not backbone.get("fc_channels"):
+        dropped |= dict.fromkeys(VGG_FC, "SegNet's encoder has no fc6 and fc7")
+        return classifier(layers, dropped, form)
+    fc = {"classifier.0": "fc.0.0", "classifier.3": "fc.1.0"}
+    return classifier(layers | fc, dropped, form, new=("backbone.fc.0.1", "backbone.fc.1.1"))
+
+
+def _grey(model: nn.Module, state: State) -> dict[str, Tensor]:
+    """First kernels summed over R, G, B where the trunk sees grey."""
+    weight = state["features.0.weight"]
+    grey = model.backbone.block1[0].in_channels == 1
+    return {"features.0.weight": weight.sum(1, keepdim=True)} if grey else {}
+
+
+def _one_tap(model: nn.Module, state: State) -> dict[str, Tensor]:
+    """A 1×1 fc6 with the same response as the 7×7 where the features are constant."""
+    name = "classifier.0.weight"
+    if model.backbone.fc6.kernel > 1 or name not in state:
+        return {}
+    return {name: state[name].unflatten(1, (-1, 49)).sum(2)}
+
+
+def _decimated(model: nn.Module, state: State) -> dict[str, Tensor]:
+    try:
+        converted = model.backbone.from_torchvision(dict(state))
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "format=torchvision: fc6 and fc7 cannot be made of the weights", do="give those of a whole vgg16"
+        ) from error
+    return {f"backbone.{name}": tensor for name, tensor in converted.items() if name.startswith("fc")}

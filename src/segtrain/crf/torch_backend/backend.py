@@ -1,0 +1,138 @@
+"""Mean field as layers of torch: on the GPU, over batches, and with gradients.
+
+"Conditional Random Fields as Recurrent Neural Networks", Zheng et al., ICCV 2015,
+https://arxiv.org/abs/1502.03240: every iteration is filtering, compatibility, adding the unaries, and
+a softmax, all of them differentiable; so a network can be trained together with the CRF on top of it.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels
+from segtrain.crf.torch_backend.lattice import LatticeFilter, TorchLattice, torch_lattice
+
+Parameters = Mapping[str, Any]
+_device_is_free = threading.Lock()  # several threads' pictures would take their memory at once
+
+
+class MeanField(nn.Module):
+    """Iterations of mean field on top of a network's logits.
+
+    Args:
+        num_classes: of the logits.
+        channels: of the images.
+        gaussian, bilateral: as of `dense_crf`. Their `compat`, numbers and matrices, are what is
+            learned: the parameters `compatibility.0` ...
+        iterations, test_iterations: in training, and in eval mode, where that is not given as many.
+            Zheng et al. train with 5 and test with 10.
+        learn_matrices: a Potts weight becomes the matrix C×C that has minus it on the diagonal, which
+            means the same, and all of it is learned.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        gaussian: Parameters | Sequence[Parameters] | None,
+        bilateral: Parameters | Sequence[Parameters] | None,
+        iterations: int = 5,
+        test_iterations: int | None = None,
+        learn_matrices: bool = False,
+        channels: int = 3,
+    ):
+        super().__init__()
+        self.iterations = iterations
+        self.test_iterations = iterations if test_iterations is None else test_iterations
+        self.kernels = read_kernels(gaussian, bilateral, channels, num_classes)
+        weights = [torch.tensor(kernel.compatibility) for kernel in self.kernels]
+        if learn_matrices:
+            weights = [w if w.ndim else -w * torch.eye(num_classes) for w in weights]
+        self.compatibility = nn.ParameterList(nn.Parameter(weight) for weight in weights)
+
+    def forward(self, images: Tensor, logits: Tensor) -> Tensor:
+        """Logits of the refined marginals, float32 N×C×H×W.
+
+        Args:
+            images: uint8 or float N×K×H×W, in 0..255.
+            logits: N×C×H×W, of the images' size; float64 is computed in that.
+        """
+        with torch.autocast(images.device.type, enabled=False):
+            unaries = logits if logits.dtype == torch.float64 else logits.float()
+            iterations = self.iterations if self.training else self.test_iterations
+            return _infer(images, unaries, self.kernels, list(self.compatibility), iterations)
+
+
+def marginals(
+    image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+) -> np.ndarray:
+    """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; on a GPU where there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    images = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
+    with _device_is_free:
+        refined = batch_marginals(
+            images.to(device), torch.from_numpy(probabilities)[None].to(device), kernels, iterations
+        )
+        return refined[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def batch_marginals(
+    images: Tensor, probabilities: Tensor, kernels: Sequence[Kernel], iterations: int
+) -> Tensor:
+    """float32 N×C×H×W, of images N×K×H×W and probabilities N×C×H×W on one device."""
+    unaries = probabilities.float().clamp(SMALLEST_PROBABILITY, 1).log()
+    weights = [torch.as_tensor(kernel.compatibility, device=images.device) for kernel in kernels]
+    return _infer(images, unaries, kernels, weights, iterations).softmax(1)
+
+
+def _infer(
+    images: Tensor, unaries: Tensor, kernels: Sequence[Kernel], weights: list[Tensor], iterations: int
+) -> Tensor:
+    batch, classes, height, width = unaries.shape
+    rows = unaries.permute(0, 2, 3, 1).reshape(-1, classes)
+    filters = [_Filter(images, kernel) for kernel in kernels]
+    logits = rows
+    for _ in range(iterations):
+        values, logits = logits.softmax(1), rows
+        for filtered, weight in zip(filters, weights, strict=True):
+            logits = logits + _message(filtered(values), weight.to(rows.dtype))
+    return logits.reshape(batch, height, width, classes).permute(0, 3, 1, 2)
+
+
+def _message(filtered: Tensor, weight: Tensor) -> Tensor:
+    """What the filtered marginals add to the logits: a Potts weight attracts, a matrix costs."""
+    return weight * filtered if weight.ndim == 0 else -filtered @ ((weight + weight.T) / 2)
+
+
+class _Filter:
+    """A kernel's filter with its normalisation."""
+
+    def __init__(self, images: Tensor, kernel: Kernel):
+        self.lattice = _lattice(images, kernel)
+        ones = torch.ones(len(self.lattice.vertices), 1, device=images.device)
+        norm = LatticeFilter.apply(ones, self.lattice) + 1e-20
+        factors = {
+            "symmetric": (norm.rsqrt(), norm.rsqrt()),
+            "before": (1 / norm, ones),
+            "after": (ones, 1 / norm),
+            "none": (ones, ones),
+        }
+        self.before, self.after = factors[kernel.normalization]
+
+    def __call__(self, values: Tensor) -> Tensor:
+        return LatticeFilter.apply(values * self.before, self.lattice) * self.after
+
+
+@torch.no_grad()
+def _lattice(images: Tensor, kernel: Kernel) -> TorchLattice:
+    batch, _, height, width = images.shape
+    x = torch.arange(width, device=images.device, dtype=torch.float32).expand(batch, 1, height, width)
+    y = torch.arange(height, device=images.device, dtype=torch.float32)[:, None].expand_as(x)
+    features = torch.cat([x, y] if kernel.spatial else [x, y, images.float()], 1)
+    deviations = torch.tensor(kernel.deviations, device=images.device)  # float32, not by the reciprocal
+    return torch_lattice(features.permute(0, 2, 3, 1).flatten(1, 2) / deviations)

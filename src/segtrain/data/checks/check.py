@@ -1,0 +1,119 @@
+"""Everything that is wrong with a data set, found by reading all of it once."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segtrain.data.checks.look import Fault, Look, Looked, one_line, sample_faults
+from segtrain.data.checks.refusal import collecting
+from segtrain.data.checks.scan import look_at_all
+from segtrain.errors import InputError
+
+SPLITS = ("train", "val")
+
+
+class Report(NamedTuple):
+    """data, splits: as far as they could be made. faults: all. pixels: int64 256 a split, of each label."""
+
+    data: Any
+    splits: dict[str, Any]
+    faults: list[Fault]
+    pixels: dict[str, np.ndarray]
+
+
+def make_splits(make: Callable[[], Any]) -> tuple[Any, dict[str, Any], list[Fault]]:
+    """The data set, its splits that can be made, and what was wrong with its lists and folders."""
+    data, splits, faults = None, {}, []
+    with collecting() as refused:
+        try:
+            made = make()
+            classes, colours = len(made.class_names), len(made.palette)
+            if classes != colours:
+                raise InputError(f"{classes} class_names, but {colours} colours in palette")
+            data = made
+        except Exception as error:  # a data set of the user's own may raise anything
+            faults.append(Fault("made", "data", one_line(error)))
+        for name in SPLITS if data is not None else ():
+            try:
+                splits[name] = getattr(data, name)
+                if not len(splits[name]):
+                    raise InputError("the split is empty")
+            except Exception as error:
+                splits.pop(name, None)
+                faults.append(Fault("made", name, one_line(error)))
+    return data, splits, [Fault("pairs", "data", one_line(error)) for error in refused] + faults
+
+
+def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> Report:
+    """Reads every picture and every mask of a data set.
+
+    Args:
+        make: builds what `data=` names, with `class_names`, `palette`, `train` and `val`.
+        progress: gives a context manager over a function that is told of each sample read.
+    """
+    data, splits, faults = make_splits(make)
+    pixels, looked = {}, {}
+    for name, split in splits.items():
+        with progress(f"reading {name}", len(split)) as advance, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # it does not say of which file
+            looked[name] = look_at_all(len(split), Look(split, name, len(data.class_names)), advance)
+        faults += chain.from_iterable(one.faults for one in looked[name])
+        faults += _as_a_whole(split, looked[name][0], faults)
+        faults += _listed_again(split, name)
+        counts = [one.counts for one in looked[name] if one.counts is not None]
+        pixels[name] = np.sum(counts, axis=0) if counts else np.zeros(256, np.int64)
+    if len(looked) == 2:
+        faults += _overlap(*looked.values())
+    if "train" in pixels:
+        faults += _unseen(data.class_names, pixels["train"])
+    return Report(data, splits, faults, pixels)
+
+
+def check_start(data) -> None:
+    """The part that costs nothing: neither split is empty, and the first sample of each is sound.
+
+    Raises:
+        InputError: it is not so, or what making a split or reading a sample raises.
+    """
+    for name in SPLITS:
+        split = getattr(data, name)
+        if not len(split):
+            raise InputError(f"data.{name}: the split is empty", do="look at it with segdata")
+        for fault in sample_faults(split[0], len(data.class_names)):
+            raise InputError(f"{fault.where}: {fault.what}", do="look at all of them with segdata")
+
+
+def _listed_again(split, name: str) -> list[Fault]:
+    times = Counter(getattr(split, "pairs", ()))
+    return [Fault("listed", str(pair.image), f"{n} times in {name}") for pair, n in times.items() if n > 1]
+
+
+def _overlap(train: list[Looked], val: list[Looked]) -> list[Fault]:
+    seen = {one.digest: one.where for one in train if one.digest}
+    return [
+        Fault("overlap", one.where, f"the same picture as {seen[one.digest]} in train")
+        for one in val
+        if one.digest in seen
+    ]
+
+
+def _unseen(class_names, pixels: np.ndarray) -> list[Fault]:
+    """Classes that no pixel of train shows, unless no mask of it could be read."""
+    unseen = [name for label, name in enumerate(class_names) if pixels.any() and not pixels[label]]
+    return [Fault("unseen", "train", f"no pixel is {', '.join(unseen)}")] if unseen else []
+
+
+def _as_a_whole(split, first: Looked, known: list[Fault]) -> list[Fault]:
+    """What the first sample is refused for although its picture and its mask can be read."""
+    try:
+        if first.digest and first.counts is not None and not first.faults:
+            _ = split[0]
+    except Exception as error:
+        files = [fault.where for fault in known if fault.kind in ("unreadable", "mask", "labels")]
+        if not any(file in str(error) for file in files):  # said already
+            return [Fault("mask", first.where, one_line(error))]
+    return []

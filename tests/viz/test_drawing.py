@@ -1,0 +1,26 @@
+import numpy as np
+
+from segtrain.data.sample import Sample
+from segtrain.viz.drawing import CAPTION_HEIGHT, VOID_COLOUR, colourise, confusion_figure, strip
+
+PALETTE = ((0, 0, 0), (255, 0, 0))
+
+
+def test_labels_get_their_colours_and_void_its_own():
+    coloured = colourise(np.array([[0, 1, 255]], np.uint8), PALETTE)
+    assert coloured.tolist() == [[[0, 0, 0], [255, 0, 0], list(VOID_COLOUR)]]
+
+
+def test_a_strip_holds_input_label_prediction_and_the_crfs():
+    labels = np.ones((30, 40), np.uint8)
+    sample = Sample(np.full((30, 40, 3), 7, np.uint8), labels, "a")
+    three, four = strip(sample, labels, None, PALETTE), strip(sample, labels, labels, PALETTE)
+    assert three.shape == (30 + CAPTION_HEIGHT, 3 * 42 - 2, 3)
+    assert four.shape == (30 + CAPTION_HEIGHT, 4 * 42 - 2, 3)
+    assert (four[CAPTION_HEIGHT:, :40] == 7).all()
+    assert (four[CAPTION_HEIGHT:, -40:] == (255, 0, 0)).all()
+
+
+def test_the_confusion_matrix_is_drawn_in_percent_of_each_row():
+    axes = confusion_figure([[3, 1], [0, 0]], ("a", "b")).axes[0]
+    assert [t.get_text() for t in axes.texts] == ["75", "25"]

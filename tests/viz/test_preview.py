@@ -1,0 +1,33 @@
+import numpy as np
+
+from segtrain.data.sample import VOID, Sample
+from segtrain.viz.drawing import CAPTION_HEIGHT
+from segtrain.viz.preview import COLUMNS, GAP, draw_samples
+
+NAMES, PALETTE = ("ground", "sky"), ((0, 0, 0), (0, 0, 200))
+
+
+def sample(height, width, label):
+    return Sample(np.full((height, width, 3), 100, np.uint8), np.full((height, width), label, np.uint8), "a")
+
+
+def test_each_sample_stands_beside_its_overlay_in_rows_of_three():
+    page = draw_samples([sample(200, 300, 1)] * 4, NAMES, PALETTE)
+    assert page.shape[0] == 2 * (200 + CAPTION_HEIGHT + GAP)
+    assert page.shape[1] > COLUMNS * (600 + GAP)  # by the legend
+    inside = page[CAPTION_HEIGHT : CAPTION_HEIGHT + 200]
+    assert (inside[:, :300] == 100).all()
+    assert (inside[:, 300:600] == [45, 45, 155]).all()  # 0.45 of the picture, 0.55 of the colour
+
+
+def test_void_shows_the_picture():
+    page = draw_samples([sample(200, 200, VOID)], NAMES, PALETTE)
+    void = page[CAPTION_HEIGHT : CAPTION_HEIGHT + 200, 200:400]
+    assert 0.9 < (void == 100).all(2).mean() < 1
+
+
+def test_pictures_of_any_size_fit():
+    for size in ((1, 1), (3, 900), (2000, 1500)):
+        page = draw_samples([sample(*size, 0), sample(50, 60, VOID)], NAMES, PALETTE)
+        assert page.dtype == np.uint8
+        assert max(page.shape) < 2000
