@@ -1,4 +1,4 @@
-"""Draws a run's loss and validation mean IoU over its steps: curve_picture.py RUN OUTPUT.png"""
+"""Draws a run's loss and validation mean IoU over its steps: curve_image.py RUN OUTPUT.png"""
 
 import json
 import sys

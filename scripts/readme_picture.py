@@ -1,4 +1,4 @@
-"""Draws the README's picture from a run on `shapes`: readme_picture.py RUN OUTPUT.png"""
+"""Draws the README's image from a run on `shapes`: readme_image.py RUN OUTPUT.png"""
 
 import sys
 
@@ -13,12 +13,12 @@ from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 from segtrain.viz.drawing import strip
 
-PICTURES, ENLARGED = (5, 11, 16, 22), 2
+IMAGES, ENLARGED = (5, 11, 16, 22), 2
 
 model = load_model(sys.argv[1])
 predict = Predictor(model, Whole(), choose("cpu", "32"))
 rows = []
-for index in PICTURES:
+for index in IMAGES:
     sample = Shapes(size=96).val[index]
     probabilities = predict([sample])[0].numpy()
     refined = dense_crf(sample.image, probabilities).argmax(0).astype(np.uint8)

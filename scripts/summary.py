@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 run = Path(sys.argv[1])
-figures = json.loads((run / "metrics.json").read_text())
-without, with_crf = figures["without_crf"]["mean_iou"], figures["mean_iou"]
+metrics = json.loads((run / "metrics.json").read_text())
+without, with_crf = metrics["without_crf"]["mean_iou"], metrics["mean_iou"]
 
 print(f"\nmean IoU on the validation split of shapes: {without:.3f} without the CRF, {with_crf:.3f} with it")
 print(f"""

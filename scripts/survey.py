@@ -25,7 +25,7 @@ def main(names: str, overrides: list[str]) -> None:
 
 
 def survey(name: str, overrides: list[str]) -> str:
-    """A run of one model in a process of its own; the row of its figures."""
+    """A run of one model in a process of its own; the row of its metrics."""
     with tempfile.TemporaryDirectory() as folder, open(f"{folder}/output", "w") as output:
         command = [f"model={name}", "log_every=1", f"hydra.run.dir={folder}", *overrides]
         run = subprocess.Popen([sys.executable, "-m", "segtrain", *command], stdout=output, stderr=output)
@@ -33,7 +33,7 @@ def survey(name: str, overrides: list[str]) -> str:
         if os.waitstatus_to_exitcode(status):
             last = Path(folder, "output").read_text().strip().splitlines()[-1]
             return f"| {name} | {last} |"
-        figures = json.loads(Path(folder, "metrics.json").read_text())
+        metrics = json.loads(Path(folder, "metrics.json").read_text())
         lines = map(json.loads, Path(folder, "metrics.jsonl").read_text().splitlines())
         steps = [line for line in lines if line["split"] == "train"]
     tenth = max(len(steps) // 10, 1)
@@ -41,11 +41,11 @@ def survey(name: str, overrides: list[str]) -> str:
     seconds = sorted(step["seconds_per_step"] for step in steps)[len(steps) // 2]
     return ROW.format(
         name,
-        f"{figures['parameters']:,}",
+        f"{metrics['parameters']:,}",
         f"{seconds:.2f}",
         f"{usage.ru_maxrss / 2**20:.1f}",
         f"{start:.3f} → {end:.3f}",
-        f"{100 * (figures['mean_iou'] or 0):.1f}",
+        f"{100 * (metrics['mean_iou'] or 0):.1f}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Data sets in miniature: pictures of 40×33 pixels in the folders and files of the real ones."""
+"""Data sets in miniature: images of 40×33 pixels in the folders and files of the real ones."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def labels(outside: int = 0, inside: int = 1) -> np.ndarray:
 
 def write_image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(list(path.stem.encode()))  # another picture for another name
+    noise = np.random.default_rng(list(path.stem.encode()))  # another image for another name
     Image.fromarray(noise.integers(0, 256, (*SHAPE, 3), np.uint8)).save(path)
 
 
@@ -53,7 +53,7 @@ def voc(root: Path) -> list[str]:
 
 
 def voc_aug(root: Path) -> list[str]:
-    """VOC, and SBD's own picture c in root/sbd."""
+    """VOC, and SBD's own image c in root/sbd."""
     overrides = voc(root)
     write_image(root / "VOCdevkit/VOC2012/JPEGImages/c.jpg")
     for kind, name in (("cls", "GTcls"), ("inst", "GTinst")):

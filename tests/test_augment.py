@@ -1,4 +1,4 @@
-"""Every augmentation pipeline that is shipped, on pictures larger and smaller than its window."""
+"""Every augmentation pipeline that is shipped, on images larger and smaller than its window."""
 
 import albumentations
 import cv2
@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
-from segtrain.config.instantiate import construct
-from segtrain.data.sample import Sample
+from segtrain.config.instantiate import instantiate
+from segtrain.contracts import Sample
 from segtrain.engine.loader import Augmented
 
 PIPELINES = sorted(path.stem for path in (CONFIG_DIR / "augment").glob("*.yaml"))
 
 
 class Stripes(torch.utils.data.Dataset):
-    """Pictures whose value is 40 times their label; a void column in each."""
+    """Images whose value is 40 times their label; a void column in each."""
 
     def __init__(self, height, width):
         self.labels = np.tile(np.repeat([0, 1, 3, 5], -(-width // 4))[:width].astype(np.uint8), (height, 1))
@@ -32,7 +32,7 @@ class Stripes(torch.utils.data.Dataset):
 @pytest.mark.parametrize("size", [(100, 90), (400, 700)])
 @pytest.mark.parametrize("name", PIPELINES)
 def test_labels_stay_labels_and_stay_on_their_pixels(name, size):
-    pipeline = construct(plain(compose_config("train", [f"augment={name}"]))["augment"], "augment").values()
+    pipeline = instantiate(plain(compose_config("train", [f"augment={name}"]))["augment"], "augment").values()
     # What changes values alone, as noise does, moves nothing and would hide what does.
     moving = [t for t in pipeline if not isinstance(t, albumentations.ImageOnlyTransform)]
     stripes, right = Stripes(*size), []
@@ -49,4 +49,4 @@ def test_labels_stay_labels_and_stay_on_their_pixels(name, size):
         around = np.ones((7, 7), np.uint8)
         seen = (cv2.erode(mask, around) == cv2.dilate(mask, around)) & (mask != 255)
         right.append((np.abs(image[..., 0].astype(int) - 40 * mask)[seen] <= 2).mean())
-    assert np.mean(right) > 0.998  # a small picture that is bent much may have broader borders
+    assert np.mean(right) > 0.998  # a small image that is bent much may have broader borders

@@ -20,7 +20,7 @@ GROUPS = (
 )
 OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONFIG_DIR / g).glob("*.yaml"))]
 EXPERIMENTS = sorted(p.stem for p in (CONFIG_DIR / "experiment").glob("*.yaml"))
-POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or picture
+POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or image
 
 
 def check_targets(node, key):

@@ -18,7 +18,7 @@ def test_every_cell_keeps_its_value_on_its_own_pixel():
     assert torch.allclose(large[..., ::8, ::8], logits, atol=1e-6)
 
 
-def test_a_picture_that_ends_between_cells_is_cut_not_squeezed():
+def test_a_image_that_ends_between_cells_is_cut_not_squeezed():
     logits = torch.rand(1, 2, 5, 4)
     assert torch.allclose(upsample_logits(logits, (30, 23)), upsample_logits(logits, (33, 25))[..., :30, :23])
 
@@ -27,7 +27,7 @@ def test_a_single_cell_covers_everything():
     assert upsample_logits(torch.ones(1, 2, 1, 1), (5, 3)).eq(1).all()
 
 
-def test_labels_lie_on_the_cells_and_cells_beyond_the_picture_are_void():
+def test_labels_lie_on_the_cells_and_cells_beyond_the_image_are_void():
     labels = torch.arange(30 * 23).view(1, 30, 23)
     small = subsample_labels(labels, 8, (5, 4), void=-1)
     assert small.shape == (1, 5, 4)

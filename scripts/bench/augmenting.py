@@ -34,12 +34,12 @@ from segtrain.data.io.files import Pair, PairedFiles
 from segtrain.engine.device import keep_freed_memory
 from segtrain.engine.loader import Augmented
 
-WINDOW, SCALES, FILL, VOID = 512, (0.5, 2.0), (124, 116, 104), 255
+WINDOW, SCALES, FILL, IGNORE_INDEX = 512, (0.5, 2.0), (124, 116, 104), 255
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def drawn(folder: Path) -> list[Pair]:
-    """Eight pictures as VOC stores them: about 50 kB of JPEG at quality 92, and a palette PNG."""
+    """Eight images as VOC stores them: about 50 kB of JPEG at quality 92, and a palette PNG."""
     pairs = []
     for i in range(8):
         image, mask = draw_scene(np.random.default_rng(i), 500)
@@ -53,7 +53,7 @@ def drawn(folder: Path) -> list[Pair]:
 
 
 def stored(voc: Path) -> list[Pair]:
-    """The pictures of a folder in VOC's layout that have masks, at most eight."""
+    """The images of a folder in VOC's layout that have masks, at most eight."""
     masks = sorted((voc / "SegmentationClass").glob("*.png"))[:8]
     return [Pair(mask.stem, voc / "JPEGImages" / f"{mask.stem}.jpg", mask) for mask in masks]
 
@@ -83,7 +83,7 @@ def albumentations_in_order(pairs: list[Pair]) -> Callable:
         pairs,
         [
             albumentations.RandomScale((SCALES[0] - 1, SCALES[1] - 1), p=1.0),
-            albumentations.PadIfNeeded(WINDOW, WINDOW, fill=FILL, fill_mask=VOID),
+            albumentations.PadIfNeeded(WINDOW, WINDOW, fill=FILL, fill_mask=IGNORE_INDEX),
             albumentations.RandomCrop(WINDOW, WINDOW),
             albumentations.HorizontalFlip(),
         ],
@@ -104,7 +104,7 @@ def in_loader(pairs: list[Pair], transforms: list) -> Callable:
 
 
 def torchvision_references(pair: Pair, rng: random.Random):
-    """RandomResize, RandomHorizontalFlip, RandomCrop, PILToTensor, Normalize, on Pillow's pictures."""
+    """RandomResize, RandomHorizontalFlip, RandomCrop, PILToTensor, Normalize, on Pillow's images."""
     image, mask = Image.open(pair.image).convert("RGB"), Image.open(pair.mask)
     side = round(min(image.size) * rng.uniform(*SCALES))
     image = F.resize(image, side, antialias=True)
@@ -114,7 +114,7 @@ def torchvision_references(pair: Pair, rng: random.Random):
     below, beside = (max(WINDOW - length, 0) for length in (image.height, image.width))
     if below or beside:
         image = F.pad(image, (0, 0, beside, below), fill=0)
-        mask = F.pad(mask, (0, 0, beside, below), fill=VOID)
+        mask = F.pad(mask, (0, 0, beside, below), fill=IGNORE_INDEX)
     y, x = rng.randint(0, image.height - WINDOW), rng.randint(0, image.width - WINDOW)
     image, mask = F.crop(image, y, x, WINDOW, WINDOW), F.crop(mask, y, x, WINDOW, WINDOW)
     tensor = F.convert_image_dtype(F.pil_to_tensor(image), torch.float)
@@ -136,7 +136,7 @@ def mmsegmentation_steps(pair: Pair, rng: random.Random):
         x = rng.randint(0, max(mask.shape[1] - WINDOW, 0))
         window = mask[y : y + WINDOW, x : x + WINDOW]
         values, counts = np.unique(window, return_counts=True)
-        counts = counts[values != VOID]
+        counts = counts[values != IGNORE_INDEX]
         if len(counts) > 1 and counts.max() / counts.sum() < 0.75:
             break
     image, mask = image[y : y + WINDOW, x : x + WINDOW], window
@@ -144,13 +144,13 @@ def mmsegmentation_steps(pair: Pair, rng: random.Random):
         image, mask = np.flip(image, 1), np.flip(mask, 1)
     below, beside = WINDOW - mask.shape[0], WINDOW - mask.shape[1]
     image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-    mask = cv2.copyMakeBorder(mask, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=VOID)
+    mask = cv2.copyMakeBorder(mask, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=IGNORE_INDEX)
     packed = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     return packed, torch.from_numpy(mask.astype(np.int64))
 
 
 def measure(arms: dict[str, Callable], pairs: list[Pair], rounds: int) -> dict[str, float]:
-    """Median processor seconds a picture of each arm, over interleaved rounds of all pictures."""
+    """Median processor seconds an image of each arm, over interleaved rounds of all images."""
     times: dict[str, list[float]] = {name: [] for name in arms}
     for i in range(rounds + 1):
         for name, step in arms.items():
@@ -165,7 +165,7 @@ def measure(arms: dict[str, Callable], pairs: list[Pair], rounds: int) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--voc", type=Path, help="a folder in VOC's layout, instead of drawn pictures")
+    parser.add_argument("--voc", type=Path, help="a folder in VOC's layout, instead of drawn images")
     parser.add_argument("--rounds", type=int, default=40)
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):

@@ -1,7 +1,7 @@
 """The dense CRF beside pydensecrf, with the agreement in the same table.
 
-Medians of interleaved runs over 375×500 pictures with 21 labels, 10 iterations: CamVid's, where
-SEGTRAIN_DATA names the folder that it is in, else of `shapes`. One picture of 1000×2000 with 19 labels
+Medians of interleaved runs over 375×500 images with 21 labels, 10 iterations: CamVid's, where
+SEGTRAIN_DATA names the folder that it is in, else of `shapes`. One image of 1000×2000 with 19 labels
 is computed in a process of its own, for its memory.
 """
 
@@ -19,17 +19,17 @@ import numpy as np
 from measure import camvid, interleaved, row, times
 from pydensecrf import densecrf, utils
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.crf import dense_crf, dense_crf_labels
 from segtrain.crf.pipeline import refine_ahead
 from segtrain.data.datasets.shapes import Shapes
-from segtrain.data.sample import VOID
 
 LABELS, HEIGHT, WIDTH = 21, 375, 500
 PARAMETERS = {  # and what is to be reached: exact, and with the default pruning
     "3/3; 10/80/13": ({"sxy": 3, "compat": 3}, {"sxy": 80, "srgb": 13, "compat": 10}, "≥ 11 ×", "≥ 18 ×"),
     "3/1; 4/67/3": ({"sxy": 1, "compat": 3}, {"sxy": 67, "srgb": 3, "compat": 4}, "≥ 7.5 ×", "≥ 16 ×"),
 }
-Pictures = list[tuple[np.ndarray, np.ndarray]]  # images and probabilities
+Images = list[tuple[np.ndarray, np.ndarray]]  # images and probabilities
 
 
 def network_softmax(mask: np.ndarray, labels: int, seed: int) -> np.ndarray:
@@ -47,22 +47,22 @@ def network_softmax(mask: np.ndarray, labels: int, seed: int) -> np.ndarray:
 
 
 def few_classes(mask: np.ndarray) -> np.ndarray:
-    """The four commonest classes of a picture; what is of another becomes the commonest."""
-    classes, counts = np.unique(mask[mask != VOID], return_counts=True)
+    """The four commonest classes of an image; what is of another becomes the commonest."""
+    classes, counts = np.unique(mask[mask != IGNORE_INDEX], return_counts=True)
     common = classes[np.argsort(-counts)][:4]
     return np.where(np.isin(mask, common), mask, common[0])
 
 
-def load_pictures(count: int, *, few: bool) -> Pictures:
+def load_images(count: int, *, few: bool) -> Images:
     dataset = camvid().val if "SEGTRAIN_DATA" in os.environ else Shapes(size=WIDTH).val
-    pictures = []
+    images = []
     for i in range(count):
         sample = dataset[i * len(dataset) // count]
         image = cv2.resize(sample.image, (WIDTH, sample.image.shape[0] * WIDTH // sample.image.shape[1]))
         image = np.ascontiguousarray(image[:HEIGHT])
         mask = cv2.resize(sample.mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        pictures.append((image, network_softmax(few_classes(mask) if few else mask, LABELS, i)))
-    return pictures
+        images.append((image, network_softmax(few_classes(mask) if few else mask, LABELS, i)))
+    return images
 
 
 def by_pydensecrf(
@@ -78,16 +78,16 @@ def by_pydensecrf(
 
 def compare(few: bool, name: str, count: int, threads: int, repetitions: int) -> None:
     """Two rows of the table: all labels, and those that the default leaves."""
-    pictures, classes = load_pictures(count, few=few), "3 to 5 classes" if few else "many classes"
+    images, classes = load_images(count, few=few), "3 to 5 classes" if few else "many classes"
     gaussian, bilateral, *wanted = PARAMETERS[name]
     parameters = {"gaussian": gaussian, "bilateral": bilateral}
 
     def reference() -> list[np.ndarray]:
-        return [by_pydensecrf(*picture, **parameters).argmax(0) for picture in pictures]
+        return [by_pydensecrf(*image, **parameters).argmax(0) for image in images]
 
     def ours(threads: int, keys: dict) -> list[np.ndarray]:
         refine = partial(dense_crf_labels, backend="numba", **parameters, **keys)
-        tasks = ((i, *picture) for i, picture in enumerate(pictures))
+        tasks = ((i, *image) for i, image in enumerate(images))
         return [labels for _, labels in refine_ahead(refine, tasks, threads)]
 
     kinds = {"all labels": {"drop_below": 0}, "the default": {}}
@@ -95,7 +95,7 @@ def compare(few: bool, name: str, count: int, threads: int, repetitions: int) ->
     arms |= {(kind, t): partial(ours, t, keys) for kind, keys in kinds.items() for t in (1, threads)}
     labels = {arm: run() for arm, run in arms.items()}
     exact = partial(dense_crf, backend="numba", drop_below=0, **parameters)
-    away = max(np.abs(exact(*p) - by_pydensecrf(*p, **parameters)).max() for p in pictures)
+    away = max(np.abs(exact(*p) - by_pydensecrf(*p, **parameters)).max() for p in images)
     seconds = interleaved(arms, repetitions)
     theirs = seconds["pydensecrf", 1]
     if not few:
@@ -103,15 +103,15 @@ def compare(few: bool, name: str, count: int, threads: int, repetitions: int) ->
     for kind, reach in zip(kinds, wanted, strict=True):
         pairs = zip(labels[kind, 1], labels["pydensecrf", 1], strict=True)
         equal = min((a == b).mean() for a, b in pairs)
-        details = f"{times(theirs / seconds[kind, 1])} on one; {theirs / len(pictures):.2f} s for theirs;"
-        details += f" {100 * equal:.3f} % of labels equal in the worst picture"
+        details = f"{times(theirs / seconds[kind, 1])} on one; {theirs / len(images):.2f} s for theirs;"
+        details += f" {100 * equal:.3f} % of labels equal in the worst image"
         details += f", marginals within {away:.0e}" if kind == "all labels" else ""
         what = f"CRF, 375×500, {classes}, kernels {name}, {kind}, {threads} threads"
         row(what, "pydensecrf, one process", times(theirs / seconds[kind, threads]), reach, details)
 
 
 def large(backend: str) -> None:
-    """Processor time and peak memory of one picture in a process of its own; one thread computes."""
+    """Processor time and peak memory of one image in a process of its own; one thread computes."""
     mask = np.kron(np.random.default_rng(0).integers(0, 19, (10, 20)), np.ones((100, 100), int))
     image = (mask[..., None] * np.array([11, 7, 3])).astype(np.uint8)
     softmax = network_softmax(mask, 19, 0)
@@ -138,7 +138,7 @@ def compare_large() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=8)
+    parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--large", help=argparse.SUPPRESS)
@@ -148,7 +148,7 @@ def main() -> None:
         return
     for few in (False, True):
         for name in PARAMETERS:
-            compare(few, name, arguments.pictures, arguments.threads, arguments.repetitions)
+            compare(few, name, arguments.images, arguments.threads, arguments.repetitions)
     compare_large()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from measure import row
 
-PICTURE = Path(__file__).parents[2] / "docs" / "bfloat16.png"
+IMAGE = Path(__file__).parents[2] / "docs" / "bfloat16.png"
 MODEL = ["model=deeplabv3plus", "width=0.25", "data.size=64", "data.val_images=32", "optimizer.lr=1e-3"]
 PRECISIONS, SEEDS = {"float32": "32", "bfloat16": "bf16"}, (0, 1, 2)
 
@@ -70,7 +70,7 @@ def draw(curves: dict[tuple[str, int], np.ndarray]) -> None:
         axes.plot(np.arange(1, len(curve) + 1) * 10, curve, style, color=f"C{seed}", label=label, linewidth=1)
     axes.set(xlabel="steps", ylabel="training loss", ylim=0)
     axes.legend()
-    figure.savefig(PICTURE, dpi=80)
+    figure.savefig(IMAGE, dpi=80)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An evaluation of whole pictures, loader and confusion matrix and all, beside the bare forward passes."""
+"""An evaluation of whole count, loader and confusion matrix and all, beside the bare forward passes."""
 
 import argparse
 
@@ -16,14 +16,14 @@ from segtrain.inference import Whole
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="deeplabv3plus")
-    parser.add_argument("--pictures", type=int, default=101, help="of CamVid's validation split")
+    parser.add_argument("--images", type=int, default=101, help="of CamVid's validation split")
     parser.add_argument("--repetitions", type=int, default=2)
     arguments = parser.parse_args()
     keep_freed_memory()
     data, compute = camvid(), choose("cpu", "auto")
     model = build_model(arguments.model, num_classes=11).to(memory_format=torch.channels_last).eval()
-    pictures = Subset(data.val, range(min(arguments.pictures, len(data.val))))
-    images = [torch.tensor(sample.image).permute(2, 0, 1)[None] for sample in pictures]
+    subset = Subset(data.val, range(min(arguments.images, len(data.val))))
+    images = [torch.tensor(sample.image).permute(2, 0, 1)[None] for sample in subset]
 
     @torch.inference_mode()
     def bare() -> None:
@@ -33,15 +33,15 @@ def main() -> None:
 
     def ours() -> None:
         predict = Predictor(model, Whole(), compute)
-        evaluate(predict, pictures, data.class_names, compute.device, Settings(1, num_workers=1))
+        evaluate(predict, subset, data.class_names, compute.device, Settings(1, num_workers=1))
 
     seconds = interleaved({"bare": bare, "ours": ours}, arguments.repetitions)
     row(
-        f"evaluation, {arguments.model}, {len(images)} pictures of CamVid, 360×480, `precision=auto`",
+        f"evaluation, {arguments.model}, {len(images)} images of CamVid, 360×480, `precision=auto`",
         "the bare forward passes",
         times(seconds["ours"] / seconds["bare"]),
         "≤ 1.15 ×",
-        " for ".join(f"{seconds[arm] / len(images):.3f} s a picture" for arm in ("ours", "bare")),
+        " for ".join(f"{seconds[arm] / len(images):.3f} s an image" for arm in ("ours", "bare")),
     )
 
 

@@ -1,6 +1,6 @@
 """`make bench-gpu`: training, the CRF and agreement with the CPU on one GPU, in under ten minutes.
 
-Self-contained: the pictures are drawn, and stored as JPEG and PNG, so that a loader has its usual work.
+Self-contained: the images are drawn, and stored as JPEG and PNG, so that a loader has its usual work.
 DeepLab v3 on ResNet-50 in bfloat16 is trained beside torchvision's own in the form of its references
 (NCHW, float32, a loss read every step), each with a loader of its own. `make reproduce-gpu` is apart.
 The whole flow runs on a CPU too, beside a smaller network of theirs where ours is narrower:
@@ -43,17 +43,17 @@ Batches = Iterator[tuple[Tensor, Tensor]]
 
 
 class Measured(NamedTuple):
-    """Of a training loop: pictures a second, the share of time waiting for data, peak memory in GiB."""
+    """Of a training loop: images a second, the share of time waiting for data, peak memory in GiB."""
 
     speed: float
     waiting: float
     memory: float
 
 
-def drawn(folder: Path, side: int, pictures: int = 64) -> PairedFiles:
-    """Pictures of `shapes` as a data set of files."""
-    pairs, split = [], Shapes(size=side, train_images=pictures).train
-    for image, mask, name in (split[i] for i in range(pictures)):
+def drawn(folder: Path, side: int, images: int = 64) -> PairedFiles:
+    """Images of `shapes` as a data set of files."""
+    pairs, split = [], Shapes(size=side, train_images=images).train
+    for image, mask, name in (split[i] for i in range(images)):
         pair = Pair(name, folder / f"{name}.jpg", folder / f"{name}.png")
         cv2.imwrite(str(pair.image), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(pair.mask), mask)
@@ -71,20 +71,20 @@ def trained(
         wait()
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-        pictures, waiting, start = 0, 0.0, time.perf_counter()
-        while time.perf_counter() - start < limit or not pictures:
+        images, waiting, start = 0, 0.0, time.perf_counter()
+        while time.perf_counter() - start < limit or not images:
             before = time.perf_counter()
-            pictures += fetch()
+            images += fetch()
             waiting += time.perf_counter() - before
             step()
         wait()
         whole = time.perf_counter() - start
     memory = torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0
-    return Measured(pictures / whole, waiting / whole, memory)
+    return Measured(images / whole, waiting / whole, memory)
 
 
 def ours(data: Augmented, compute: Compute, batch_size: int, width: float, seconds: float, workers: int):
-    """Our loop, measured, and the multiply-adds of a picture."""
+    """Our loop, measured, and the multiply-adds of an image."""
     model = build_model("deeplabv3_torchvision", num_classes=CLASSES, width=width)
     stream = TrainingStream(len(data), batch_size, seed=0)
     batches = training_batches(data, stream, num_workers=workers)
@@ -137,13 +137,13 @@ def theirs(
 
 
 def as_float(samples) -> tuple[Tensor, Tensor]:
-    """Normalised pictures N×3×H×W and int64 labels, as the references' presets give them."""
+    """Normalised images N×3×H×W and int64 labels, as the references' presets give them."""
     images, labels, _ = collate(samples)
     return images.contiguous().float().div(255).sub(0.45).div(0.225), labels.long()
 
 
 def crf(compute: Compute, batch: int, size: tuple[int, int]) -> float:
-    """Milliseconds a picture of ten iterations over a batch."""
+    """Milliseconds an image of ten iterations over a batch."""
     images = torch.randint(0, 256, (batch, 3, *size), dtype=torch.uint8, device=compute.device)
     coarse = torch.randn(batch, CLASSES, 12, 16, device=compute.device) * 3
     logits = F.interpolate(coarse, size, mode="bilinear")
@@ -196,7 +196,7 @@ def main() -> None:
         own, work = ours(data, fast, batch, arguments.width, seconds, workers)
         other = theirs(data, full, batch, arguments.width, seconds, workers)
     what = f"training, DeepLab v3 on ResNet-50, {batch}×{side}×{side}"
-    speeds = f"{own.speed:.1f} and {other.speed:.1f} pictures/s"
+    speeds = f"{own.speed:.1f} and {other.speed:.1f} images/s"
     row(what, "torchvision's references, float32", times(own.speed / other.speed), "≥ 3 ×", speeds)
     peak = next((flops for card, flops in PEAK.items() if card in name), None)
     share = "-" if peak is None else f"{200e9 * work * own.speed / peak:.0f} %"
@@ -205,7 +205,7 @@ def main() -> None:
         "the card's dense bfloat16",
         share,
         "reported",
-        f"{2 * work:.0f} GFLOP a picture",
+        f"{2 * work:.0f} GFLOP an image",
     )
     row("peak memory", "theirs", f"{own.memory:.1f} GiB", "reported", f"{other.memory:.1f} GiB")
     row("waiting for data", "theirs", f"{100 * own.waiting:.1f} %", "≤ 3 %", f"{100 * other.waiting:.1f} %")
@@ -215,7 +215,7 @@ def main() -> None:
         f"CRF on torch, {count}×{height}×{width}, 21 classes, 10 iterations",
         "",
         f"{took:.1f} ms",
-        "≤ 2 ms a picture",
+        "≤ 2 ms an image",
     )
     off, equal = agreement(full, side, arguments.width)
     row(

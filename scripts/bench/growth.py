@@ -1,5 +1,5 @@
-"""How time grows with the work: a training step against batch, picture side and classes, an evaluation
-against pictures; each beside the straight line in the work, and the largest way off it.
+"""How time grows with the work: a training step against batch, image side and classes, an evaluation
+against images; each beside the straight line in the work, and the largest way off it.
 
 Draws docs/growth.png.
 """
@@ -20,18 +20,18 @@ from segtrain.evaluation.evaluate import Settings, evaluate
 from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 
-PICTURE = Path(__file__).parents[2] / "docs" / "growth.png"
-BATCHES, SIDES, CLASSES, PICTURES = (2, 4, 8, 16), (96, 128, 192, 256), (2, 21, 60, 150), (8, 16, 32, 64)
+IMAGE = Path(__file__).parents[2] / "docs" / "growth.png"
+BATCHES, SIDES, CLASSES, IMAGES = (2, 4, 8, 16), (96, 128, 192, 256), (2, 21, 60, 150), (8, 16, 32, 64)
 Curve = tuple[Sequence[float], Sequence[float]]  # amounts of work, seconds
 
 
-def step(pictures: int, side: int, classes: int) -> Step:
+def step(images: int, side: int, classes: int) -> Step:
     model = build_model("deeplabv3plus", num_classes=classes, separable=True)
-    return our_step(model, random_batch(pictures, side, classes), choose("cpu", "auto"))
+    return our_step(model, random_batch(images, side, classes), choose("cpu", "auto"))
 
 
-def evaluation(pictures: int) -> Step:
-    data, compute = Shapes(val_images=pictures), choose("cpu", "auto")
+def evaluation(images: int) -> Step:
+    data, compute = Shapes(val_images=images), choose("cpu", "auto")
     model = build_model("segnet_basic", num_classes=7).to(memory_format=torch.channels_last).eval()
     predict = Predictor(model, Whole(), compute)
     return lambda: evaluate(predict, data.val, data.class_names, compute.device, Settings(4))
@@ -54,7 +54,7 @@ def draw(curves: dict[str, Curve]) -> None:
         axes.plot(work, seconds, "o", markersize=4)
         axes.set(xlabel=name, xlim=0, ylim=0)
     figure.supylabel("seconds")
-    figure.savefig(PICTURE, dpi=80)
+    figure.savefig(IMAGE, dpi=80)
 
 
 def main() -> None:
@@ -63,12 +63,12 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     keep_freed_memory()
     curves = {
-        "pictures a step": curve(BATCHES, {str(n): step(n, 128, 21) for n in BATCHES}, repetitions),
-        "pixels of a picture": curve(
+        "images a step": curve(BATCHES, {str(n): step(n, 128, 21) for n in BATCHES}, repetitions),
+        "pixels of an image": curve(
             [side**2 for side in SIDES], {str(n): step(2, n, 21) for n in SIDES}, repetitions
         ),
         "classes": curve(CLASSES, {str(n): step(2, 128, n) for n in CLASSES}, repetitions),
-        "pictures evaluated": curve(PICTURES, {str(n): evaluation(n) for n in PICTURES}, repetitions),
+        "images evaluated": curve(IMAGES, {str(n): evaluation(n) for n in IMAGES}, repetitions),
     }
     draw(curves)
     for name, (work, seconds) in curves.items():

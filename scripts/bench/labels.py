@@ -19,7 +19,7 @@ from segtrain.kernels.argmax import upsampled_argmax
 from segtrain.metrics.regions import confusion_matrix
 from segtrain.sizes import upsample_logits, upsampled_labels
 
-CLASSES, HEIGHT, WIDTH, VOID = 21, 1024, 2048, 255
+CLASSES, HEIGHT, WIDTH, IGNORE_INDEX = 21, 1024, 2048, 255
 Arms = dict[str, Callable[[], object]]
 
 
@@ -32,7 +32,7 @@ def by_bincount(labels: Tensor, predictions: Tensor) -> Tensor:
 
 def by_histograms(labels: Tensor, predictions: Tensor) -> list[Tensor]:
     """As in MMSegmentation: only the hits, labels and predictions of each class, no matrix."""
-    valid = labels != VOID
+    valid = labels != IGNORE_INDEX
     labels, predictions = labels[valid], predictions[valid]
     counted = (predictions[predictions == labels], labels, predictions)
     return [torch.histc(x.float(), bins=CLASSES, min=0, max=CLASSES - 1) for x in counted]
@@ -45,7 +45,7 @@ def maps() -> tuple[Tensor, Tensor]:
     labels = upsample_logits(coarse, (HEIGHT, WIDTH)).argmax(1)[0].to(torch.uint8)
     noise = torch.randint(0, CLASSES, (HEIGHT, WIDTH), generator=random, dtype=torch.uint8)
     predictions = torch.where(torch.rand(HEIGHT, WIDTH, generator=random) < 0.1, noise, labels)
-    labels[torch.rand(HEIGHT, WIDTH, generator=random) < 0.02] = VOID
+    labels[torch.rand(HEIGHT, WIDTH, generator=random) < 0.02] = IGNORE_INDEX
     return labels, predictions
 
 
@@ -62,7 +62,9 @@ def confusion_arms() -> Arms:
 
         for check in (True, False):
             arms[f"torchmetrics, int64{', checked' if check else ''}"] = lambda check=check: (
-                multiclass_confusion_matrix(wide[1], wide[0], CLASSES, ignore_index=VOID, validate_args=check)
+                multiclass_confusion_matrix(
+                    wide[1], wide[0], CLASSES, ignore_index=IGNORE_INDEX, validate_args=check
+                )
             )
     arms["segtrain"] = lambda: confusion_matrix(labels, predictions, CLASSES)
     hits, labelled, predicted = arms["three histograms, uint8"]()

@@ -1,5 +1,5 @@
 """What the training loop itself costs a step: a network of one convolution, with loader, augmentation,
-clipping, logging and TensorBoard, beside a bare loop of ten lines over the same pictures.
+clipping, logging and TensorBoard, beside a bare loop of ten lines over the same images.
 
 Seconds of the process, which a busy machine does not lengthen: those of a long run less those of a short.
 """
@@ -20,15 +20,15 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 HERE = Path(__file__).parent
-PICTURES = 1  # a step: what a picture costs is the loader's
+IMAGES = 1  # a step: what an image costs is the loader's
 
 
 def bare(steps: int) -> float:
     """Seconds of a loop that does nothing but train."""
     model = Pixel(num_classes=7)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    data = [(s.image.transpose(2, 0, 1), s.mask) for s in Constant(side=16, pictures=64, num_classes=7).train]
-    loader, done, start = DataLoader(data, PICTURES, shuffle=True), 0, time.process_time()
+    data = [(s.image.transpose(2, 0, 1), s.mask) for s in Constant(side=16, images=64, num_classes=7).train]
+    loader, done, start = DataLoader(data, IMAGES, shuffle=True), 0, time.process_time()
     while done < steps:
         for images, labels in loader:
             loss = F.cross_entropy(model(images)["out"], labels.long(), ignore_index=255)
@@ -44,7 +44,7 @@ def ours(steps: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         keys = ["model=pixel", "data=constant", "augment=none", f"max_steps={steps}", f"val_every={steps}"]
         keys += [
-            f"batch_size={PICTURES}",
+            f"batch_size={IMAGES}",
             f"hydra.run.dir={folder}/run",
             "num_workers=0",
             "device=cpu",

@@ -46,10 +46,10 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f} ×"
 
 
-def random_batch(pictures: int, side: int, classes: int = 21, device: str = "cpu") -> tuple[Tensor, Tensor]:
-    """Pictures as our loader gives them, uint8 and channels last, and labels, uint8."""
-    images = torch.randint(0, 256, (pictures, side, side, 3), dtype=torch.uint8, device=device)
-    labels = torch.randint(0, classes, (pictures, side, side), dtype=torch.uint8, device=device)
+def random_batch(count: int, side: int, classes: int = 21, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """Images as our loader gives them, uint8 and channels last, and labels, uint8."""
+    images = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8, device=device)
+    labels = torch.randint(0, classes, (count, side, side), dtype=torch.uint8, device=device)
     return images.permute(0, 3, 1, 2), labels
 
 
@@ -57,7 +57,7 @@ def our_step(model: nn.Module, batch: Sequence[Tensor], compute: Compute) -> Ste
     """A training step as `segtrain` takes it, by SGD with the loss that suits the model's outputs.
 
     Args:
-        batch: pictures and labels; read at every step.
+        batch: count and labels; read at every step.
     """
     model = model.to(compute.device, memory_format=torch.channels_last).train()
     auxiliary = {"aux": 0.4} if getattr(model, "aux", None) is not None else {}

@@ -1,7 +1,7 @@
-"""Peak memory of training steps, each in a process of its own; and how many pictures fit in 8 GiB.
+"""Peak memory of training steps, each in a process of its own; and how many images fit in 8 GiB.
 
 The largest resident set of the whole process after two steps at `precision=auto` on random 256×256
-pictures, 21 classes, SGD. A batch that fits comes from a straight line through two small batches.
+images, 21 classes, SGD. A batch that fits comes from a straight line through two small batches.
 """
 
 import argparse
@@ -24,52 +24,52 @@ MODELS = (
 ).split()
 
 
-def one(name: str, keys: dict, pictures: int) -> float:
-    """MiB of this process after two steps (of one, where there is nothing to train: 0 pictures)."""
+def one(name: str, keys: dict, images: int) -> float:
+    """MiB of this process after two steps (of one, where there is nothing to train: 0 images)."""
     compute = choose("cpu", "auto")
     model = build_model(name, num_classes=21, **keys)
-    if pictures:
-        step = our_step(model, random_batch(pictures, SIDE), compute)
+    if images:
+        step = our_step(model, random_batch(images, SIDE), compute)
         step()
         step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @cache
-def measured(name: str, checkpoint: bool, pictures: int) -> float:
+def measured(name: str, checkpoint: bool, images: int) -> float:
     """`one` in a process of its own."""
     keys = json.dumps({"checkpoint": True} if checkpoint else {})
-    command = [sys.executable, __file__, "--one", name, keys, str(pictures)]
+    command = [sys.executable, __file__, "--one", name, keys, str(images)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def line(name: str, checkpoint: bool) -> tuple[float, float]:
-    """MiB that stay whatever the batch, and those of a picture."""
-    few, more = (measured(name, checkpoint, pictures) for pictures in (2, 4))
+    """MiB that stay whatever the batch, and those of an image."""
+    few, more = (measured(name, checkpoint, images) for images in (2, 4))
     return few - (more - few), (more - few) / 2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", help="those that are asked how many pictures fit")
-    parser.add_argument("--one", nargs=3, metavar=("MODEL", "KEYS", "PICTURES"), help=argparse.SUPPRESS)
+    parser.add_argument("models", nargs="*", help="those that are asked how many images fit")
+    parser.add_argument("--one", nargs=3, metavar=("MODEL", "KEYS", "IMAGES"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        name, keys, pictures = arguments.one
-        print(one(name, json.loads(keys), int(pictures)))
+        name, keys, images = arguments.one
+        print(one(name, json.loads(keys), int(images)))
         return
     models = arguments.models or MODELS
     for name in (name for name in CHECKPOINTED if name in models):
         (_, plain), (_, kept) = line(name, False), line(name, True)
         wanted = "≤ 0.33 ×" if name == "fc_densenet103" else "reported"
-        details = f"{kept:.0f} and {plain:.0f} MiB a picture of {SIDE}×{SIDE}"
-        row(f"memory of a picture in training, {name}, `model.checkpoint=true`", "without",
+        details = f"{kept:.0f} and {plain:.0f} MiB an image of {SIDE}×{SIDE}"
+        row(f"memory of an image in training, {name}, `model.checkpoint=true`", "without",
             f"{kept / plain:.2f} ×", wanted, details)  # fmt: skip
     fits = []
     for name in models:
         fixed, each = line(name, False)
         fits.append(f"{name} {max(int((LIMIT - fixed) / each), 0)}")
-    row(f"pictures of {SIDE}×{SIDE} whose training step fits in 8 GiB", "", ", ".join(fits), "reported")
+    row(f"images of {SIDE}×{SIDE} whose training step fits in 8 GiB", "", ", ".join(fits), "reported")
 
 
 if __name__ == "__main__":

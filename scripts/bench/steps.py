@@ -26,7 +26,7 @@ SMP = {  # ours, with the option that comes closest to theirs, and theirs
 
 
 def their_step(model: nn.Module, compute: Compute) -> Step:
-    """A step of theirs: float pictures that are normalised already, int64 labels, logits of full size."""
+    """A step of theirs: float images that are normalised already, int64 labels, logits of full size."""
     images, labels = random_batch(2, 256, CLASSES)
     images, labels = images.float().contiguous() / 255, labels.long()
     model.train()

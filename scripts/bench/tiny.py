@@ -1,9 +1,9 @@
-"""The least that can be trained: a network of one 1×1 convolution, and one picture again and again."""
+"""The least that can be trained: a network of one 1×1 convolution, and one image again and again."""
 
 import numpy as np
 from torch import Tensor, nn
 
-from segtrain.data.sample import Sample
+from segtrain.contracts import Sample
 
 
 class Pixel(nn.Module):
@@ -18,13 +18,13 @@ class Pixel(nn.Module):
 
 
 class Constant:
-    """Splits of one picture that is in memory."""
+    """Splits of one image that is in memory."""
 
     palette = tuple((30 * i, 0, 0) for i in range(7))
     class_names = tuple("abcdefg")
 
-    def __init__(self, *, side: int, pictures: int, num_classes: int):
+    def __init__(self, *, side: int, images: int, num_classes: int):
         random = np.random.default_rng(0)
         image = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
         sample = Sample(image, random.integers(0, num_classes, (side, side), dtype=np.uint8), "constant")
-        self.train, self.val = [sample] * pictures, [sample]
+        self.train, self.val = [sample] * images, [sample]

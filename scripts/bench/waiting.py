@@ -17,7 +17,7 @@ SIDE = 320  # of the windows, as augment=crop has them
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="deeplabv3plus")
-    parser.add_argument("--pictures", type=int, default=4, help="a step")
+    parser.add_argument("--images", type=int, default=4, help="a step")
     parser.add_argument("--steps", type=int, default=6, help="in a row")
     parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
@@ -25,7 +25,7 @@ def main() -> None:
     data = camvid().train
     model, compute = build_model(arguments.model, num_classes=11), choose("cpu", "auto")
     transforms = [ScaleCrop(height=SIDE, width=SIDE), albumentations.HueSaturationValue()]
-    stream = TrainingStream(len(data), arguments.pictures, seed=0)
+    stream = TrainingStream(len(data), arguments.images, seed=0)
     batches = training_batches(Augmented(data, transforms, seed=0), stream, num_workers=1)
     batch, waited = list(next(batches)[:2]), []
     step = our_step(model, batch, compute)
@@ -44,7 +44,7 @@ def main() -> None:
     seconds = interleaved({"constant": constant, "real": real}, arguments.repetitions)
     each = {arm: value / arguments.steps for arm, value in seconds.items()}
     row(
-        f"waiting for data: a step of {arguments.model} on {arguments.pictures}×{SIDE}×{SIDE} of CamVid,"
+        f"waiting for data: a step of {arguments.model} on {arguments.images}×{SIDE}×{SIDE} of CamVid,"
         " scaled, cropped and recoloured by 1 worker",
         "the same on a constant batch",
         times(each["real"] / each["constant"]),

@@ -1,6 +1,6 @@
 """Two of the rows for another way of saving, to compare with: Lightning Fabric's.
 
-`python -m scripts.stress --peer`, after `pip install 'segtrain[bench]'`.
+`python -m scripts.stress --peer`, after `make install EXTRAS=bench`.
 """
 
 import itertools

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scripts.stress._command import TINY
 from segtrain.commands.sanity_check import GROUPS, check_groups, rehearse
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.engine.device import choose
@@ -128,13 +128,13 @@ def refusal(overrides: list[str]) -> str:
         check_scalars(config)
         check_groups(config)
         compute = choose(config["device"], str(config["precision"]))
-        data = construct(config["data"], "data")
-        model, loss = construct(config["model"], "model").train(), construct(config["loss"], "loss")
+        data = instantiate(config["data"], "data")
+        model, loss = instantiate(config["model"], "model").train(), instantiate(config["loss"], "loss")
         for group in set(GROUPS) & {"schedule", "inference"}:
-            construct(config[group], group)
-        dataset = Augmented(data.train, construct(config["augment"], "augment").values(), seed=0)
+            instantiate(config[group], group)
+        dataset = Augmented(data.train, instantiate(config["augment"], "augment").values(), seed=0)
         rehearse(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
-        construct(config["optimizer"], "optimizer", partial=True)(model)
+        instantiate(config["optimizer"], "optimizer", partial=True)(model)
     except CONFIG_ERRORS as error:
         return str(explain(error, "train"))
     except InputError as error:

@@ -10,7 +10,7 @@ import torch
 from scripts.stress._command import TINY, Command
 from segtrain.engine.checkpoint import LAST, load
 
-PROMISE = "A loss that is not finite stops the run at that step, names pictures and layer, and spoils nothing"
+PROMISE = "A loss that is not finite stops the run at that step, names images and layer, and spoils nothing"
 FULL, SAMPLE = 30, 2
 STEPS, EVERY = 12, 2
 LARGEST = 3e38
@@ -28,7 +28,7 @@ def run(count: int, seed: int, folder: Path) -> str:
         assert stopped.code == 3, f"exit code {stopped.code}: {stopped.err}, {case}"
         assert "Traceback" not in stopped.err, f"{stopped.err}, {case}"
         named = re.search(
-            r"at step (\d+) \(learning rate [\d.e-]+; pictures train_\d+, train_\d+\)", stopped.err
+            r"at step (\d+) \(learning rate [\d.e-]+; images train_\d+, train_\d+\)", stopped.err
         )
         assert named, f"{stopped.err}, {case}"
         assert int(named[1]) == step, f"{stopped.err}, {case}"

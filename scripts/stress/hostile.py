@@ -167,7 +167,7 @@ def try_all(cases: list[Case], folder: Path) -> None:
     matplotlib.get_configdir()
     (folder / "cwd/hostile_module.py").write_text(f"open({str(folder / 'MARK')!r}, 'w')\n")
     sys.path.insert(0, str(folder / "cwd"))
-    Image.new("RGB", (40, 32)).save(folder / "picture.png")
+    Image.new("RGB", (40, 32)).save(folder / "image.png")
     watch = Watch(folder)
     sys.addaudithook(watch)
     calls = [one(command(key, path), 2, folder, watch) for path, keys in cases for key in keys]
@@ -181,7 +181,7 @@ def command(key: str, path: Path) -> list[str]:
     if key == "weights":
         return ["segimport", "format=torchvision", f"weights={path}", "model=fcn8s", "width=0.0625"]
     if key == "predict":
-        return ["segpredict", f"ckpt={path}", f"input={path.parent.parent.parent}/picture.png", "device=cpu"]
+        return ["segpredict", f"ckpt={path}", f"input={path.parent.parent.parent}/image.png", "device=cpu"]
     if key == "ckpt":
         # numba would read the code that it keeps for the user, by pickle
         crf = ["crf=true", "dense_crf.backend=torch"]

@@ -113,7 +113,7 @@ def logged(folder: Path, *, torn: bool = False) -> list[dict]:
     path = folder / "metrics.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     values = [json.loads(line) for line in lines if not torn or line.endswith("\n")]
-    timed = ("seconds_per_step", "pictures_per_second", "waiting_for_data")
+    timed = ("seconds_per_step", "images_per_second", "waiting_for_data")
     return [{k: v for k, v in line.items() if k not in timed} for line in values]
 
 

@@ -13,7 +13,7 @@ FULL, SAMPLE = 4, 1
 COMMANDS = {
     "segtrain": [*TINY, "max_steps=2", "ema=0.9", "num_workers=1", "hydra.run.dir=run"],
     "segeval": ["ckpt=run", "crf=true", "device=cpu", "num_workers=0", "metrics=[boundary]"],
-    "segpredict": ["ckpt=run", "input=picture.png", "output=predicted", "device=cpu"],
+    "segpredict": ["ckpt=run", "input=image.png", "output=predicted", "device=cpu"],
     "segdata": ["data=shapes", "data.train_images=4", "data.val_images=2", "action=check"],
 }
 # A process of its own, for what is imported first is to be seen too.
@@ -28,7 +28,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 import numpy
 from PIL import Image
-Image.fromarray(numpy.zeros((32, 40, 3), numpy.uint8)).save("picture.png")
+Image.fromarray(numpy.zeros((32, 40, 3), numpy.uint8)).save("image.png")
 import segtrain
 from segtrain.cli import entry
 codes = []

@@ -12,7 +12,7 @@ from segtrain.errors import InputError, RankLost
 PROMISE = "One rank dies: all are gone within 30 s, and the first cause is told once"
 FULL, SAMPLE = 30, 1
 SECONDS, STEPS = 30, 6
-CAUSE = "picture 7 is broken"
+CAUSE = "image 7 is broken"
 
 
 class Fault:

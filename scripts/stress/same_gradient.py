@@ -1,4 +1,4 @@
-"""Eight pictures in one pass, or in passes and ranks: one gradient, though void is spread unevenly."""
+"""Eight photos in one pass, or in passes and ranks: one gradient, though void is spread unevenly."""
 
 import dataclasses
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from scripts.stress._processes import Ranks
 from segtrain import optim, schedules
-from segtrain.data.sample import VOID
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.distributed import process_group
 from segtrain.engine import step
 from segtrain.engine.device import Compute
@@ -21,8 +21,8 @@ PROMISE = (
     " batches of void alone: within 1e-6 (float32) and 1e-12 (float64), always finite"
 )
 FULL, SAMPLE = 20, 2
-PICTURES, CLASSES = 8, 4
-SPLITS = [(ranks, passes) for ranks in (1, 2, 4) for passes in (1, 2, 4) if ranks * passes <= PICTURES]
+IMAGES, CLASSES = 8, 4
+SPLITS = [(ranks, passes) for ranks in (1, 2, 4) for passes in (1, 2, 4) if ranks * passes <= IMAGES]
 ALLOWED = {torch.float32: 1e-6, torch.float64: 1e-12}
 
 
@@ -60,7 +60,7 @@ def work(count: int, seed: int, folder: str) -> None:
     with process_group.join(torch.device("cpu")):
         ranks, gradients = process_group.world_size(), {}
         for case in range(count):
-            images, masks = pictures(case, seed)
+            images, masks = photos(case, seed)
             for dtype in ALLOWED:
                 for passes in (p for r, p in SPLITS if r == ranks):
                     gradients[case, dtype, ranks, passes] = gradient(images, masks, dtype, passes, folder)
@@ -68,17 +68,17 @@ def work(count: int, seed: int, folder: str) -> None:
             torch.save(gradients, f"{folder}/{ranks}.pt")
 
 
-def pictures(case: int, seed: int) -> tuple[Tensor, Tensor]:
+def photos(case: int, seed: int) -> tuple[Tensor, Tensor]:
     """uint8 8×3×H×W and 8×H×W; each mask has its own share of void, some are void alone."""
     rng = np.random.default_rng([seed, case])
-    images = rng.integers(0, 256, (PICTURES, 3, 12, 12), np.uint8)
-    masks = rng.integers(0, CLASSES, (PICTURES, 12, 12), np.uint8)
-    shares = np.where(rng.random(PICTURES) < 0.4, 1.0, rng.random(PICTURES) ** 0.5)
+    images = rng.integers(0, 256, (IMAGES, 3, 12, 12), np.uint8)
+    masks = rng.integers(0, CLASSES, (IMAGES, 12, 12), np.uint8)
+    shares = np.where(rng.random(IMAGES) < 0.4, 1.0, rng.random(IMAGES) ** 0.5)
     if case % 5 == 4:
         shares[:] = 1.0  # the whole step
     elif case % 5 == 3:
-        shares[: PICTURES // 2] = 1.0  # the first of two ranks or passes
-    masks[rng.random(masks.shape) < shares[:, None, None]] = VOID
+        shares[: IMAGES // 2] = 1.0  # the first of two ranks or passes
+    masks[rng.random(masks.shape) < shares[:, None, None]] = IGNORE_INDEX
     return torch.from_numpy(images), torch.from_numpy(masks)
 
 
@@ -86,7 +86,7 @@ def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, passes: int, fol
     """What a step's optimizer gets, flat."""
     torch.manual_seed(0)
     net = Net().to(dtype)
-    size = PICTURES // (process_group.world_size() * passes)
+    size = IMAGES // (process_group.world_size() * passes)
     values = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), 0)
     run = Run(
         model=net,

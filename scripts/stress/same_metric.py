@@ -1,4 +1,4 @@
-"""Every number of pictures on every number of ranks: one confusion matrix."""
+"""Every number of images on every number of ranks: one confusion matrix."""
 
 from pathlib import Path
 
@@ -8,21 +8,21 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from scripts.stress._processes import Ranks
-from segtrain.data.sample import VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.distributed import process_group
 from segtrain.engine.device import Compute
 from segtrain.evaluation.evaluate import Settings, evaluate
 from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 
-PROMISE = "The same metric on N ranks: 1 to 17 pictures on 1 to 4 ranks give one confusion matrix"
+PROMISE = "The same metric on N ranks: 1 to 17 images on 1 to 4 ranks give one confusion matrix"
 FULL, SAMPLE = 17, 3
 CLASSES = ("sky", "road", "tree", "car", "sign")
 CPU = Compute(torch.device("cpu"), "32")
 
 
 class Noise(Dataset):
-    """Random pictures and labels, void among them, of three sizes."""
+    """Random images and labels, void among them, of three sizes."""
 
     def __init__(self, length: int, seed: int):
         self.length, self.seed = length, seed
@@ -33,7 +33,7 @@ class Noise(Dataset):
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
         height, width = 16 + 4 * rng.integers(0, 3, 2)
-        mask = rng.choice([*range(len(CLASSES)), VOID], (height, width)).astype(np.uint8)
+        mask = rng.choice([*range(len(CLASSES)), IGNORE_INDEX], (height, width)).astype(np.uint8)
         return Sample(rng.integers(0, 256, (height, width, 3), np.uint8), mask, str(index))
 
 
@@ -55,7 +55,7 @@ def run(count: int, seed: int, folder: Path) -> str:
             matrices[ranks, rank] = torch.load(folder / f"{ranks}.{rank}.pt")
     for (ranks, rank), own in matrices.items():
         for length, (matrix, alone) in enumerate(zip(own, matrices[1, 0], strict=True), 1):
-            what = f"{length} pictures, rank {rank} of {ranks}, seed {seed}"
+            what = f"{length} images, rank {rank} of {ranks}, seed {seed}"
             assert torch.equal(matrix, alone), f"{what}: the confusion matrix differs"
             assert matrix.sum() > 0, f"{what}: nothing was counted"
     return f"{4 * count} of {4 * count} identical in every cell"
@@ -68,6 +68,6 @@ def work(count: int, seed: int, folder: str) -> None:
         matrices = []
         for length in range(1, count + 1):
             settings = Settings(batch_size=1 + length % 3)
-            figures = evaluate(predict, Noise(length, seed), CLASSES, CPU.device, settings)
-            matrices.append(torch.tensor(figures["confusion_matrix"]))
+            metrics = evaluate(predict, Noise(length, seed), CLASSES, CPU.device, settings)
+            matrices.append(torch.tensor(metrics["confusion_matrix"]))
         torch.save(matrices, f"{folder}/{process_group.world_size()}.{process_group.rank()}.pt")

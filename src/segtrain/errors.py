@@ -1,5 +1,7 @@
 """The failures that a user can mend: one line each, with an exit code (README, "Exit codes")."""
 
+DISTRIBUTION = "segtrain-papers"  # on the package index, where `segtrain` is somebody else's
+
 
 class SegtrainError(Exception):
     """A known failure: what is wrong and where, then what to do.
@@ -37,3 +39,8 @@ class RankLost(SegtrainError):
     """Another process of the run failed, or was killed."""
 
     exit_code = 5
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra, for the message that misses it: `how_to_install("export")`."""
+    return f"do: make install EXTRAS={extra}, or pip install '{DISTRIBUTION}[{extra}]'"

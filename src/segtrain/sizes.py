@@ -2,7 +2,7 @@
 
 Networks with padded odd kernels (DeepLab, PSPNet) have cell i of an output of stride s on pixel
 s·i, so that 8k+1 pixels give k+1 cells (DeepLab's 321 and 513 give 41 and 65). Networks that lie
-otherwise, as FCN does, bring their logits to the picture's size themselves.
+otherwise, as FCN does, bring their logits to the image's size themselves.
 """
 
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def upsampled_labels(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _whole(logits: Tensor, size: tuple[int, int]) -> tuple[int, int]:
-    """The size from the first to the last cell, of which a picture of `size` may be a part."""
+    """The size from the first to the last cell, of which an image of `size` may be a part."""
     height, width = (
         stride_of(cells, pixels) * (cells - 1) + 1 if cells > 1 else pixels
         for cells, pixels in zip(logits.shape[-2:], size, strict=True)
@@ -99,7 +99,7 @@ def _whole(logits: Tensor, size: tuple[int, int]) -> tuple[int, int]:
 def subsample_labels(labels: Tensor, stride: int, size: tuple[int, int], void: int) -> Tensor:
     """Every `stride`-th label of N×H×W, N×h×w for `size` (h, w): those on which the cells lie.
 
-    Cells beyond the picture's right or lower border get `void`.
+    Cells beyond the image's right or lower border get `void`.
     """
     small = labels[:, ::stride, ::stride]
     below, right = size[0] - small.shape[1], size[1] - small.shape[2]

@@ -11,7 +11,7 @@ from segtrain.weights import torchvision_state
 
 
 def ours_and_theirs(backbone, model):
-    """Both networks' features of a 224×224 picture with the torchvision model's weights."""
+    """Both networks' features of a 224×224 image with the torchvision model's weights."""
     model, backbone = model.eval(), backbone.eval()
     backbone.load_state_dict(backbone.from_torchvision(model.state_dict()))
     images = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)

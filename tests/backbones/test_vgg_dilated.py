@@ -46,7 +46,7 @@ def test_8k_pixels_have_k_plus_1_cells_with_either_padding(side, cells, padding)
     assert out.shape[-2:] == (cells, 1)
 
 
-def test_features_are_those_of_unpadded_convolutions_on_the_mirrored_picture():
+def test_features_are_those_of_unpadded_convolutions_on_the_mirrored_image():
     net = backbone()
     images = torch.randint(0, 256, (1, 3, 210, 227), dtype=torch.uint8)
     convs = [m for m in net.modules() if isinstance(m, nn.Conv2d | FCConv)]

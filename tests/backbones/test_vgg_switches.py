@@ -30,7 +30,7 @@ def test_torchvisions_weights_give_its_features_and_its_fully_connected_layers()
     assert torch.allclose(features.flatten(1), fc7, atol=1e-4)
 
 
-def test_sizes_of_a_camvid_picture_are_those_of_segnets_prototxt():
+def test_sizes_of_a_camvid_image_are_those_of_segnets_prototxt():
     with torch.inference_mode():
         features, switches = SwitchesVGG16(width=1 / 32)(torch.zeros(1, 3, 360, 480))
     assert [s.size for s in switches] == [(360, 480), (180, 240), (90, 120), (45, 60), (23, 30)]

@@ -109,7 +109,7 @@ def test_the_receptive_field_is_1915_pixels_at_every_stride(output_stride, monke
     assert seen.min() + seen.max() == 2048  # the middle cell lies on the middle pixel
 
 
-def test_pictures_are_scaled_to_minus_1_to_1_and_early_features_come_without_relu():
+def test_images_are_scaled_to_minus_1_to_1_and_early_features_come_without_relu():
     net = xception()
     images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 33, 33)
     assert torch.equal(net.normalize(images)[:, 0, 0, 0], torch.tensor([-1.0, 1.0]))

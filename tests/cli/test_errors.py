@@ -41,7 +41,7 @@ def refused(outcome, *words):
         ("precision=16", ["precision=16", "needs a GPU"]),
         ("ema=1.5", ["ema=1.5"]),
         ("data.num_classes=3", ["data.num_classes=3", "7 classes"]),
-        ("loss.normalize=never", ["loss.normalize=never", "pixels or pictures"]),
+        ("loss.normalize=never", ["loss.normalize=never", "pixels or images"]),
         ("model.backbone.pretrained=no_such_file.pth", ["no_such_file.pth"]),
         ("init_from=nowhere.ckpt", ["nowhere.ckpt"]),
         ("resume=nowhere.ckpt", ["nowhere.ckpt"]),
@@ -72,7 +72,7 @@ def test_a_missing_data_folder(run, tmp_path):
     refused(run("segtrain", *VOC, "data.root=nowhere"), "data.root=nowhere", "nowhere/VOCdevkit/VOC2012")
 
 
-def test_a_picture_without_a_mask(run, tmp_path):
+def test_a_image_without_a_mask(run, tmp_path):
     root = make_voc(tmp_path / "voc", np.zeros((36, 40), np.uint8))
     (tmp_path / "voc/SegmentationClass/one.png").unlink()
     refused(run("segtrain", *VOC, root), "SegmentationClass/one.png: no such file")
@@ -141,7 +141,7 @@ def test_a_network_that_diverges_leaves_with_3(tiny):
     assert done.code == 3
     assert "the loss is" in done.err
     assert "lower optimizer.lr" in done.err
-    assert "pictures train_" in done.err
+    assert "images train_" in done.err
     assert (done.folder / "diverged.ckpt").is_file()
 
 

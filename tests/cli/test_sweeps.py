@@ -14,7 +14,7 @@ SWEEP = ["-m", *TINY, *FAST, "num_workers=1", "model=fcn32s"]
 def needs(*plugins: str):
     some = find_spec("hydra_plugins") is not None
     missing = [name for name in plugins if not (some and find_spec(f"hydra_plugins.{name}"))]
-    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)}: pip install segtrain[sweep]")
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)}: make install EXTRAS=sweep")
 
 
 def comparison(done):

@@ -20,20 +20,20 @@ def test_the_best_parameters_are_an_option_of_dense_crf(tiny, run):
     ckpt = f"ckpt={tiny().folder}"
     done = run("segeval", ckpt, "crf=true", "tune_crf=2", *RANGES, *EVAL)
     assert done.code == 0, done.err
-    figures = json.loads((done.folder / "metrics.json").read_text())
+    metrics = json.loads((done.folder / "metrics.json").read_text())
     with open(done.folder / "trials.csv") as file:
         trials = list(csv.DictReader(file))
     assert {"10", "40"} <= {trial["bilateral.sxy"] for trial in trials}
     best = max(trials, key=lambda trial: float(trial["mean_iou"]))
-    assert figures["tuned_crf"]["pictures"] == 2
-    assert figures["tuned_crf"]["mean_iou"] == float(best["mean_iou"])
+    assert metrics["tuned_crf"]["images"] == 2
+    assert metrics["tuned_crf"]["mean_iou"] == float(best["mean_iou"])
     tuned = yaml.safe_load((done.folder / "dense_crf/tuned.yaml").read_text())
     assert tuned["bilateral"] == {"sxy": float(best["bilateral.sxy"]), "srgb": 13, "compat": 10}
     assert "gain" in done.out
     assert f"--config-dir {done.folder.name} ckpt=... crf=true dense_crf=tuned" in done.out
     again = run("segeval", "--config-dir", str(done.folder), ckpt, "crf=true", "dense_crf=tuned", *EVAL)
     assert again.code == 0, again.err
-    assert json.loads((again.folder / "metrics.json").read_text())["mean_iou"] == figures["mean_iou"]
+    assert json.loads((again.folder / "metrics.json").read_text())["mean_iou"] == metrics["mean_iou"]
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def test_what_cannot_be_tuned_is_named(tiny, run, arguments, words):
     assert words in done.err
 
 
-def test_the_steps_of_the_crf_are_drawn_beside_the_picture(tiny, run, tmp_path):
+def test_the_steps_of_the_crf_are_drawn_beside_the_image(tiny, run, tmp_path):
     Image.effect_noise((40, 33), 60).convert("RGB").save(tmp_path / "a.png")
     arguments = [f"ckpt={tiny().folder}", f"input={tmp_path / 'a.png'}", "device=cpu", "precision=32"]
     done = run("segpredict", *arguments, "crf=true", "steps=true")
     assert done.code == 0, done.err
-    with Image.open(done.folder / "steps/a.png") as picture:
-        assert picture.width > 3 * 40
-        assert picture.height >= 2 * 33
-        drawn = np.asarray(picture)
+    with Image.open(done.folder / "steps/a.png") as panel:
+        assert panel.width > 3 * 40
+        assert panel.height >= 2 * 33
+        drawn = np.asarray(panel)
     with Image.open(tmp_path / "a.png") as image:
         assert np.array_equal(drawn[14 : 14 + 33, :40], np.asarray(image))
     without = run("segpredict", *arguments, "steps=true")

@@ -24,7 +24,7 @@ def colour_masks(labels: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def streets(tmp_path):
-    """Six pictures with the labels of CamVid as index masks, and as masks in colours."""
+    """Six images with the labels of CamVid as index masks, and as masks in colours."""
     rng = np.random.default_rng(0)
     for i in range(6):
         labels = rng.permuted(np.repeat(np.array([*range(11), 255], np.uint8), 64)).reshape(24, 32)
@@ -33,9 +33,9 @@ def streets(tmp_path):
             f"masks/{i}.png": Image.fromarray(labels),
             f"colours/{i}.png": Image.fromarray(colour_masks(labels)),
         }
-        for name, picture in contents.items():
+        for name, image in contents.items():
             (tmp_path / "streets" / name).parent.mkdir(parents=True, exist_ok=True)
-            picture.save(tmp_path / "streets" / name)
+            image.save(tmp_path / "streets" / name)
     return tmp_path / "streets"
 
 
@@ -138,8 +138,8 @@ def test_kinds_of_faults_can_be_accepted(run, folder, streets):
     [
         (["action=chek"], ["action=chek", "check or stats or preview"]),
         (["accept=[all]"], ["accept=all", "unseen"]),
-        (["pictures=0"], ["pictures"]),
-        (["pictures=many"], ["pictures=many", "an integer"]),
+        (["images=0"], ["images"]),
+        (["images=many"], ["images=many", "an integer"]),
         (["acton=stats"], ["acton", "did you mean action?"]),
         (["data=fodler"], ["data=fodler", "did you mean data=folder?"]),
         (["data=folder", "data.root=nowhere"], ["data=folder", "fault"]),
@@ -156,9 +156,9 @@ def test_a_wrong_argument_is_one_line(run, arguments, words):
 def test_statistics_are_a_table_a_plot_and_figures(run):
     done = run("segdata", *SHAPES, "action=stats")
     assert done.code == 0, done.err
-    figures = json.loads((done.folder / "stats.json").read_text())
-    assert figures["train"]["images"] == 40
-    assert sum(c["pixels"] for c in figures["train"]["per_class"].values()) <= 40 * 32 * 32
+    metrics = json.loads((done.folder / "stats.json").read_text())
+    assert metrics["train"]["images"] == 40
+    assert sum(c["pixels"] for c in metrics["train"]["per_class"].values()) <= 40 * 32 * 32
     with Image.open(done.folder / "stats.png") as plot:
         assert plot.width == 1500
     for words in ("median-frequency weight", "triangle", "RGB mean", "32×32: 40", "stats.png"):
@@ -176,7 +176,7 @@ def test_a_preview_is_what_training_with_this_seed_sees(run):
 
 
 def test_a_preview_of_windows_around_objects(run):
-    done = run("segdata", *SHAPES, "action=preview", "crops=objects", "crops.min_area=20", "pictures=2")
+    done = run("segdata", *SHAPES, "action=preview", "crops=objects", "crops.min_area=20", "images=2")
     assert done.code == 0, done.err
 
 

@@ -10,18 +10,18 @@ from PIL import Image
 EVAL = ["num_workers=0", "device=cpu", "precision=32"]
 
 
-def figures(done) -> dict:
+def metrics(done) -> dict:
     return json.loads((done.folder / "metrics.json").read_text())
 
 
-def test_an_evaluation_leaves_pictures_matrix_sheet_and_intervals(tiny, run):
+def test_an_evaluation_leaves_images_matrix_sheet_and_intervals(tiny, run):
     done = run("segeval", f"ckpt={tiny().folder}", *EVAL)
     assert done.code == 0, done.err
     names = {path.name for path in done.folder.iterdir()}
-    assert {"pictures.csv", "confusion_matrix.csv", "confusion_matrix.png", "contact_sheet.png"} <= names
-    with open(done.folder / "pictures.csv") as file:
+    assert {"images.csv", "confusion_matrix.csv", "confusion_matrix.png", "contact_sheet.png"} <= names
+    with open(done.folder / "images.csv") as file:
         assert len(list(csv.DictReader(file))) == 3
-    found = figures(done)
+    found = metrics(done)
     low, high = found["mean_iou_interval"]
     assert low <= found["mean_iou"] <= high
     assert f"[{100 * low:.1f}, {100 * high:.1f}]" in done.out
@@ -33,9 +33,9 @@ def test_more_metrics_are_measured_when_asked_for(tiny, run):
     trained = tiny().folder
     done = run("segeval", f"ckpt={trained}", "metrics=[boundary,calibration]", *EVAL)
     assert done.code == 0, done.err
-    found = figures(done)
+    found = metrics(done)
     assert found["trimap_mean_iou"].keys() == {"1", "2", "4", "8", "16", "32"}
-    assert found["trimap_mean_iou"]["32"] == pytest.approx(found["mean_iou"])  # wider than the picture
+    assert found["trimap_mean_iou"]["32"] == pytest.approx(found["mean_iou"])  # wider than the image
     assert 0 <= found["boundary_iou"] <= 1
     assert 0 <= found["bf_score"] <= 1
     assert 0 <= found["calibration_error"] <= 1
@@ -60,7 +60,7 @@ def test_a_checkpoint_cannot_be_told_apart_from_itself(tiny, run):
     trained = tiny().folder
     done = run("segeval", f"ckpt=[{trained},{trained}]", "compare=true", *EVAL)
     assert done.code == 0, done.err
-    found = figures(done)
+    found = metrics(done)
     assert found["difference"] == {"mean_iou": 0, "interval": [0, 0], "told_apart": False}
     assert found["compared_with"]["mean_iou"] == found["mean_iou"]
     assert "A and B cannot be told apart: +0.0 [+0.0, +0.0]" in done.out
@@ -70,14 +70,14 @@ def test_two_checkpoints_are_evaluated_each_by_itself_and_compared(tiny, run):
     a, b = tiny("seed=0").folder, tiny("seed=1", "model=fcn32s").folder
     done = run("segeval", f"ckpt=[{a},{b}]", "compare=true", *EVAL)
     assert done.code == 0, done.err
-    found, of_a, of_b = figures(done), *(json.loads((path / "metrics.json").read_text()) for path in (a, b))
+    found, of_a, of_b = metrics(done), *(json.loads((path / "metrics.json").read_text()) for path in (a, b))
     assert found["mean_iou"] == pytest.approx(of_a["mean_iou"])
     assert found["compared_with"]["mean_iou"] == pytest.approx(of_b["mean_iou"])
     assert found["difference"]["mean_iou"] == pytest.approx(of_b["mean_iou"] - of_a["mean_iou"])
     for name in "AB":
         own = {path.name for path in (done.folder / name).iterdir()}
-        assert {"metrics.json", "pictures.csv", "contact_sheet.png"} <= own
-    with open(done.folder / "pictures.csv") as file:
+        assert {"metrics.json", "images.csv", "contact_sheet.png"} <= own
+    with open(done.folder / "images.csv") as file:
         assert next(csv.reader(file)) == ["name", "mean_iou_A", "mean_iou_B"]
     assert found["parameters"] == of_a["parameters"]
 
@@ -98,17 +98,17 @@ def test_ways_of_inference_are_keys_that_go_into_each_other(tiny, run, tmp_path)
     ):
         done = run("segeval", f"ckpt={trained}", *keys, *EVAL)
         assert done.code == 0, done.err
-        assert np.sum(figures(done)["confusion_matrix"]) == labelled
+        assert np.sum(metrics(done)["confusion_matrix"]) == labelled
         config = (done.folder / "config.yaml").read_text()
         assert all(f"segtrain.inference.{way}\n" in config for way in ways)
-    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "picture.png")
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "image.png")
     done = run(
         "segpredict",
         f"ckpt={trained}",
-        f"input={tmp_path}/picture.png",
+        f"input={tmp_path}/image.png",
         "inference=overlap_tile",
         "inference.tile=16",
         "device=cpu",
     )
     assert done.code == 0, done.err
-    assert (done.folder / "labels/picture.png").is_file()
+    assert (done.folder / "labels/image.png").is_file()

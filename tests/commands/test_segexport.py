@@ -11,7 +11,7 @@ from torch import nn
 from segtrain import load_model
 from segtrain.commands.build import saved_config
 from segtrain.config.compose import compose_config, plain
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.engine.checkpoint import Checkpoint, save
 from segtrain.export import formats
 from segtrain.sizes import upsample_logits
@@ -31,7 +31,7 @@ def untrained(tmp_path):
     def make(name, *more):
         config = plain(compose_config("train", [f"model={name}", "width=0.03125", *more]))
         torch.manual_seed(0)
-        model = construct(config["model"], "model")
+        model = instantiate(config["model"], "model")
         for module in model.modules():
             if isinstance(module, nn.Conv2d) and module.out_channels == 7:
                 nn.init.normal_(module.weight)
@@ -43,7 +43,7 @@ def untrained(tmp_path):
     return make
 
 
-def picture(height, width):
+def image(height, width):
     return torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8)
 
 
@@ -55,14 +55,14 @@ def picture(height, width):
         pytest.param("unet_valid model.tile=20", marks=pytest.mark.slow),
     ],
 )
-def test_a_program_of_torch_export_takes_pictures_of_any_size(model, untrained, run):
+def test_a_program_of_torch_export_takes_images_of_any_size(model, untrained, run):
     path = untrained(*model.split())
     done = run("segexport", f"ckpt={path}", "format=torch_export", SIZE)
     assert done.code == 0, done.err
-    assert "takes pictures of any size" in done.out
+    assert "takes images of any size" in done.out
     program, model = torch.export.load(done.folder / "model.pt2").module(), load_model(path)
     for height, width in ((64, 96), (81, 77), (128, 65)):
-        images = picture(height, width)
+        images = image(height, width)
         with torch.inference_mode():
             expected = upsample_logits(model(images)["out"], (height, width))
             assert expected.std() > 0
@@ -72,21 +72,21 @@ def test_a_program_of_torch_export_takes_pictures_of_any_size(model, untrained, 
 def test_a_program_for_one_size_says_so(untrained, run):
     done = run("segexport", f"ckpt={untrained('deeplabv1')}", "format=torch_export", "dynamic=false", SIZE)
     assert done.code == 0, done.err
-    assert "takes pictures of 64×96 alone: uint8 RGB 1×3×H×W to logits 1×7×H×W" in done.out
+    assert "takes images of 64×96 alone: uint8 RGB 1×3×H×W to logits 1×7×H×W" in done.out
     program = torch.export.load(done.folder / "model.pt2").module()
-    assert program(picture(64, 96)).shape == (1, 7, 64, 96)
+    assert program(image(64, 96)).shape == (1, 7, 64, 96)
     with pytest.raises(AssertionError, match="Guard failed"):
-        program(picture(64, 97))
+        program(image(64, 97))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["torch_export", pytest.param("onnx", marks=needs_onnx)])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_is_exported_for_pictures_of_any_size(name, form, untrained, run):
+def test_every_family_is_exported_for_images_of_any_size(name, form, untrained, run):
     """segexport itself compares three sizes, to 1e-3 of the logits."""
     done = run("segexport", f"ckpt={untrained(name)}", f"format={form}", SIZE)
     assert done.code == 0, done.err
-    assert "takes pictures of any size" in done.out
+    assert "takes images of any size" in done.out
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_every_family_is_exported_for_pictures_of_any_size(name, form, untrained
 def test_the_unpadded_unet_is_exported_for_one_size(form, untrained, run):
     done = run("segexport", f"ckpt={untrained('unet_valid')}", f"format={form}", "dynamic=false", SIZE)
     assert done.code == 0, done.err
-    assert "takes pictures of 64×96 alone" in done.out
+    assert "takes images of 64×96 alone" in done.out
 
 
 def test_safetensors_hold_the_state_dict_and_the_classes(untrained, run, tmp_path):
@@ -119,7 +119,7 @@ def test_onnxruntime_gives_the_same_logits(name, untrained, run):
     assert done.code == 0, done.err
     session, model = onnxruntime.InferenceSession(done.folder / "model.onnx"), load_model(path)
     for height, width in ((64, 96), (81, 77)):
-        images = picture(height, width)
+        images = image(height, width)
         with torch.inference_mode():
             expected = upsample_logits(model(images)["out"], (height, width))
         logits = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
@@ -142,7 +142,7 @@ def test_what_is_asked_wrongly_is_refused_in_a_line(untrained, run, monkeypatch)
     refused(run("segexport", f"ckpt={path}", "size=[32,64]"), "size=[32, 64]; give height and width")
     refused(run("segexport", f"ckpt=[{path},{path}]"), "an ensemble")
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else name)
-    words = "format=onnx: onnxscript is not installed; pip install 'segtrain[export]'"
+    words = "format=onnx: onnxscript is not installed; do: make install EXTRAS=export"
     refused(run("segexport", f"ckpt={path}", SIZE), words)
 
 
@@ -165,7 +165,7 @@ def test_a_network_that_no_exporter_follows_is_refused(untrained, run, monkeypat
     monkeypatch.setitem(formats.WRITERS, "torch_export", failing)
     done = run("segexport", f"ckpt={untrained('deeplabv1')}", "format=torch_export", SIZE)
     words = (
-        "format=torch_export: DeepLabV1 cannot be exported for pictures of any size (NotImplementedError: no"
+        "format=torch_export: DeepLabV1 cannot be exported for images of any size (NotImplementedError: no"
     )
     refused(done, words)
-    assert done.err.endswith("; add dynamic=false size=[HEIGHT,WIDTH], for pictures of that size alone\n")
+    assert done.err.endswith("; add dynamic=false size=[HEIGHT,WIDTH], for images of that size alone\n")

@@ -1,4 +1,4 @@
-"""Labels and overlays of pictures, folders, lists and videos."""
+"""Labels and overlays of images, folders, lists and videos."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from segtrain.commands import predict
-from segtrain.commands.inputs import find_pictures
+from segtrain.commands.inputs import find_images
 from segtrain.evaluation.predictor import Predictor
 
 EVAL = ["device=cpu", "precision=32"]
@@ -19,8 +19,8 @@ SIZES = {"a.jpg": (40, 33), "b.png": (21, 50), "more/a.png": (9, 9)}
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures of three sizes, one below the others."""
-    below = tmp_path / "pictures" / "more"
+    """Images of three sizes, one below the others."""
+    below = tmp_path / "images" / "more"
     below.mkdir(parents=True)
     for path, size in SIZES.items():
         Image.effect_noise(size, 60).convert("RGB").save(below.parent / path)
@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 
 def read(path):
-    """Mode, (width, height) and values of a picture."""
+    """Mode, (width, height) and values of an image."""
     with Image.open(path) as image:
         return image.mode, image.size, np.asarray(image)
 
@@ -36,7 +36,7 @@ def read(path):
 def test_a_folder_gets_labels_in_the_palette_and_overlays_of_the_same_names(tiny, run, folder, tmp_path):
     done = run("segpredict", f"ckpt={tiny().folder}", f"input={folder}", *EVAL)
     assert done.code == 0, done.err
-    assert "3 pictures" in done.out
+    assert "3 images" in done.out
     for path, size in SIZES.items():
         name = path.rpartition(".")[0]
         mode, labels_size, labels = read(done.folder / f"labels/{name}.png")
@@ -64,7 +64,7 @@ def test_what_is_wanted_later_is_made_later(tiny, run, folder, tmp_path):
     (tmp_path / "run3/labels/a.png").unlink()
     again = run("segpredict", f"ckpt={trained}", f"input={folder}", "probabilities=true", *EVAL)
     assert again.code == 0, again.err
-    assert "3 pictures: run3" in again.out
+    assert "3 images: run3" in again.out
     assert len(list((tmp_path / "run3/probabilities").rglob("*.npy"))) == 3
     assert len(list((tmp_path / "run3/overlays").rglob("*.jpg"))) == 3
 
@@ -86,17 +86,17 @@ def test_labels_of_something_else_are_not_added_to(tiny, run, folder, tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_says_how_to_go_on(tiny, run, folder, monkeypatch, number, code):
-    label_picture = predict.label_picture
+    label_image = predict.label_image
 
     def stopped_by_the_first(*arguments):
-        label_picture(*arguments)
+        label_image(*arguments)
         os.kill(os.getpid(), number)
 
     trained = tiny().folder
-    monkeypatch.setattr(predict, "label_picture", stopped_by_the_first)
+    monkeypatch.setattr(predict, "label_image", stopped_by_the_first)
     done = run("segpredict", f"ckpt={trained}", f"input={folder}", *EVAL)
     assert done.code == code
-    after = f"stopped by {number.name} after 1 of 3 pictures; to go on, run it again with output=run2"
+    after = f"stopped by {number.name} after 1 of 3 images; to go on, run it again with output=run2"
     assert done.err == f"segpredict: {after}\n"
     left = sorted(str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file())
     assert left == ["config.yaml", "labels/a.png", "overlays/a.jpg"]
@@ -135,7 +135,7 @@ def test_the_crf_refines_what_is_written(tiny, run, folder):
 
 
 def test_a_runs_own_output_is_not_labelled(folder):
-    found = find_pictures(folder, folder / "more")
+    found = find_images(folder, folder / "more")
     assert [name for name, _ in found] == ["a", "b"]
 
 
@@ -149,7 +149,7 @@ def test_probabilities_and_a_legend_on_request(tiny, run, folder):
     assert read(done.folder / "overlays/a.jpg")[1][0] > 40 + 24
 
 
-def test_a_list_names_pictures_beside_it(tiny, run, folder):
+def test_a_list_names_images_beside_it(tiny, run, folder):
     (folder / "some.txt").write_text("b.png\nmore/a.png\n")
     done = run("segpredict", f"ckpt={tiny().folder}", f"input={folder}/some.txt", "overlay=0", *EVAL)
     assert sorted(str(p.relative_to(done.folder)) for p in done.folder.rglob("*.*g")) == [
@@ -158,8 +158,8 @@ def test_a_list_names_pictures_beside_it(tiny, run, folder):
     ]
 
 
-def test_a_broken_picture_is_named_when_the_others_are_done(tiny, run, folder):
-    (folder / "aa.jpg").write_bytes(b"no picture")
+def test_a_broken_image_is_named_when_the_others_are_done(tiny, run, folder):
+    (folder / "aa.jpg").write_bytes(b"no image")
     done = run("segpredict", f"ckpt={tiny().folder}", f"input={folder}", *EVAL)
     assert done.code == 2
     assert "aa.jpg: cannot be read" in done.err
@@ -184,7 +184,7 @@ def test_what_makes_no_sense_for_a_video_is_refused(tiny, run, tmp_path):
     for argument, words in (
         ("overlay=0.5", "in.mp4: not a video"),
         ("overlay=0", "a video's overlays are all"),
-        ("probabilities=true", "give its frames as pictures"),
+        ("probabilities=true", "give its frames as images"),
     ):
         done = run("segpredict", f"ckpt={trained}", f"input={tmp_path}/in.mp4", argument, *EVAL)
         assert done.code == 2
@@ -196,7 +196,7 @@ def test_what_makes_no_sense_for_a_video_is_refused(tiny, run, tmp_path):
     ("argument", "words"),
     [
         ("input=nothing.png", "no such file or folder"),
-        ("input=.", "no picture in it"),
+        ("input=.", "no image in it"),
         ("overlay=2", "give a share from 0 to 1"),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_mistake_is_said_in_one_line(tiny, run, argument, words, tmp_path, mon
     assert words in done.err
 
 
-def test_two_pictures_of_one_name_are_refused(tiny, run, folder):
+def test_two_images_of_one_name_are_refused(tiny, run, folder):
     Image.new("RGB", (4, 4)).save(folder / "a.png")
     done = run("segpredict", f"ckpt={tiny().folder}", f"input={folder}", *EVAL)
     assert done.code == 2

@@ -19,11 +19,11 @@ def test_a_run_leaves_what_the_interface_names(tiny):
     assert {"config.yaml", "metrics.jsonl", "metrics.json", "train.log"} <= names
     assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
-    figures = json.loads((done.folder / "metrics.json").read_text())
+    metrics = json.loads((done.folder / "metrics.json").read_text())
     four = {"pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou"}
-    assert four | {"per_class", "images", "seconds", "without_crf"} <= figures.keys()
-    assert four | {"per_class"} <= figures["without_crf"].keys()
-    assert figures["images"] == 3
+    assert four | {"per_class", "images", "seconds", "without_crf"} <= metrics.keys()
+    assert four | {"per_class"} <= metrics["without_crf"].keys()
+    assert metrics["images"] == 3
     steps = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
     assert [(s["step"], s["split"]) for s in steps] == [(1, "train"), (2, "train"), (2, "val")]
     config = yaml.safe_load((done.folder / "config.yaml").read_text())
@@ -32,13 +32,13 @@ def test_a_run_leaves_what_the_interface_names(tiny):
     assert "tensorboard --logdir" in done.out
 
 
-def test_tensorboard_gets_curves_pictures_the_matrix_and_hyperparameters(tiny):
+def test_tensorboard_gets_curves_images_the_matrix_and_hyperparameters(tiny):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     done = tiny("crf=true", "log_every=1")
     events = EventAccumulator(str(done.folder)).Reload()
     scalars = set(events.Tags()["scalars"])
-    assert {"train/loss", "train/lr", "train/pictures_per_second", "train/waiting_for_data"} <= scalars
+    assert {"train/loss", "train/lr", "train/images_per_second", "train/waiting_for_data"} <= scalars
     assert {
         "val/pixel_accuracy",
         "val/mean_iou",
@@ -58,8 +58,8 @@ def test_a_checkpoint_is_evaluated_alone_and_with_the_crf(tiny, run):
     before = json.loads((trained.folder / "metrics.json").read_text())
     done = run("segeval", f"ckpt={trained.folder}/checkpoints/best.ckpt", "crf=true", *EVAL)
     assert done.code == 0, done.err
-    figures = json.loads((done.folder / "metrics.json").read_text())
-    assert figures["without_crf"]["mean_iou"] == pytest.approx(before["mean_iou"])
+    metrics = json.loads((done.folder / "metrics.json").read_text())
+    assert metrics["without_crf"]["mean_iou"] == pytest.approx(before["mean_iou"])
     assert "with CRF" in done.out
     assert run("segeval", f"ckpt={trained.folder}", *EVAL).code == 0  # the folder will do too
 
@@ -84,8 +84,8 @@ def test_the_data_of_an_evaluation_can_be_changed(tiny, run):
 def test_the_crfs_parameters_can_be_changed(tiny, run):
     trained = tiny()
     done = run("segeval", f"ckpt={trained.folder}", "crf=true", "dense_crf.iterations=0", *EVAL)
-    figures = json.loads((done.folder / "metrics.json").read_text())
-    assert figures["mean_iou"] == pytest.approx(figures["without_crf"]["mean_iou"])
+    metrics = json.loads((done.folder / "metrics.json").read_text())
+    assert metrics["mean_iou"] == pytest.approx(metrics["without_crf"]["mean_iou"])
 
 
 @pytest.mark.parametrize("combine", ["mean", "product"])
@@ -94,8 +94,8 @@ def test_several_checkpoints_are_evaluated_as_one(tiny, run, combine):
     alone = json.loads((members[0] / "metrics.json").read_text())
     done = run("segeval", f"ckpt=[{members[0]},{members[1]}]", f"ensemble={combine}", *EVAL)
     assert done.code == 0, done.err
-    figures = json.loads((done.folder / "metrics.json").read_text())
-    assert figures["parameters"] == 2 * alone["parameters"]
+    metrics = json.loads((done.folder / "metrics.json").read_text())
+    assert metrics["parameters"] == 2 * alone["parameters"]
     twice = run("segeval", f"ckpt=[{members[0]},{members[0]}]", f"ensemble={combine}", *EVAL)
     same = json.loads((twice.folder / "metrics.json").read_text())
     assert same["confusion_matrix"] == alone["confusion_matrix"]
@@ -144,8 +144,8 @@ def test_a_run_goes_on_where_it_was_stopped(tiny):
     half = tiny("max_steps=2", *same)
     resumed = tiny("max_steps=4", *same, f"resume={half.folder}")
     assert "at step 2" in resumed.out
-    figures = [json.loads((r.folder / "metrics.json").read_text()) for r in (whole, resumed)]
-    assert figures[0]["confusion_matrix"] == figures[1]["confusion_matrix"]
+    metrics = [json.loads((r.folder / "metrics.json").read_text()) for r in (whole, resumed)]
+    assert metrics[0]["confusion_matrix"] == metrics[1]["confusion_matrix"]
     with_loss = [(r.folder / "metrics.jsonl").read_text().splitlines()[-2] for r in (whole, resumed)]
     assert json.loads(with_loss[0])["loss"] == json.loads(with_loss[1])["loss"]
 

@@ -1,4 +1,4 @@
-"""`segeval submission=true`: label pictures as the servers of benchmarks want them."""
+"""`segeval submission=true`: label images as the servers of benchmarks want them."""
 
 import json
 
@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from segtrain.commands.evaluate import submit
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.datasets.ade20k import ADE20K
 from segtrain.data.datasets.cityscapes import CLASSES, TRAIN_IDS
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.sample import VOID
 from segtrain.evaluation.evaluate import Seen
 from tests import miniatures
 from tests.conftest import FAST
@@ -31,7 +31,7 @@ def evaluated(run, tmp_path):
     return call
 
 
-def figures(done) -> dict:
+def metrics(done) -> dict:
     assert done.code == 0, done.err
     return json.loads((done.folder / "metrics.json").read_text())
 
@@ -43,31 +43,31 @@ def files(done) -> list[str]:
 
 def counts(done) -> list[int]:
     """How often each class is predicted, by the confusion matrix: nothing of the miniatures is void."""
-    return np.sum(figures(done)["confusion_matrix"], 0).tolist()
+    return np.sum(metrics(done)["confusion_matrix"], 0).tolist()
 
 
 def stored(done, path: str) -> Image.Image:
-    with Image.open(done.folder / "submission" / path) as picture:
-        picture.load()
-    assert picture.size == miniatures.SHAPE[::-1]
-    return picture
+    with Image.open(done.folder / "submission" / path) as image:
+        image.load()
+    assert image.size == miniatures.SHAPE[::-1]
+    return image
 
 
-def test_voc_gets_palette_pictures_below_its_results(evaluated):
+def test_voc_gets_palette_images_below_its_results(evaluated):
     done = evaluated("voc")
     assert files(done) == ["results/VOC2012/Segmentation/comp6_val_cls/b.png"]
-    picture = stored(done, files(done)[0])
-    assert picture.mode == "P"
-    colours = np.array(picture.getpalette()).reshape(-1, 3)[:21]
+    image = stored(done, files(done)[0])
+    assert image.mode == "P"
+    colours = np.array(image.getpalette()).reshape(-1, 3)[:21]
     assert colours.tolist() == [list(colour) for colour in voc_palette(21)]
-    assert np.bincount(np.asarray(picture).ravel(), minlength=21).tolist() == counts(done)
+    assert np.bincount(np.asarray(image).ravel(), minlength=21).tolist() == counts(done)
 
 
-def test_cityscapes_gets_grey_pictures_of_label_ids(evaluated):
+def test_cityscapes_gets_grey_images_of_label_ids(evaluated):
     done = evaluated("cityscapes")
-    picture = stored(done, "a.png")
-    assert picture.mode == "L"
-    of_ids = np.bincount(np.asarray(picture).ravel(), minlength=256)
+    image = stored(done, "a.png")
+    assert image.mode == "L"
+    of_ids = np.bincount(np.asarray(image).ravel(), minlength=256)
     ids = [id_ for id_, _ in CLASSES.values()]
     assert of_ids[ids].tolist() == counts(done)
     assert of_ids.sum() == sum(counts(done))  # no other id
@@ -79,12 +79,12 @@ def test_ade20k_gets_its_classes_from_1_on_and_the_labels_after_the_crf(tmp_path
     data = ADE20K(root=str(tmp_path))
     sample, refined = data.val[0], np.full(miniatures.SHAPE, 149, np.uint8)
     submit(Seen(0, sample, np.zeros_like(refined), refined, []), data.submission, tmp_path / "out")
-    with Image.open(tmp_path / "out/ADE_val_00000001.png") as picture:
-        assert picture.mode == "L"
-        assert np.unique(np.asarray(picture)).tolist() == [150]
+    with Image.open(tmp_path / "out/ADE_val_00000001.png") as image:
+        assert image.mode == "L"
+        assert np.unique(np.asarray(image)).tolist() == [150]
     submit(Seen(0, sample, np.zeros_like(refined), None, []), data.submission, tmp_path / "out")
-    with Image.open(tmp_path / "out/ADE_val_00000001.png") as picture:
-        assert np.unique(np.asarray(picture)).tolist() == [1]
+    with Image.open(tmp_path / "out/ADE_val_00000001.png") as image:
+        assert np.unique(np.asarray(image)).tolist() == [1]
 
 
 def test_a_test_split_without_labels_is_labelled_and_has_no_figures(evaluated, tmp_path):
@@ -94,8 +94,8 @@ def test_a_test_split_without_labels_is_labelled_and_has_no_figures(evaluated, t
     (devkit / "ImageSets/Segmentation/test.txt").write_text("t\n")
     done = evaluated("voc", "data.val_split=test")
     assert files(done) == ["results/VOC2012/Segmentation/comp6_test_cls/t.png"]
-    assert VOID not in np.asarray(stored(done, files(done)[0]))
-    assert figures(done)["mean_iou"] is None
+    assert IGNORE_INDEX not in np.asarray(stored(done, files(done)[0]))
+    assert metrics(done)["mean_iou"] is None
 
 
 def test_a_data_set_without_a_server_is_refused(tiny, run):

@@ -27,17 +27,17 @@ def random_tensors(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     return tensors
 
 
-def convolution(name: str, outs: int, ins: int, kernel: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outs, ins, kernel, kernel), f"{name}.bias": (outs,)}
+def convolution(name: str, out_channels: int, ins: int, kernel: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (out_channels, ins, kernel, kernel), f"{name}.bias": (out_channels,)}
 
 
 def vgg_shapes() -> dict[str, tuple[int, ...]]:
     """Of conv1_1 to conv5_3."""
     shapes, channels = {}, 3
-    for block, (outs, convolutions) in enumerate(zip(CHANNELS, CONVOLUTIONS, strict=True), start=1):
+    for block, (out_channels, convolutions) in enumerate(zip(CHANNELS, CONVOLUTIONS, strict=True), start=1):
         for i in range(convolutions):
-            shapes |= convolution(f"conv{block}_{i + 1}", outs, channels, 3)
-            channels = outs
+            shapes |= convolution(f"conv{block}_{i + 1}", out_channels, channels, 3)
+            channels = out_channels
     return shapes
 
 
@@ -61,7 +61,7 @@ def bilinear(channels: int, kernel: int) -> Tensor:
 
 
 def bgr(images: Tensor, mean: tuple[float, float, float]) -> Tensor:
-    """Pictures as Caffe's networks see them; `mean` of B, G, R."""
+    """Images as Caffe's networks see them; `mean` of B, G, R."""
     return images.flip(1).float() - torch.tensor(mean).view(3, 1, 1)
 
 

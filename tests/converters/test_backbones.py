@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from segtrain import build_model
 from segtrain.commands.import_weights import in_form
 from segtrain.config.compose import compose_config, plain
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.converters import torchvision as published
 from segtrain.converters.network import take
 from segtrain.errors import InputError
@@ -59,7 +59,7 @@ def test_every_tensor_of_a_classifier_is_accounted_for(name, model, backbone, dr
     network = published.network(theirs, node)
     node, _ = in_form(node, network.form, set())
     with torch.device("meta"):
-        net = construct(node, "model")
+        net = instantiate(node, "model")
     account = take(net, network, theirs)
     assert set(account.dropped) == dropped
     filled = set(account.loaded.values())
@@ -76,7 +76,7 @@ def test_googlenets_auxiliary_heads_are_dropped():
     network = published.network(theirs, node)
     node, said = in_form(node, network.form, set())
     with torch.device("meta"):
-        net = construct(node, "model")
+        net = instantiate(node, "model")
     account = take(net, network, theirs)
     assert said == ["as published: model.backbone.layout=torchvision"]
     assert {name.split(".")[0] for name in account.dropped} == {"aux1", "aux2", "fc"}
@@ -103,20 +103,20 @@ def test_a_deep_stem_does_not_take_torchvisions_resnet():
     theirs, node = classifier("resnet50"), ours("pspnet50", None)
     network = published.network(theirs, node)
     with torch.device("meta"):
-        net = construct(node, "model")
+        net = instantiate(node, "model")
     with pytest.raises(InputError, match=r"of another shape: conv1\.weight \(64×3×7×7, here 64×3×3×3\)"):
         take(net, network, theirs)
 
 
 def test_vgg16_becomes_the_backbone_and_the_head_is_new(imported, close):
     shapes, channels, index = {}, 3, 0
-    for outs, convolutions in zip(CHANNELS, CONVOLUTIONS, strict=True):
+    for out_channels, convolutions in zip(CHANNELS, CONVOLUTIONS, strict=True):
         for _ in range(convolutions):
-            shapes |= convolution(f"features.{index}", outs, channels, 3)
-            channels, index = outs, index + 2
+            shapes |= convolution(f"features.{index}", out_channels, channels, 3)
+            channels, index = out_channels, index + 2
         index += 1  # the pooling
-    for i, (outs, ins) in {0: (FC, 16 * 49), 3: (FC, FC), 6: (1000, FC)}.items():
-        shapes |= {f"classifier.{i}.weight": (outs, ins), f"classifier.{i}.bias": (outs,)}
+    for i, (out_channels, ins) in {0: (FC, 16 * 49), 3: (FC, FC), 6: (1000, FC)}.items():
+        shapes |= {f"classifier.{i}.weight": (out_channels, ins), f"classifier.{i}.bias": (out_channels,)}
     theirs = random_tensors(shapes)
     net, done = imported("torchvision", theirs, "fcn8s")
     x, index = net.backbone.normalize(IMAGES), 0

@@ -26,7 +26,7 @@ SMALL_FC = 32  # LargeFOV's 1024 channels at width 1/32
 MSC = {"data": (3, 8), "pool1": (2, 4), "pool2": (4, 2), "pool3": (8, 1), "pool4": (16, 1)}
 
 
-def picture(height, width):
+def image(height, width):
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8, generator=generator)
 
@@ -52,7 +52,7 @@ def large_fov_tensors():
 
 def test_deeplab_large_fov_upsampled_by_8(large_fov_tensors, imported, close):
     net, _ = imported("caffe", blobs(large_fov_tensors), "deeplabv1", **NPZ)
-    images = picture(65, 89)
+    images = image(65, 89)
     _, expected = large_fov(large_fov_tensors, bgr(images, DEEPLAB))
     with torch.inference_mode():
         ours = net(images)["out"]
@@ -61,7 +61,7 @@ def test_deeplab_large_fov_upsampled_by_8(large_fov_tensors, imported, close):
         close(upsample_logits(ours, (65, 89)), large)
 
 
-def test_deeplab_msc_whose_first_branch_sees_the_picture_too(large_fov_tensors, imported, close):
+def test_deeplab_msc_whose_first_branch_sees_the_image_too(large_fov_tensors, imported, close):
     hidden = 4
     shapes = {}
     for name, (channels, _) in MSC.items():
@@ -69,7 +69,7 @@ def test_deeplab_msc_whose_first_branch_sees_the_picture_too(large_fov_tensors, 
         shapes |= convolution(f"{name}_fc", hidden, hidden, 1) | convolution(f"{name}_ms", CLASSES, hidden, 1)
     theirs = large_fov_tensors | random_tensors(shapes)
     net, _ = imported("caffe", blobs(theirs), "deeplabv1_msc_largefov", **NPZ)
-    images = picture(65, 89)
+    images = image(65, 89)
     pools, expected = large_fov(theirs, bgr(images, DEEPLAB))
     for name, x in ({"data": bgr(images, DEEPLAB)} | pools).items():
         x = conv(theirs, f"{name}_conv", x, stride=MSC[name][1], padding=1).relu()
@@ -120,13 +120,13 @@ def test_segnet_with_its_statistics_folded(imported, close):
     for number in range(5, 0, -1):
         channels, above = CHANNELS[number - 1], CHANNELS[max(number - 2, 0)]
         for i in range(CONVOLUTIONS[number - 1], 0, -1):
-            name, outs = f"conv{number}_{i}_D", channels if i > 1 else above
+            name, out_channels = f"conv{number}_{i}_D", channels if i > 1 else above
             last = (number, i) == (1, 1)
-            shapes |= convolution(name, 11 if last else outs, channels, 3)
-            shapes |= {} if last else norm_shapes(f"{name}_bn", outs)
+            shapes |= convolution(name, 11 if last else out_channels, channels, 3)
+            shapes |= {} if last else norm_shapes(f"{name}_bn", out_channels)
     theirs = random_tensors(shapes)
     net, _ = imported("caffe", old_style(blobs(theirs)), "segnet", "data=camvid", **NPZ)
-    images = picture(45, 60)
+    images = image(45, 60)
     x, places = encoder(theirs, bgr(images, (0, 0, 0)), "conv{}_bn")
     for number, (indices, size) in zip(range(5, 0, -1), reversed(places), strict=True):
         x = F.max_unpool2d(x, indices, 2, output_size=size)
@@ -139,14 +139,14 @@ def test_segnet_with_its_statistics_folded(imported, close):
     assert net.class_names[0] == "Sky"
 
 
-def test_segnet_basic_which_normalises_the_raw_picture(imported, close):
+def test_segnet_basic_which_normalises_the_raw_image(imported, close):
     shapes = convolution("conv_classifier", 11, 2, 1)
     for i in range(1, 5):
         shapes |= convolution(f"conv{i}", 2, 2 if i > 1 else 3, 7) | norm_shapes(f"conv{i}_bn", 2)
         shapes |= convolution(f"conv_decode{i}", 2, 2, 7) | norm_shapes(f"conv_decode{i}_bn", 2)
     theirs = random_tensors(shapes)
     net, _ = imported("caffe", blobs(theirs), "segnet_basic", "data=camvid", **NPZ)
-    images = picture(45, 60)
+    images = image(45, 60)
     x, places = F.local_response_norm(bgr(images, (0, 0, 0)), 5, 1e-4, 0.75), []
     for i in range(1, 5):
         x = norm(theirs, f"conv{i}_bn", conv(theirs, f"conv{i}", x, padding=3)).relu()
@@ -164,8 +164,8 @@ def deconv(tensors, name, x, **how):
     return F.conv_transpose2d(x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], **how)
 
 
-def deconvolution(name, ins, outs, kernel):
-    return {f"{name}.weight": (ins, outs, kernel, kernel), f"{name}.bias": (outs,)}
+def deconvolution(name, ins, out_channels, kernel):
+    return {f"{name}.weight": (ins, out_channels, kernel, kernel), f"{name}.bias": (out_channels,)}
 
 
 def test_deconvnet_on_a_window_of_224_pixels(imported, close):
@@ -175,12 +175,12 @@ def test_deconvnet_on_a_window_of_224_pixels(imported, close):
     for number in range(5, 0, -1):
         channels, above = CHANNELS[number - 1], CHANNELS[max(number - 2, 0)]
         for i in range(1, CONVOLUTIONS[number - 1] + 1):
-            outs = above if i == CONVOLUTIONS[number - 1] else channels
-            shapes |= deconvolution(f"deconv{number}_{i}", channels, outs, 3)
-            shapes |= norm_shapes(f"debn{number}_{i}", outs)
+            out_channels = above if i == CONVOLUTIONS[number - 1] else channels
+            shapes |= deconvolution(f"deconv{number}_{i}", channels, out_channels, 3)
+            shapes |= norm_shapes(f"debn{number}_{i}", out_channels)
     theirs = random_tensors(shapes | convolution("seg-score-voc", CLASSES, CHANNELS[0], 1))
     net, _ = imported("caffe", old_style(blobs(theirs)), "deconvnet", **NPZ)
-    images = picture(224, 224)
+    images = image(224, 224)
     x, places = encoder(theirs, bgr(images, DEEPLAB), "bn{}")
     x = norm(theirs, "bnfc6", conv(theirs, "fc6", x)).relu()
     x = norm(theirs, "bnfc7", conv(theirs, "fc7", x)).relu()
@@ -195,7 +195,7 @@ def test_deconvnet_on_a_window_of_224_pixels(imported, close):
 
 
 def front_end(tensors, images, mean, final):
-    """fyu/dilation's network.py on a picture with a mirrored border of 186 pixels."""
+    """fyu/dilation's network.py on an image with a mirrored border of 186 pixels."""
     x = F.pad(bgr(images, mean), (186,) * 4, mode="reflect")
     for number in range(1, 6):
         x = block(tensors, number, x, dilation=2 if number == 5 else 1)
@@ -212,7 +212,7 @@ def front_end_shapes(final, classes):
 def test_dilatednets_front_end_on_the_cells_that_the_authors_have(imported, close):
     theirs = random_tensors(front_end_shapes("fc-final", 21))
     net, _ = imported("caffe", blobs(theirs), "dilatednet_frontend", **NPZ)
-    images = picture(192, 200)
+    images = image(192, 200)
     expected = front_end(theirs, images, (102.93, 111.36, 116.52), "fc-final")
     with torch.inference_mode():
         ours = net(images)["out"]
@@ -236,7 +236,7 @@ def test_dilatednets_context_modules(model, prefix, final, data, mean, multiplie
     shapes = front_end_shapes(final, classes) | context_shapes(prefix, classes, multipliers)
     theirs = random_tensors(shapes)
     net, _ = imported("caffe", blobs(theirs), model, f"data={data}", **NPZ)
-    images = picture(192, 200)
+    images = image(192, 200)
     with torch.inference_mode():
         # On our cells, of which the authors lack the last row and column.
         x = net.score(net.backbone(images)[32])
@@ -272,7 +272,7 @@ def test_dilation10_with_its_deconvolution_at_full_size(imported, close):
     tent = bilinear_kernel(16).expand(19, 1, 16, 16)
     arrays = blobs(theirs) | {"ctx_upsample/0": tent}
     net, done = imported("caffe", arrays, "dilation10", "data=cityscapes", **NPZ)
-    images = picture(192, 200)
+    images = image(192, 200)
     with torch.inference_mode():
         x = context(theirs, "ctx", front_end(theirs, images, (72.39, 82.91, 73.16), "final"), 9)
         close(net(images)["out"], F.conv_transpose2d(x, tent, stride=8, padding=4, groups=19))

@@ -112,8 +112,8 @@ def test_caffes_fcn_alexnet_with_its_groups_and_normalisation(imported, close):
     channels = (4, 8, 12, 12, 8)  # at width 1/32, in two groups
     inputs, kernels = (3, 2, 8, 6, 6), (11, 5, 3, 3, 3)
     shapes = {}
-    for i, (outs, ins, kernel) in enumerate(zip(channels, inputs, kernels, strict=True), start=1):
-        shapes |= convolution(f"conv{i}", outs, ins, kernel)
+    for i, (out_channels, ins, kernel) in enumerate(zip(channels, inputs, kernels, strict=True), start=1):
+        shapes |= convolution(f"conv{i}", out_channels, ins, kernel)
     shapes |= (
         convolution("fc6", FC, 8, 6) | convolution("fc7", FC, FC, 1) | convolution("score_fr", CLASSES, FC, 1)
     )

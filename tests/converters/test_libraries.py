@@ -7,7 +7,7 @@ from torch import nn
 
 from segtrain.commands.import_weights import in_form
 from segtrain.config.compose import compose_config, plain
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.converters.formats import FORMATS
 from segtrain.converters.network import take
 from segtrain.errors import InputError
@@ -32,11 +32,11 @@ def taken(format, state, *choice):
     """Our model in the published form, with the tensors, and where they went."""
     node = plain(compose_config("train", [*choice, "data=voc"]))["model"]
     network = FORMATS[format](state, node)
-    model = construct(in_form(node, network.form, set())[0], "model")
+    model = instantiate(in_form(node, network.form, set())[0], "model")
     return model.eval(), take(model, network, state)
 
 
-def picture(height, width):
+def image(height, width):
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8, generator=generator)
 
@@ -56,10 +56,10 @@ def test_torchvisions_networks_give_its_logits_at_any_size(name, model, left, cl
     assert {key.split(".")[0] for key in account.dropped} == left
     for size in ((65, 97), (51, 70)):
         with torch.inference_mode():
-            expected = theirs(Normalize()(picture(*size)))
-            close(ours(picture(*size))["out"], expected["out"])
+            expected = theirs(Normalize()(image(*size)))
+            close(ours(image(*size))["out"], expected["out"])
             if name == "fcn_resnet50":
-                aux = ours.aux(ours.backbone(picture(*size))[16])
+                aux = ours.aux(ours.backbone(image(*size))[16])
                 close(stretch({"aux": aux}, size, "centres")["aux"], expected["aux"])
 
 
@@ -100,7 +100,7 @@ def test_smps_deeplabv3_gives_its_logits(smp, close):
     assert not account.dropped
     for size in ((64, 96), (80, 72)):  # of other sizes it takes none
         with torch.inference_mode():
-            close(ours(picture(*size))["out"], theirs(Normalize()(picture(*size))))
+            close(ours(image(*size))["out"], theirs(Normalize()(image(*size))))
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ def bn(name, channels):
     return shapes | {f"{name}.num_batches_tracked": ()}
 
 
-def conv_bn(conv, norm, outs, ins, kernel):
-    return {f"{conv}.weight": (outs, ins, kernel, kernel)} | bn(norm, outs)
+def conv_bn(conv, norm, out_channels, ins, kernel):
+    return {f"{conv}.weight": (out_channels, ins, kernel, kernel)} | bn(norm, out_channels)
 
 
 def resnet_shapes(depth, name, channels):
@@ -45,7 +45,7 @@ def normed(tensors, conv, norm, x, **how):
 
 def stages(tensors, depth, name, x, dilations, *, stride_in):
     """Outputs of the four stages. dilations: of the first and of the other blocks of each stage."""
-    outs = []
+    out_channels = []
     for stage, blocks in enumerate(BLOCKS[depth], start=1):
         for i in range(blocks):
             strides = [1, 1, 1, 1]
@@ -56,8 +56,8 @@ def stages(tensors, depth, name, x, dilations, *, stride_in):
             y = normed(tensors, *name(stage, i, 2), y, stride=strides[2], padding=d, dilation=d).relu()
             y = normed(tensors, *name(stage, i, 3), y)
             x = (y + (normed(tensors, *name(stage, i, 0), x, stride=strides[0]) if i == 0 else x)).relu()
-        outs.append(x)
-    return outs
+        out_channels.append(x)
+    return out_channels
 
 
 def torchvisions_names(prefix):
@@ -125,8 +125,8 @@ def test_deeplab_pytorchs_deeplab_v2_over_its_scales(wrapper, shortcut, aspp, im
 @pytest.mark.parametrize(("model", "depth", "with_aux"), [("pspnet50", 50, True), ("pspnet101", 101, False)])
 def test_semsegs_pspnet_upsampled_by_8(model, depth, with_aux, imported, close):
     name, shapes = torchvisions_names(""), {}
-    for i, (outs, ins) in enumerate(((2, 3), (2, 2), (4, 2))):
-        shapes |= conv_bn(f"layer0.{3 * i}", f"layer0.{3 * i + 1}", outs, ins, 3)
+    for i, (out_channels, ins) in enumerate(((2, 3), (2, 2), (4, 2))):
+        shapes |= conv_bn(f"layer0.{3 * i}", f"layer0.{3 * i + 1}", out_channels, ins, 3)
     shapes |= resnet_shapes(depth, name, 4)
     for i in range(4):
         shapes |= conv_bn(f"ppm.features.{i}.1", f"ppm.features.{i}.2", 16, 64, 1)

@@ -51,7 +51,7 @@ def test_marginals_are_pydensecrfs(ours, paper, size):
 @needs_pydensecrf
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (1, 47), (97, 2), (13, 17)])
 @pytest.mark.parametrize("sigma", [0.3, 1, 40])
-def test_pictures_of_noise_and_of_any_size_agree_after_an_iteration(ours, size, sigma):
+def test_images_of_noise_and_of_any_size_agree_after_an_iteration(ours, size, sigma):
     """One iteration: where pixels contradict each other, ten make much of rounding."""
     rng = np.random.default_rng(sum(size))
     image = rng.integers(0, 256, (*size, 3), np.uint8)
@@ -123,14 +123,14 @@ def test_any_number_of_labels_agrees(ours, labels):
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize("seed", range(6))
-def test_pictures_of_vocs_size_agree(paper, seed):
+def test_images_of_vocs_size_agree(paper, seed):
     pytest.importorskip("numba")
     size = [(375, 500), (500, 375), (333, 500), (281, 500), (101, 83), (500, 499)][seed]
     image, softmax = photograph(*size, seed), network_softmax(21, *size, seed)
     gaussian, bilateral = PAPERS[paper]
     parameters = {"gaussian": gaussian, "bilateral": bilateral}
     reference = by_pydensecrf(image, softmax, **parameters)
-    # Of some pixels of these noisy pictures ten iterations make much: how much shows pydensecrf itself
+    # Of some pixels of these noisy images ten iterations make much: how much shows pydensecrf itself
     # where its input is rounded otherwise.
     itself = by_pydensecrf(image, softmax * np.float32(1 + 1e-7), **parameters)
     nearest = max(1e-4, 2 * np.abs(itself - reference).max())

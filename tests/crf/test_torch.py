@@ -14,7 +14,7 @@ KERNELS = {
 }
 
 
-def pictures(count: int, height: int, width: int) -> torch.Tensor:
+def photos(count: int, height: int, width: int) -> torch.Tensor:
     """uint8 N×3×H×W."""
     return torch.from_numpy(np.stack([photograph(height, width, i) for i in range(count)])).permute(
         0, 3, 1, 2
@@ -22,8 +22,8 @@ def pictures(count: int, height: int, width: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", [(9, 12), (5, 7)])
-def test_a_batch_gives_what_its_pictures_give_alone(size):
-    images = pictures(3, *size)
+def test_a_batch_gives_what_its_images_give_alone(size):
+    images = photos(3, *size)
     softmax = np.stack([network_softmax(4, *size, i) for i in range(3)])
     crf = MeanField(num_classes=4, **KERNELS, iterations=10)
     together = batch_marginals(images, torch.from_numpy(softmax), crf.kernels, 10)
@@ -34,7 +34,7 @@ def test_a_batch_gives_what_its_pictures_give_alone(size):
 
 
 def test_the_module_gives_logits_whose_softmax_are_the_marginals():
-    images, softmax = pictures(1, 12, 15), network_softmax(4, 12, 15).clip(1e-4)
+    images, softmax = photos(1, 12, 15), network_softmax(4, 12, 15).clip(1e-4)
     logits = torch.from_numpy(softmax).log()[None] + 3
     refined = MeanField(num_classes=4, **KERNELS, iterations=5)(images, logits).softmax(1)[0]
     image = images[0].permute(1, 2, 0).numpy()
@@ -51,7 +51,7 @@ def test_the_filters_gradient_is_that_of_finite_differences():
 
 @pytest.mark.parametrize("compat", [1.5, [[0, 1, 2], [1, 0, 1], [2, 1, -1]]])
 def test_gradients_of_unaries_and_weights_are_those_of_finite_differences(compat):
-    images = pictures(1, 4, 5)
+    images = photos(1, 4, 5)
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (1, 3, 4, 5))).requires_grad_()
     kernels = KERNELS | {"gaussian": {"sxy": 1.5, "compat": compat}}
     crf = MeanField(num_classes=3, **kernels, iterations=3).double()
@@ -60,7 +60,7 @@ def test_gradients_of_unaries_and_weights_are_those_of_finite_differences(compat
 
 
 def test_the_weights_are_learned_together_with_what_is_below_them():
-    images, labels = pictures(2, 16, 16), torch.zeros(2, 16, 16, dtype=torch.int64)
+    images, labels = photos(2, 16, 16), torch.zeros(2, 16, 16, dtype=torch.int64)
     logits = torch.zeros(2, 3, 16, 16, requires_grad=True)
     crf = MeanField(num_classes=3, **KERNELS)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -73,7 +73,7 @@ def test_the_weights_are_learned_together_with_what_is_below_them():
 
 @pytest.mark.gpu
 def test_the_gpu_gives_what_the_cpu_gives():
-    images, softmax = pictures(2, 60, 81), np.stack([network_softmax(21, 60, 81, i) for i in range(2)])
+    images, softmax = photos(2, 60, 81), np.stack([network_softmax(21, 60, 81, i) for i in range(2)])
     crf = MeanField(
         num_classes=21, gaussian={"sxy": 3, "compat": 3}, bilateral={"sxy": 80, "srgb": 13, "compat": 10}
     )

@@ -46,7 +46,7 @@ def test_values_are_put_where_their_names_point_and_the_rest_stays():
     assert parameters["bilateral"]["sxy"] == 80
 
 
-def test_pictures_that_are_kept_are_refined_as_if_they_had_just_been_predicted():
+def test_images_that_are_kept_are_refined_as_if_they_had_just_been_predicted():
     examples, images, softmaxes = Examples(drop_below=0.2), [], []
     for seed in range(3):
         images.append(photograph(20, 24, seed))
@@ -61,7 +61,7 @@ def test_pictures_that_are_kept_are_refined_as_if_they_had_just_been_predicted()
         assert (labels == expected).mean() > 0.995
 
 
-def test_pictures_come_in_order_and_no_more_of_them_than_threads_are_held():
+def test_images_come_in_order_and_no_more_of_them_than_threads_are_held():
     lock, held, most = threading.Lock(), 0, 0
 
     def network():
@@ -85,7 +85,7 @@ def test_pictures_come_in_order_and_no_more_of_them_than_threads_are_held():
     assert most <= 3  # two being refined, and the next
 
 
-def test_the_network_goes_on_while_pictures_are_refined():
+def test_the_network_goes_on_while_images_are_refined():
     second_was_asked_for = threading.Event()
 
     def network():

@@ -1,4 +1,4 @@
-"""Every way that we know to spoil a picture or a mask, as bytes."""
+"""Every way that we know to spoil an image or a mask, as bytes."""
 
 import struct
 import zlib
@@ -20,10 +20,10 @@ def labels(height: int = HEIGHT, width: int = WIDTH, dtype=np.uint8) -> np.ndarr
     return np.tile(np.array([0, 1, 2, 255], dtype)[np.arange(width) * 4 // width], (height, 1))
 
 
-def encoded(picture: Image.Image | np.ndarray, kind: str = "PNG", **keys) -> bytes:
-    picture = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **keys) -> bytes:
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     buffer = BytesIO()
-    picture.save(buffer, kind, **keys)
+    image.save(buffer, kind, **keys)
     return buffer.getvalue()
 
 
@@ -56,7 +56,7 @@ def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :]
 
 
-def broken_pictures() -> dict[str, tuple[bytes, str]]:
+def broken_images() -> dict[str, tuple[bytes, str]]:
     """File name -> its bytes and what is to be said of it; the mask beside it is good."""
     jpeg, png = encoded(noise(1), "JPEG"), encoded(noise(2))
     tiff, bmp = encoded(noise(3), "TIFF"), encoded(noise(4), "BMP")
@@ -69,18 +69,18 @@ def broken_pictures() -> dict[str, tuple[bytes, str]]:
         "header_only.jpg": (jpeg[:20], "cannot be read"),
         "two_bytes.jpg": (jpeg[:2], "cannot be read"),
         "empty.jpg": (b"", "is empty"),
-        "page.jpg": (b"<!DOCTYPE html><html>404 Not Found</html>", "not a picture"),
-        "text.png": (b"see the other folder\n", "not a picture"),
-        "utf16.png": ("see the other folder\n".encode("utf-16"), "not a picture"),
-        "zeros.jpg": (bytes(5000), "not a picture"),
-        "archive.jpg": (b"PK\x03\x04" + bytes(300), "not a picture"),
-        "document.jpg": (b"%PDF-1.7\n%\xe2\xe3\n", "not a picture"),
-        "drawing.png": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a picture"),
+        "page.jpg": (b"<!DOCTYPE html><html>404 Not Found</html>", "not an image"),
+        "text.png": (b"see the other folder\n", "not an image"),
+        "utf16.png": ("see the other folder\n".encode("utf-16"), "not an image"),
+        "zeros.jpg": (bytes(5000), "not an image"),
+        "archive.jpg": (b"PK\x03\x04" + bytes(300), "not an image"),
+        "document.jpg": (b"%PDF-1.7\n%\xe2\xe3\n", "not an image"),
+        "drawing.png": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not an image"),
         "pointer.jpg": (
             b"version https://git-lfs.github.com/spec/v1\nsize 1\n",
-            "not a picture",
+            "not an image",
         ),
-        "phone.jpg": (b"\x00\x00\x00\x24ftypheic\x00\x00\x00\x00mif1heic", "not a picture"),
+        "phone.jpg": (b"\x00\x00\x00\x24ftypheic\x00\x00\x00\x00mif1heic", "not an image"),
         "half.png": (png[: len(png) // 2], "cannot be read"),
         "header_only.png": (png[:40], "cannot be read"),
         "flipped_data.png": (flipped(png, 200), "cannot be read"),
@@ -107,7 +107,7 @@ def broken_pictures() -> dict[str, tuple[bytes, str]]:
 
 
 def broken_masks() -> dict[str, tuple[bytes, str]]:
-    """File name of a mask -> its bytes and what is to be said of it; the picture beside it is good."""
+    """File name of a mask -> its bytes and what is to be said of it; the image beside it is good."""
     good = labels()
     png, coloured = encoded(good), np.stack([good * 80] * 3, -1)
     coloured[..., 1] = 7
@@ -136,13 +136,13 @@ def broken_masks() -> dict[str, tuple[bytes, str]]:
         "twice.png": (encoded(labels(2 * HEIGHT, 2 * WIDTH)), "the mask is 64×48"),
         "one_pixel.png": (encoded(np.zeros((1, 1), np.uint8)), "the mask is 1×1"),
         "empty.png": (b"", "is empty"),
-        "page.png": (b"<html>404</html>", "not a picture"),
+        "page.png": (b"<html>404</html>", "not an image"),
         "half.png": (png[: len(png) // 2], "cannot be read"),
         "header_only.png": (png[:33], "cannot be read"),
         "flipped.png": (flipped(png, len(png) - 20), "cannot be read"),
         "huge.png": (huge_png(), "could be decompression bomb"),
-        "matlab.png": (b"MATLAB 5.0 MAT-file" + bytes(200), "not a picture"),
-        "array.png": (b"\x93NUMPY\x01\x00" + bytes(200), "not a picture"),
+        "matlab.png": (b"MATLAB 5.0 MAT-file" + bytes(200), "not an image"),
+        "array.png": (b"\x93NUMPY\x01\x00" + bytes(200), "not an image"),
     }
 
 
@@ -158,13 +158,13 @@ def add(root: Path, name: str, image: bytes, mask: bytes, *, masked: str = "", s
 
 def add_broken_files(root: Path) -> dict[str, str]:
     """Adds all of them to a data set; gives the files at fault with what is to be said of each."""
-    pictures, masks = broken_pictures(), broken_masks()
+    images, masks = broken_images(), broken_masks()
     sides = {"square.jpg": (HEIGHT, HEIGHT), "one_pixel.jpg": (1, 1)}
-    for name, (content, _) in pictures.items():
+    for name, (content, _) in images.items():
         size = sides.get(name, (HEIGHT, WIDTH))
         add(root, f"p_{name}", content, encoded(labels(*size)), masked=f"of_{name}.png")
     for i, (name, (content, _)) in enumerate(masks.items()):
         add(root, f"for_{name}", encoded(noise(200 + i)), content, masked=f"m_{name}")
-    expected = {f"p_{name}": why for name, (_, why) in pictures.items()}
+    expected = {f"p_{name}": why for name, (_, why) in images.items()}
     expected["of_lying.jpg.png"] = expected.pop("p_lying.jpg")  # the mask is what does not fit
     return expected | {f"m_{name}": why for name, (_, why) in masks.items()}

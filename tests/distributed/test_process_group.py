@@ -1,4 +1,4 @@
-"""Two processes on the CPU (gloo) against one: the same gradients, the same figures."""
+"""Two processes on the CPU (gloo) against one: the same gradients, the same metrics."""
 
 import os
 import socket
@@ -14,8 +14,8 @@ from segtrain.distributed import launch, process_group
 from segtrain.engine import checkpoint
 from segtrain.errors import InputError
 from segtrain.evaluation.report import Report
-from tests.engine.test_evaluate import CPU, NAMES, Pictures, Settings, evaluate, predictor
 from tests.engine.test_train import do, make_run, weights
+from tests.evaluation.test_evaluate import CPU, NAMES, Images, Settings, evaluate, predictor
 
 PALETTE = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
 
@@ -29,10 +29,10 @@ def work(rank: int, port: int, folder: str) -> None:
         run.model.dropout.p = 0.0
         do(run, Path(folder, str(rank)))
         report = Report(NAMES, PALETTE)
-        figures = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings(), watch=report.watch)
+        metrics = evaluate(predictor(2), Images(), NAMES, CPU.device, Settings(), watch=report.watch)
         report.gather()
         names = [line.name for line in report.lines], [row.name for row in report.extremes.rows]
-        done = {"weights": weights(run), "matrix": figures["confusion_matrix"], "names": names}
+        done = {"weights": weights(run), "matrix": metrics["confusion_matrix"], "names": names}
         done["resumed"] = weights(resume(make_run(batch_size=2, max_steps=6), folder, rank))
         with pytest.raises(InputError) as error:
             resume(make_run(batch_size=4, max_steps=6), folder, rank)
@@ -60,7 +60,7 @@ def train_with_norms(folder: Path) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """A run of one process whose steps are of four pictures, at step 3."""
+    """A run of one process whose steps are of four images, at step 3."""
     folder = tmp_path_factory.mktemp("ranks")
     run = make_run(batch_size=4, max_steps=3)
     run.model.dropout.p = 0.0
@@ -84,18 +84,18 @@ def test_two_ranks_make_the_steps_of_one_process_though_void_is_uneven(ranks, al
 
 
 def test_two_ranks_count_the_pixels_of_one_process(ranks):
-    matrix = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings())["confusion_matrix"]
+    matrix = evaluate(predictor(2), Images(), NAMES, CPU.device, Settings())["confusion_matrix"]
     assert ranks[0]["matrix"] == ranks[1]["matrix"] == matrix
 
 
-def test_every_rank_knows_every_picture_in_the_order_of_the_split(ranks):
+def test_every_rank_knows_every_image_in_the_order_of_the_split(ranks):
     for rank in ranks:
         lines, extremes = rank["names"]
         assert lines == ["0", "1", "2"]
         assert sorted(extremes) == lines
 
 
-def test_two_ranks_go_on_with_the_run_of_one_where_a_step_is_of_as_many_pictures(ranks, alone, tmp_path):
+def test_two_ranks_go_on_with_the_run_of_one_where_a_step_is_of_as_many_images(ranks, alone, tmp_path):
     whole = make_run(batch_size=4, max_steps=6)
     resume(whole, alone[1], "_alone")
     assert torch.equal(ranks[0]["resumed"], ranks[1]["resumed"])
@@ -103,7 +103,7 @@ def test_two_ranks_go_on_with_the_run_of_one_where_a_step_is_of_as_many_pictures
 
 
 def test_ranks_that_would_make_other_steps_are_refused(ranks):
-    assert "a step was 4 pictures" in ranks[0]["refused"]
+    assert "a step was 4 images" in ranks[0]["refused"]
     assert "batch_size=4 × accumulate=1 × 2 processes is 8" in ranks[0]["refused"]
 
 
@@ -122,7 +122,7 @@ def test_other_statistics_of_batch_norm_are_refused_unless_they_are_frozen():
         if frozen:
             parts.restore(saved)
         else:
-            with pytest.raises(InputError, match="BatchNorm took statistics of 4 pictures 1 × a step"):
+            with pytest.raises(InputError, match="BatchNorm took statistics of 4 images 1 × a step"):
                 parts.restore(saved)
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from segtrain.contracts import Sample
 from segtrain.data.datasets.shapes import Shapes
-from segtrain.data.sample import Sample
 from segtrain.engine.loader import (
     Augmented,
     TrainingStream,
@@ -76,7 +76,7 @@ def test_making_batches_leaves_the_global_random_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_smaller_pictures_get_a_void_border():
+def test_smaller_images_get_a_void_border():
     small = Sample(np.full((2, 3, 3), 9, np.uint8), np.ones((2, 3), np.uint8), "small")
     large = Sample(np.full((4, 4, 3), 9, np.uint8), np.ones((4, 4), np.uint8), "large")
     images, masks, names = collate([small, large])
@@ -105,7 +105,7 @@ def test_a_bad_sample_stops_the_run_with_its_own_words(workers):
         next(evaluation_batches(Faulty(), 1, num_workers=workers))
 
 
-def test_evaluation_takes_each_picture_once_in_groups_of_one_size():
+def test_evaluation_takes_each_image_once_in_groups_of_one_size():
     class Sizes(torch.utils.data.Dataset):
         sides = (4, 4, 4, 5, 5, 4)
 

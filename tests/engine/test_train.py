@@ -1,4 +1,4 @@
-"""The loop on a network of one convolution and pictures of eight pixels' side."""
+"""The loop on a network of one convolution and images of eight pixels' side."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from segtrain import optim, schedules
-from segtrain.data.sample import VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine import checkpoint, train
 from segtrain.engine.device import Compute
@@ -37,7 +37,7 @@ class Blocks(torch.utils.data.Dataset):
         rng = np.random.default_rng(index)
         mask = (rng.random((8, 8)) > 0.5).astype(np.uint8)
         image = np.repeat(mask[..., None] * 200, 3, 2) + rng.integers(0, 50, (8, 8, 3), np.uint8)
-        mask[: index % 8] = VOID
+        mask[: index % 8] = IGNORE_INDEX
         return Sample(image.astype(np.uint8), mask, str(index))
 
 
@@ -185,8 +185,8 @@ def test_the_best_validation_is_kept_and_a_worse_one_is_not(tmp_path):
 
 
 def test_the_crf_makes_no_network_the_best(tmp_path):
-    figures = {2: {"mean_iou": 0.6}, 4: {"mean_iou": 0.7, "without_crf": {"mean_iou": 0.5}}}
-    do(make_run(max_steps=4, val_every=2), tmp_path, lambda _, step: figures[step])
+    metrics = {2: {"mean_iou": 0.6}, 4: {"mean_iou": 0.7, "without_crf": {"mean_iou": 0.5}}}
+    do(make_run(max_steps=4, val_every=2), tmp_path, lambda _, step: metrics[step])
     assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 2
 
 

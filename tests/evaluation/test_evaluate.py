@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from segtrain import kernels
-from segtrain.data.sample import Sample
+from segtrain.contracts import Sample
 from segtrain.engine.device import Compute
 from segtrain.evaluation.evaluate import Settings, evaluate
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
@@ -19,8 +19,8 @@ CPU = Compute(torch.device("cpu"), "32")
 NAMES = ("dark", "bright", "never")
 
 
-class Pictures(torch.utils.data.Dataset):
-    """Pictures of two sizes, whose right half is bright and labelled so, one column void."""
+class Images(torch.utils.data.Dataset):
+    """Images of two sizes, whose right half is bright and labelled so, one column void."""
 
     sizes = ((4, 6), (4, 6), (3, 8))
 
@@ -37,7 +37,7 @@ class Pictures(torch.utils.data.Dataset):
 
 
 class Threshold(nn.Module):
-    """Predicts `bright` where the picture is; at half the size, as coarse networks do."""
+    """Predicts `bright` where the image is; at half the size, as coarse networks do."""
 
     def __init__(self, stride=1):
         super().__init__()
@@ -53,21 +53,21 @@ def predictor(stride=1):
 
 
 def test_a_perfect_model_has_perfect_figures_and_void_counts_nowhere():
-    figures = evaluate(predictor(), Pictures(), NAMES, CPU.device, Settings(batch_size=2))
-    assert figures["mean_iou"] == figures["pixel_accuracy"] == 1
-    assert set(figures["per_class"]["never"].values()) == {None}
-    assert figures["images"] == 3
-    assert np.sum(figures["confusion_matrix"]) == 4 * 5 * 2 + 3 * 7
+    metrics = evaluate(predictor(), Images(), NAMES, CPU.device, Settings(batch_size=2))
+    assert metrics["mean_iou"] == metrics["pixel_accuracy"] == 1
+    assert set(metrics["per_class"]["never"].values()) == {None}
+    assert metrics["images"] == 3
+    assert np.sum(metrics["confusion_matrix"]) == 4 * 5 * 2 + 3 * 7
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_the_figures_do_not_depend_on_the_batch_size(batch_size):
-    figures = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings(batch_size=batch_size))
-    one = evaluate(predictor(2), Pictures(), NAMES, CPU.device, Settings())
-    assert figures["confusion_matrix"] == one["confusion_matrix"]
+    metrics = evaluate(predictor(2), Images(), NAMES, CPU.device, Settings(batch_size=batch_size))
+    one = evaluate(predictor(2), Images(), NAMES, CPU.device, Settings())
+    assert metrics["confusion_matrix"] == one["confusion_matrix"]
 
 
-def test_coarse_logits_are_brought_to_the_pictures_size():
+def test_coarse_logits_are_brought_to_the_images_size():
     black = Sample(np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7), np.uint8), "black")
     probabilities = predictor(2)([black])
     assert probabilities.shape == (1, 3, 5, 7)
@@ -79,14 +79,12 @@ def test_with_a_crf_both_figures_are_there():
         return probabilities[[1, 0, 2]]
 
     watched = []
-    figures = evaluate(
-        predictor(), Pictures(), NAMES, CPU.device, Settings(), crf=spoil, watch=watched.append
-    )
-    assert figures["mean_iou"] == 0
-    assert figures["without_crf"]["mean_iou"] == 1
+    metrics = evaluate(predictor(), Images(), NAMES, CPU.device, Settings(), crf=spoil, watch=watched.append)
+    assert metrics["mean_iou"] == 0
+    assert metrics["without_crf"]["mean_iou"] == 1
     assert [seen.index for seen in watched] == [0, 1, 2]
     assert (watched[0].predicted != watched[0].refined).any()
-    assert sum(seen.matrices[1] for seen in watched).tolist() == figures["confusion_matrix"]
+    assert sum(seen.matrices[1] for seen in watched).tolist() == metrics["confusion_matrix"]
 
 
 def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
@@ -96,11 +94,11 @@ def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
     def extra():
         return [BFScore(), Calibration()]
 
-    figures = evaluate(predictor(), Pictures(), NAMES, CPU.device, Settings(), crf=spoil, extra=extra)
-    assert figures["without_crf"]["bf_score"] == 1
+    metrics = evaluate(predictor(), Images(), NAMES, CPU.device, Settings(), crf=spoil, extra=extra)
+    assert metrics["without_crf"]["bf_score"] == 1
     # Confident and wrong everywhere: Threshold's logits 1 and 0 make 0.73.
-    assert figures["calibration_error"] == pytest.approx(0.731, abs=1e-3)
-    assert figures["without_crf"]["calibration_error"] == pytest.approx(1 - 0.731, abs=1e-3)
+    assert metrics["calibration_error"] == pytest.approx(0.731, abs=1e-3)
+    assert metrics["without_crf"]["calibration_error"] == pytest.approx(1 - 0.731, abs=1e-3)
 
 
 @pytest.mark.parametrize("inference", [Whole(), lambda network, images, names: network(images)])
@@ -108,7 +106,7 @@ def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
 def test_labels_are_the_likeliest_classes_by_every_way_of_inference(inference, large, monkeypatch):
     monkeypatch.setattr(kernels, "LARGE", large)
     predict = Predictor(Threshold(2).eval(), inference, CPU)
-    samples = [Pictures()[0], Pictures()[1]]
+    samples = [Images()[0], Images()[1]]
     labels = predict.labels(samples)
     assert labels.dtype == torch.uint8
     assert torch.equal(labels.long(), predict(samples).argmax(1))
@@ -128,12 +126,12 @@ class Counting(Predictor):
 @pytest.mark.parametrize("crf", [None, lambda image, probabilities: probabilities])
 def test_all_the_probabilities_are_made_only_where_the_crf_needs_them(extra, crf):
     predict = Counting(Threshold().eval(), Whole(), CPU)
-    evaluate(predict, Pictures(), NAMES, CPU.device, Settings(), extra=extra, crf=crf)
+    evaluate(predict, Images(), NAMES, CPU.device, Settings(), extra=extra, crf=crf)
     assert predict.calls == (3 if crf else 0)
 
 
 def test_a_label_comes_with_its_probability():
-    samples = [Pictures()[0], Pictures()[1]]
+    samples = [Images()[0], Images()[1]]
     labels, confidence = predictor(2).confident_labels(samples)
     probabilities = predictor(2)(samples)
     assert torch.equal(labels.long(), probabilities.argmax(1))
@@ -163,28 +161,28 @@ class Constant(Predict):
 )
 def test_an_ensemble_gives_the_mean_or_the_normalised_product(combine, expected):
     ensemble = Ensemble([Constant(0.6, 0.3, 0.1), Constant(0.2, 0.7, 0.1)], combine)
-    assert ensemble([Pictures()[0]])[0, :, 0, 0].tolist() == pytest.approx(expected)
+    assert ensemble([Images()[0]])[0, :, 0, 0].tolist() == pytest.approx(expected)
 
 
 def test_members_that_exclude_every_class_together_leave_all_as_likely():
     ensemble = Ensemble([Constant(1.0, 0.0), Constant(0.0, 1.0)], "product")
-    assert ensemble([Pictures()[0]])[0, :, 0, 0].tolist() == [0.5, 0.5]
+    assert ensemble([Images()[0]])[0, :, 0, 0].tolist() == [0.5, 0.5]
 
 
-def test_the_network_works_on_the_next_picture_while_the_crf_refines_the_one_before():
-    second_picture, waited = threading.Event(), []
+def test_the_network_works_on_the_next_image_while_the_crf_refines_the_one_before():
+    second_image, waited = threading.Event(), []
 
     class Watched(Predictor):
         def __call__(self, samples):
             if samples[0].name == "1":
-                second_picture.set()
+                second_image.set()
             return super().__call__(samples)
 
     def wait(image, probabilities):
-        waited.append(second_picture.wait(5))
+        waited.append(second_image.wait(5))
         return probabilities
 
     network = Watched(Threshold().eval(), Whole(), CPU)
-    figures = evaluate(network, Pictures(), NAMES, CPU.device, Settings(), crf=wait)
+    metrics = evaluate(network, Images(), NAMES, CPU.device, Settings(), crf=wait)
     assert waited == [True, True, True]
-    assert figures["mean_iou"] == figures["without_crf"]["mean_iou"] == 1
+    assert metrics["mean_iou"] == metrics["without_crf"]["mean_iou"] == 1

@@ -4,6 +4,6 @@ from segtrain.inference.rows import rows_of, whole
 
 
 def applied(way, network, images: Tensor) -> Tensor:
-    """All the logits N×C×H×W that a way of inference makes of a network, pictures to logits of their size."""
-    names = ["picture"] * len(images)
+    """All the logits N×C×H×W that a way of inference makes of a network, images to logits of their size."""
+    names = ["image"] * len(images)
     return whole(way(lambda seen: rows_of(network(seen)), images, names), images.shape[-2])

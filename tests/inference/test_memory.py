@@ -1,4 +1,4 @@
-"""How much of a large picture's scores exists at a time: never all of them where strips serve."""
+"""How much of a large image's scores exists at a time: never all of them where strips serve."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from segtrain.data.sample import Sample
+from segtrain.contracts import Sample
 from segtrain.engine.device import Compute
 from segtrain.evaluation.predictor import Ensemble, Predictor
 from segtrain.inference import MultiScale, OverlapTile, Scaled, Sliding, Whole, rows
 
 CLASSES, SIDE = 21, 300
-ALL = CLASSES * SIDE * SIDE  # scores of the whole picture
+ALL = CLASSES * SIDE * SIDE  # scores of the whole image
 CPU = Compute(torch.device("cpu"), "32")
 
 
@@ -46,10 +46,10 @@ def predictor(inference):
 
 
 @pytest.fixture
-def picture(monkeypatch):
-    monkeypatch.setattr(rows, "BAND", 16)  # bands in proportion to the picture
+def image(monkeypatch):
+    monkeypatch.setattr(rows, "BAND", 16)  # bands in proportion to the image
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    return Sample(image, np.zeros((SIDE, SIDE), np.uint8), "picture")
+    return Sample(image, np.zeros((SIDE, SIDE), np.uint8), "image")
 
 
 def sliding():
@@ -67,26 +67,26 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_labels_and_confidence_come_without_all_the_scores(picture, way):
+def test_labels_and_confidence_come_without_all_the_scores(image, way):
     predict = predictor(way())
     with Largest() as largest:
-        labels, confidence = predict.confident_labels([picture])
+        labels, confidence = predict.confident_labels([image])
     assert largest.elements <= 0.3 * ALL
-    probabilities = predict([picture])
+    probabilities = predict([image])
     assert probabilities.shape == (1, CLASSES, SIDE, SIDE)
     assert torch.equal(labels.long(), probabilities.argmax(1))
     assert torch.equal(confidence, probabilities.amax(1))
 
 
-def test_an_ensemble_needs_no_more(picture):
+def test_an_ensemble_needs_no_more(image):
     ensemble = Ensemble([predictor(sliding()), predictor(MultiScale(scales=[0.5, 1.0]))])
     with Largest() as largest:
-        labels = ensemble.labels([picture])
+        labels = ensemble.labels([image])
     assert largest.elements <= 0.3 * ALL
-    assert torch.equal(labels.long(), ensemble([picture]).argmax(1))
+    assert torch.equal(labels.long(), ensemble([image]).argmax(1))
 
 
-def test_all_the_scores_would_have_been_noticed(picture):
+def test_all_the_scores_would_have_been_noticed(image):
     with Largest() as largest:
-        predictor(sliding())([picture])
+        predictor(sliding())([image])
     assert largest.elements == ALL

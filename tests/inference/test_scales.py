@@ -1,4 +1,4 @@
-"""Several sizes of the picture, on networks whose scores are known."""
+"""Several sizes of the image, on networks whose scores are known."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_constant_scores_stay_what_they_are(average, inner):
     assert torch.allclose(scores.softmax(1), expected, atol=1e-5)
 
 
-def test_the_network_sees_every_size_of_the_picture_and_bytes():
+def test_the_network_sees_every_size_of_the_image_and_bytes():
     seen = []
 
     def network(images):
@@ -48,7 +48,7 @@ def test_the_network_sees_every_size_of_the_picture_and_bytes():
     assert seen == [(torch.uint8, 20, 30), (torch.uint8, 40, 60)]
 
 
-def test_pictures_are_resized_as_in_training():
+def test_images_are_resized_as_in_training():
     import cv2
 
     image = torch.randint(
@@ -66,10 +66,10 @@ def test_pictures_are_resized_as_in_training():
 
 
 @pytest.mark.parametrize("inner", [Whole(), Sliding(window=8, stride=4)])
-def test_a_mirrored_picture_has_mirrored_scores(inner):
+def test_a_mirrored_image_has_mirrored_scores(inner):
     """The network looks at the pixel on the left; its mean with the mirrored one does so on both sides."""
     way = MultiScale(scales=[0.5, 1.0, 2.0], flip=True, inner=inner)
-    images = noise(16, 20)  # windows lie as in the mirrored picture at all three sizes
+    images = noise(16, 20)  # windows lie as in the mirrored image at all three sizes
 
     def left(seen):
         return brightness(seen.roll(1, -1))

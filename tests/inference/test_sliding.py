@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from segtrain.data.sample import BORDER
+from segtrain.contracts import MEAN_COLOUR
 from segtrain.errors import InputError
 from segtrain.inference import OverlapTile, Sliding
 from segtrain.inference.rows import rows_of
@@ -19,7 +19,7 @@ def brightness(images):
 
 
 def edges(images):
-    """What a convolution with zeros around it makes of a picture: other values near a window's border."""
+    """What a convolution with zeros around it makes of an image: other values near a window's border."""
     kernel = torch.ones(2, 3, 5, 5) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
     return F.conv2d(images.float(), kernel, padding=2)
 
@@ -34,7 +34,7 @@ def test_windows_begin_where_pspnets_do(side, expected):
 
 @pytest.mark.parametrize("stride", [8, 5, 1])
 @pytest.mark.parametrize("size", [(16, 24), (19, 29), (8, 8), (5, 20), (20, 3)])
-def test_windows_of_a_network_that_sees_single_pixels_are_the_whole_picture(size, stride):
+def test_windows_of_a_network_that_sees_single_pixels_are_the_whole_image(size, stride):
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     scores = applied(Sliding(window=8, stride=stride, batch_size=3), brightness, images)
     assert torch.allclose(scores.softmax(1), brightness(images).softmax(1), atol=1e-6)
@@ -55,7 +55,7 @@ def test_the_overlap_is_the_mean_of_probabilities():
     assert torch.allclose(seen, torch.stack(expected))
 
 
-def test_every_window_has_its_size_and_a_small_picture_a_border_of_the_mean_colour():
+def test_every_window_has_its_size_and_a_small_image_a_border_of_the_mean_colour():
     seen = []
 
     def network(images):
@@ -66,7 +66,7 @@ def test_every_window_has_its_size_and_a_small_picture_a_border_of_the_mean_colo
     applied(way, network, torch.zeros(1, 3, 5, 20, dtype=torch.uint8))
     assert [tuple(x.shape) for x in seen] == [(2, 3, 8, 8), (1, 3, 8, 8)]
     assert all(x.dtype == torch.uint8 for x in seen)
-    assert seen[0][0, :, 5, 0].tolist() == list(BORDER)
+    assert seen[0][0, :, 5, 0].tolist() == list(MEAN_COLOUR)
     assert seen[0][0, :, 4, 7].tolist() == [0, 0, 0]
 
 
@@ -77,7 +77,7 @@ def test_a_row_of_windows_is_scored_when_its_rows_are_asked_for():
         calls.append(len(images))
         return rows_of(brightness(images))
 
-    rows = Sliding(window=8, stride=8)(network, torch.zeros(1, 3, 32, 16), ["picture"])
+    rows = Sliding(window=8, stride=8)(network, torch.zeros(1, 3, 32, 16), ["image"])
     rows(0, 8)
     assert len(calls) == 1
     rows(8, 17)
@@ -90,7 +90,7 @@ def test_gaps_between_windows_are_refused():
 
 
 @pytest.mark.parametrize("size", [(16, 24), (19, 29), (3, 40)])
-def test_tiles_with_a_margin_are_the_whole_picture_but_for_its_edge(size):
+def test_tiles_with_a_margin_are_the_whole_image_but_for_its_edge(size):
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     scores = applied(OverlapTile(tile=8, margin=2), edges, images)
     inside = (..., slice(2, -2), slice(2, -2))
@@ -98,7 +98,7 @@ def test_tiles_with_a_margin_are_the_whole_picture_but_for_its_edge(size):
     assert torch.allclose(scores[inside], edges(images)[inside], atol=1e-4)
 
 
-def test_a_tile_at_the_pictures_edge_sees_it_mirrored():
+def test_a_tile_at_the_images_edge_sees_it_mirrored():
     images = torch.randn(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
     scores = applied(OverlapTile(tile=4, margin=2), edges, images)
     around = nn.functional.pad(images, (2, 2, 2, 2), mode="reflect")

@@ -1,4 +1,4 @@
-"""Ways of inference, on networks whose scores are the picture's own values or made up."""
+"""Ways of inference, on networks whose scores are the image's own values or made up."""
 
 import pytest
 import torch
@@ -20,13 +20,13 @@ def proposals(tmp_path, *lines):
     return str(path)
 
 
-def test_a_whole_picture_is_the_networks_own_answer():
+def test_a_whole_image_is_the_networks_own_answer():
     images = torch.rand(2, 3, 5, 7)
     assert torch.equal(applied(Whole(), brightness, images), brightness(images))
 
 
 @pytest.mark.parametrize("aggregate", ["max", "mean"])
-def test_a_constant_picture_has_constant_scores_at_its_own_size(aggregate):
+def test_a_constant_image_has_constant_scores_at_its_own_size(aggregate):
     images = torch.full((2, 3, 150, 130), 7, dtype=torch.uint8)
     scores = applied(Windows(side=32, aggregate=aggregate, smallest=20), brightness, images)
     assert scores.shape == (2, 2, 150, 130)
@@ -42,31 +42,31 @@ def test_windows_cover_every_pixel_and_are_put_back_where_they_came_from():
 @pytest.mark.parametrize(("aggregate", "expected"), [("max", 20.0), ("mean", 15.0)])
 def test_overlapping_windows_give_the_maximum_or_the_mean(tmp_path, aggregate, expected):
     answers = iter([10.0, 20.0])
-    boxes = proposals(tmp_path, "picture,0,0,20,20,0.9", "picture,10,0,20,20,0.8")
+    boxes = proposals(tmp_path, "image,0,0,20,20,0.9", "image,10,0,20,20,0.8")
     windows = Windows(side=8, aggregate=aggregate, boxes=boxes, smallest=1, batch_size=1)
     scores = applied(windows, lambda _: torch.full((1, 1, 8, 8), next(answers)), torch.zeros(1, 3, 20, 40))
     assert scores[0, 0, 0].tolist() == [10.0] * 10 + [expected] * 10 + [20.0] * 10 + [0.0] * 10
 
 
 def test_the_best_boxes_are_taken_and_small_ones_left_out(tmp_path):
-    boxes = proposals(tmp_path, "picture,0,0,10,10,0.1", "picture,10,0,10,10,0.9", "picture,20,0,2,10,0.95")
+    boxes = proposals(tmp_path, "image,0,0,10,10,0.1", "image,10,0,10,10,0.9", "image,20,0,2,10,0.95")
     windows = Windows(side=8, boxes=boxes, smallest=5, limit=1)
     scores = applied(windows, lambda images: torch.ones(len(images), 1, 8, 8), torch.zeros(1, 3, 10, 30))
     assert scores[0, 0, 0].tolist() == [0.0] * 10 + [1.0] * 10 + [0.0] * 10
 
 
-def test_a_picture_smaller_than_the_smallest_window_is_one_window():
+def test_a_image_smaller_than_the_smallest_window_is_one_window():
     scores = applied(Windows(side=8, smallest=112), brightness, torch.ones(1, 3, 9, 9))
     assert torch.allclose(scores[:, 0], torch.tensor(1.0))
 
 
-def test_a_picture_without_boxes_is_named(tmp_path):
+def test_a_image_without_boxes_is_named(tmp_path):
     windows = Windows(boxes=proposals(tmp_path, "other,0,0,9,9,1"))
-    with pytest.raises(InputError, match=r"boxes\.csv: no boxes for picture"):
+    with pytest.raises(InputError, match=r"boxes\.csv: no boxes for image"):
         applied(windows, brightness, torch.zeros(1, 3, 9, 9))
 
 
-def test_the_network_sees_the_scaled_picture_and_its_scores_are_enlarged_again():
+def test_the_network_sees_the_scaled_image_and_its_scores_are_enlarged_again():
     sizes = []
 
     def network(images):
@@ -83,11 +83,11 @@ def test_the_network_sees_the_scaled_picture_and_its_scores_are_enlarged_again()
 
 
 def two_classes(seen):
-    """A network whose second class has the logit that `seen` makes of the picture."""
+    """A network whose second class has the logit that `seen` makes of the image."""
     return lambda images: torch.stack([torch.zeros_like(images[:, 0]), seen(images)], 1)
 
 
-def test_averaging_over_the_turns_of_the_picture_changes_nothing_where_the_network_turns_along():
+def test_averaging_over_the_turns_of_the_image_changes_nothing_where_the_network_turns_along():
     images = torch.rand(2, 3, 5, 8)
     network = two_classes(lambda images: images[:, 0] - 2 * images[:, 1])
     averaged = applied(Averaged(), network, images)

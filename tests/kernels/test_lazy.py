@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 
-def test_numba_is_not_loaded_before_a_large_picture_needs_it():
+def test_numba_is_not_loaded_before_a_large_image_needs_it():
     code = (
         "import sys, torch, segtrain\n"
         "from segtrain.metrics.regions import confusion_matrix\n"

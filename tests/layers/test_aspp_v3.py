@@ -14,7 +14,7 @@ def test_parameters_are_as_many_as_in_the_papers_document(separable, count):
 
 
 @pytest.mark.parametrize("separable", [False, True])
-def test_every_cell_sees_the_whole_picture_and_its_own_surroundings(separable):
+def test_every_cell_sees_the_whole_image_and_its_own_surroundings(separable):
     torch.manual_seed(0)
     aspp = ASPPv3(8, 16, rates=[1, 2, 3], separable=separable).eval()
     x = torch.rand(1, 8, 15, 15, requires_grad=True)
@@ -28,7 +28,7 @@ def test_every_cell_sees_the_whole_picture_and_its_own_surroundings(separable):
     assert {tuple(cell) for cell in seen.nonzero().tolist()} == taps
 
 
-def test_one_picture_in_training_is_refused_with_the_setting_named():
+def test_one_image_in_training_is_refused_with_the_setting_named():
     aspp = ASPPv3(4, 4, rates=[1])
     with pytest.raises(InputError, match=r"batch_size=1: .*; set batch_size=2, or freeze_norm=true"):
         aspp(torch.rand(1, 4, 5, 5))

@@ -73,14 +73,14 @@ def test_basic_starts_by_truncating_at_zero_and_changing_nothing_else():
     assert torch.equal(module(scores).argmax(1)[positive], scores.argmax(1)[positive])
 
 
-@pytest.mark.parametrize(("ins", "outs"), [(5, 10), (10, 10), (10, 40), (160, 5)])
-def test_the_identity_of_unequal_channels_is_the_papers_formula(ins, outs):
-    weight, classes = torch.empty(outs, ins, 3, 3), 5
+@pytest.mark.parametrize(("ins", "out_channels"), [(5, 10), (10, 10), (10, 40), (160, 5)])
+def test_the_identity_of_unequal_channels_is_the_papers_formula(ins, out_channels):
+    weight, classes = torch.empty(out_channels, ins, 3, 3), 5
     identity_(weight, classes, 0.0)
-    for b in range(outs):
+    for b in range(out_channels):
         for a in range(ins):
-            same = a * classes // ins == b * classes // outs
-            assert weight[b, a, 1, 1] == pytest.approx(classes / outs if same else 0)
+            same = a * classes // ins == b * classes // out_channels
+            assert weight[b, a, 1, 1] == pytest.approx(classes / out_channels if same else 0)
     weight[..., 1, 1] = 0
     assert weight.eq(0).all()
 

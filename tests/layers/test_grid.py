@@ -18,16 +18,16 @@ def upscored(coarse, fine):
 
 
 def test_the_six_crop_offsets_of_the_fcn_papers_are_derived(vgg):
-    picture = Grid()
+    image = Grid()
     upscore2 = upscored(vgg[32], vgg[16])
     upscore_pool4 = upscored(vgg[16], vgg[8])
     alexnet = AlexNet(width=1 / 64, padding=100).grids
-    assert upscored(vgg[32], picture).index(picture) == 19  # 32s
+    assert upscored(vgg[32], image).index(image) == 19  # 32s
     assert vgg[16].index(upscore2) == 5  # score_pool4
-    assert upscored(upscore2, picture).index(picture) == 27  # 16s
+    assert upscored(upscore2, image).index(image) == 27  # 16s
     assert vgg[8].index(upscored(upscore2, vgg[8])) == 9  # score_pool3
-    assert upscored(upscored(upscore2, vgg[8]), picture).index(picture) == 31  # 8s
-    assert upscored(alexnet[32], picture).index(picture) == 18  # AlexNet
+    assert upscored(upscored(upscore2, vgg[8]), image).index(image) == 31  # 8s
+    assert upscored(alexnet[32], image).index(image) == 18  # AlexNet
     assert upscore_pool4.stride == 8
 
 

@@ -6,14 +6,14 @@ from segtrain.layers.multi_scale import over_scales, resample
 
 
 def every_8th(images):
-    """A network of stride 8 that gives the picture's own values on its cells: 8·⌈(H-1)/8⌉ pixels."""
+    """A network of stride 8 that gives the image's own values on its cells: 8·⌈(H-1)/8⌉ pixels."""
     height, width = images.shape[-2:]
     x = F.pad(images.float(), (0, (1 - width) % 8, 0, (1 - height) % 8), mode="replicate")
     return {"out": x[..., ::8, ::8]}
 
 
 def ramp(height, width):
-    """A picture whose values are its coordinates."""
+    """An image whose values are its coordinates."""
     rows, columns = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
     return torch.stack([rows, columns, rows + columns])[None]
 
@@ -38,12 +38,12 @@ def test_resampled_positions_beyond_the_last_cell_take_its_value():
 @pytest.mark.parametrize("scale", [0.5, 0.75, 1.25, 2])
 @pytest.mark.parametrize("size", [(321, 97), (320, 47), (61, 90), (1, 9)])
 def test_every_scale_has_its_cells_on_the_same_pixels(scale, size):
-    picture = ramp(*size)
-    outputs = over_scales(every_8th, picture, [scale, 1])
+    image = ramp(*size)
+    outputs = over_scales(every_8th, image, [scale, 1])
     seen = outputs[f"scale_{round(100 * scale)}"]
     stride = 16 if scale == 0.5 else 8
     pixels = [stride * torch.arange(float(n)) for n in seen.shape[-2:]]
-    # The last cells may lie beyond the picture, where this network sees its border's values.
+    # The last cells may lie beyond the image, where this network sees its border's values.
     rows, columns = (p[p < side - 8 / scale] for p, side in zip(pixels, size, strict=True))
     seen = seen[0, :2, : len(rows), : len(columns)]
     assert torch.allclose(seen[0], rows[:, None].expand(seen.shape[1:]), atol=1e-2)
@@ -52,17 +52,17 @@ def test_every_scale_has_its_cells_on_the_same_pixels(scale, size):
 
 def test_the_maps_are_fused_by_their_maximum():
     torch.manual_seed(0)
-    picture = torch.rand(1, 3, 65, 97)
-    outputs = over_scales(every_8th, picture, [0.75, 1.0, 1.5])
+    image = torch.rand(1, 3, 65, 97)
+    outputs = over_scales(every_8th, image, [0.75, 1.0, 1.5])
     expected = torch.maximum(outputs["scale_75"], outputs["scale_100"])
     assert torch.equal(outputs["out"], torch.maximum(expected, outputs["scale_150"]))
     assert not torch.equal(outputs["out"], outputs["scale_100"])
 
 
 def test_one_scale_repeated_is_that_scale():
-    picture = torch.rand(1, 3, 65, 97)
-    outputs = over_scales(every_8th, picture, [1, 1.0, 1])
-    assert torch.equal(outputs["out"], every_8th(picture)["out"])
+    image = torch.rand(1, 3, 65, 97)
+    outputs = over_scales(every_8th, image, [1, 1.0, 1])
+    assert torch.equal(outputs["out"], every_8th(image)["out"])
     assert torch.equal(outputs["scale_100"], outputs["out"])
 
 
@@ -74,7 +74,7 @@ def test_half_the_scale_is_given_with_cells_on_every_16th_pixel():
 
 
 def test_maps_are_fused_in_float32_under_autocast():
-    picture = torch.randint(0, 256, (1, 3, 33, 33), dtype=torch.uint8)
+    image = torch.randint(0, 256, (1, 3, 33, 33), dtype=torch.uint8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = over_scales(every_8th, picture, [0.75, 1])
-    assert torch.equal(outputs["out"], over_scales(every_8th, picture, [0.75, 1])["out"])
+        outputs = over_scales(every_8th, image, [0.75, 1])
+    assert torch.equal(outputs["out"], over_scales(every_8th, image, [0.75, 1])["out"])

@@ -41,8 +41,8 @@ def test_maximum_pooling_takes_the_largest_of_a_bin(features):
 
 
 def test_a_single_level_keeps_all_channels():
-    assert PyramidPooling(64, bins=[1], pooling="average").outs == 128
-    assert PyramidPooling(64, bins=[1, 2, 3, 6], pooling="average").outs == 128
+    assert PyramidPooling(64, bins=[1], pooling="average").out_channels == 128
+    assert PyramidPooling(64, bins=[1, 2, 3, 6], pooling="average").out_channels == 128
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (60, 45)])
@@ -50,7 +50,7 @@ def test_any_size_of_features_is_taken(size):
     assert pyramid()(torch.rand(1, 4, *size)).shape == (1, 8, *size)
 
 
-def test_one_picture_in_training_is_refused_with_the_setting_named():
+def test_one_image_in_training_is_refused_with_the_setting_named():
     module = PyramidPooling(4, bins=(1, 2), pooling="average")
     with pytest.raises(InputError, match=r"batch_size=1: .*; set batch_size=2, or freeze_norm=true"):
         module(torch.rand(1, 4, 6, 6))

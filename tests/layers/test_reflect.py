@@ -11,7 +11,7 @@ def test_it_equals_torchs_reflect_where_that_is_defined(padding):
     assert torch.equal(reflect_pad(x, padding), F.pad(x, padding, mode="reflect"))
 
 
-def test_a_border_wider_than_the_picture_runs_to_and_fro():
+def test_a_border_wider_than_the_image_runs_to_and_fro():
     row = torch.arange(3).view(1, 1, 1, 3)
     padded = reflect_pad(row, (5, 6, 0, 0)).flatten().tolist()
     assert padded == [1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1, 0]

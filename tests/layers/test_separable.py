@@ -7,22 +7,24 @@ from segtrain.layers.separable import SeparableConv
 
 
 @pytest.mark.parametrize(
-    ("channels", "outs", "separable", "plain"),
+    ("channels", "out_channels", "separable", "plain"),
     [
         (2048, 256, 542_720, 4_718_592),
         (304, 256, 80_560, 700_416),
         (256, 256, 67_840, 589_824),
     ],
 )
-def test_weights_are_k2_c_in_plus_c_in_c_out_instead_of_k2_c_in_c_out(channels, outs, separable, plain):
+def test_weights_are_k2_c_in_plus_c_in_c_out_instead_of_k2_c_in_c_out(
+    channels, out_channels, separable, plain
+):
     with torch.device("meta"):
-        ours, full = SeparableConv(channels, outs, 3), ConvBNReLU(channels, outs, 3)
-    assert 9 * channels + channels * outs == separable
-    assert 9 * channels * outs == plain
+        ours, full = SeparableConv(channels, out_channels, 3), ConvBNReLU(channels, out_channels, 3)
+    assert 9 * channels + channels * out_channels == separable
+    assert 9 * channels * out_channels == plain
     assert ours.depthwise.weight.numel() + ours.pointwise.weight.numel() == separable
     assert full[0].weight.numel() == plain
     # With a scale and a shift for each channel after both parts.
-    assert sum(p.numel() for p in ours.parameters()) == separable + 2 * channels + 2 * outs
+    assert sum(p.numel() for p in ours.parameters()) == separable + 2 * channels + 2 * out_channels
 
 
 def test_it_is_a_convolution_whose_kernel_is_the_product_of_its_parts():

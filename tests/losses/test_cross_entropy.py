@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.errors import InputError
 from segtrain.losses.cross_entropy import CrossEntropy
@@ -42,8 +42,8 @@ def test_auxiliary_outputs_enter_with_their_weights():
     assert loss({"out": out, "aux": out}, masks).item() == pytest.approx(1.4 * math.log(2))
 
 
-def test_the_unnormalised_loss_is_divided_by_pictures():
-    loss = CrossEntropy(weights={"out": 1.0}, normalize="pictures")
+def test_the_unnormalised_loss_is_divided_by_images():
+    loss = CrossEntropy(weights={"out": 1.0}, normalize="images")
     assert loss.count(torch.zeros(3, 4, 4, dtype=torch.uint8)).item() == 3
 
 
@@ -64,7 +64,7 @@ def random_case(normalize, class_weights):
     masks = torch.randint(0, 3, (2, 5, 4), generator=generator).to(torch.uint8)
     masks[0, 0] = 255
     keys = {"weights": {"out": 1.0}, "normalize": normalize, "class_weights": class_weights}
-    loss = construct({"_target_": "segtrain.losses.cross_entropy.CrossEntropy", **keys}, "loss")
+    loss = instantiate({"_target_": "segtrain.losses.cross_entropy.CrossEntropy", **keys}, "loss")
     return loss({"out": logits}, masks) / loss.count(masks), logits, masks.long()
 
 
@@ -74,7 +74,7 @@ def test_normalised_by_weights_the_loss_is_pytorchs_weighted_mean():
     assert value.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize(("normalize", "divisor"), [("pixels", 2 * 5 * 4 - 4), ("pictures", 2)])
+@pytest.mark.parametrize(("normalize", "divisor"), [("pixels", 2 * 5 * 4 - 4), ("images", 2)])
 def test_otherwise_class_weights_do_not_enter_the_divisor(normalize, divisor):
     value, logits, masks = random_case(normalize, [0.5, 2.0, 3.0])
     total = F.cross_entropy(logits, masks, torch.tensor([0.5, 2.0, 3.0]), ignore_index=255, reduction="sum")
@@ -84,7 +84,7 @@ def test_otherwise_class_weights_do_not_enter_the_divisor(normalize, divisor):
 def test_class_weights_by_hand():
     # Equal scores: every pixel costs log 2, those of class 1 three times that.
     logits, masks = torch.zeros(1, 2, 1, 4), torch.tensor([[[0, 0, 1, 255]]], dtype=torch.uint8)
-    divisors = {"pixels": 3, "pictures": 1, "weights": 5}
+    divisors = {"pixels": 3, "images": 1, "weights": 5}
     for normalize, divisor in divisors.items():
         loss = CrossEntropy(weights={"out": 1.0}, normalize=normalize, class_weights=[1.0, 3.0])
         assert loss({"out": logits}, masks).item() == pytest.approx(5 * math.log(2))

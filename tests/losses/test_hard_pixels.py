@@ -16,14 +16,14 @@ def bootstrapped(pixels, logits, masks):
 
 # Two classes, all labels 0: the loss of a pixel is log(1 + e^x) of its second logit x.
 ROWS = torch.tensor([[0.0, 1.0, 2.0, 3.0], [4.0, 3.0, -9.0, -9.0]])
-LOGITS = torch.stack([torch.zeros(2, 4), ROWS], 1).unsqueeze(2)  # 2 pictures of 1×4 pixels
+LOGITS = torch.stack([torch.zeros(2, 4), ROWS], 1).unsqueeze(2)  # 2 images of 1×4 pixels
 
 
 def softplus(*values):
     return sum(math.log(1 + math.exp(v)) for v in values)
 
 
-def test_the_hardest_pixels_of_each_picture_are_taken():
+def test_the_hardest_pixels_of_each_image_are_taken():
     masks = torch.zeros(2, 1, 4, dtype=torch.uint8)
     value, count = bootstrapped(2, LOGITS, masks)
     assert value == pytest.approx(softplus(3, 2) + softplus(4, 3))
@@ -37,7 +37,7 @@ def test_void_pixels_are_never_the_hardest_and_fill_up_at_no_loss():
     assert count == 4
 
 
-def test_a_picture_smaller_than_the_number_of_pixels_is_averaged_whole():
+def test_a_image_smaller_than_the_number_of_pixels_is_averaged_whole():
     masks = torch.zeros(2, 1, 4, dtype=torch.uint8)
     value, count = bootstrapped(32768, LOGITS, masks)
     assert value == pytest.approx(CrossEntropy(weights={"out": 1.0})({"out": LOGITS}, masks).item())
@@ -74,7 +74,7 @@ def test_unsure_pixels_are_averaged_and_at_least_the_hardest(threshold, min_kept
     assert loss.count(SURE_MASKS).item() == 1
 
 
-def test_a_picture_of_void_alone_has_no_hard_pixels():
+def test_a_image_of_void_alone_has_no_hard_pixels():
     loss = OHEMCrossEntropy(weights={"out": 1.0})
     assert loss(SURE_LOGITS, torch.full((1, 1, 5), 255, dtype=torch.uint8)).item() == 0
 

@@ -34,7 +34,7 @@ def test_focal():
 
 
 @pytest.mark.parametrize("loss", [Dice, Lovasz])
-def test_a_class_that_a_picture_has_not_does_not_count(loss):
+def test_a_class_that_a_image_has_not_does_not_count(loss):
     three = {"out": torch.cat([OUTPUTS["out"], torch.full((1, 1, 1, 3), -30.0)], 1)}
     assert loss(weights=ONE)(three, MASKS).item() == pytest.approx(
         loss(weights=ONE)(OUTPUTS, MASKS).item(), rel=1e-4
@@ -42,7 +42,7 @@ def test_a_class_that_a_picture_has_not_does_not_count(loss):
 
 
 @pytest.mark.parametrize("loss", [Dice, Lovasz])
-def test_a_perfect_prediction_costs_nothing_and_pictures_are_counted(loss):
+def test_a_perfect_prediction_costs_nothing_and_images_are_counted(loss):
     sure = {"out": 40 * torch.tensor([[-1.0, 1, 0], [1, -1, 0]]).view(1, 2, 1, 3)}
     assert loss(weights=ONE)(sure, MASKS).item() == pytest.approx(0, abs=1e-6)
     assert loss(weights=ONE).count(MASKS).item() == 1

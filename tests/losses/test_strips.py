@@ -7,7 +7,7 @@ from segtrain.losses.cross_entropy import CrossEntropy
 from segtrain.losses.focal import Focal
 from segtrain.sizes import upsample_logits
 
-# Cells h×w and pixels H×W: whole strides, pictures that end within a cell, single rows and columns.
+# Cells h×w and pixels H×W: whole strides, images that end within a cell, single rows and columns.
 SIZES = [
     ((5, 4), (33, 25)),
     ((5, 4), (30, 19)),

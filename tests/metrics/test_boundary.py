@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from segtrain.data.sample import VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.metrics.boundary import BFScore, BoundaryIoU, Trimap, contours, inner_border
 
 CERTAIN = np.ones(1, np.float32)  # borders do not depend on how sure a prediction is
@@ -17,10 +17,10 @@ def halves(column: int, side: int = 40) -> np.ndarray:
     return np.broadcast_to((np.arange(side) >= column).astype(np.uint8), (side, side)).copy()
 
 
-def figures(metric, *pairs) -> dict:
+def metrics(metric, *pairs) -> dict:
     for labels, predicted in pairs:
         metric.add(sample(labels), predicted, CERTAIN)
-    return metric.figures(metric.sums)
+    return metric.metrics(metric.sums)
 
 
 METRICS = [lambda: Trimap(2), lambda: BoundaryIoU(2), BFScore]
@@ -33,10 +33,10 @@ def test_contours_are_both_sides_of_a_border():
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_perfect_prediction_scores_1_whatever_it_says_in_void(metric):
     labels = halves(20)
-    labels[:7] = labels[:, 19:21] = VOID  # a seam where the border is, as in VOC
-    guesses = [np.where(labels == VOID, fill, labels) for fill in (0, 1)]
+    labels[:7] = labels[:, 19:21] = IGNORE_INDEX  # a seam where the border is, as in VOC
+    guesses = [np.where(labels == IGNORE_INDEX, fill, labels) for fill in (0, 1)]
     for guess in guesses:
-        found = figures(metric(), (labels, guess))
+        found = metrics(metric(), (labels, guess))
         found = found.get("trimap_mean_iou", found)
         assert set(found.values()) == {1.0}
 
@@ -47,26 +47,26 @@ def test_sums_of_processes_add_up(metric):
     shares = [metric(), metric()]
     for i, (labels, predicted) in enumerate(pairs):
         shares[i % 2].add(sample(labels), predicted, CERTAIN)
-    together = shares[0].figures(shares[0].sums + shares[1].sums)
-    assert str(together) == str(figures(metric(), *pairs))
+    together = shares[0].metrics(shares[0].sums + shares[1].sums)
+    assert str(together) == str(metrics(metric(), *pairs))
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_without_a_border_there_is_no_figure_rather_than_an_error(metric):
-    for labels in (np.zeros((9, 9), np.uint8), np.full((1, 1), VOID, np.uint8)):
-        found = figures(metric(), (labels, np.zeros_like(labels)))
+    for labels in (np.zeros((9, 9), np.uint8), np.full((1, 1), IGNORE_INDEX, np.uint8)):
+        found = metrics(metric(), (labels, np.zeros_like(labels)))
         values = found.get("trimap_mean_iou", found).values()
-        assert set(values) <= {None, 1.0}  # the picture's edge is a border of Boundary IoU
+        assert set(values) <= {None, 1.0}  # the image's edge is a border of Boundary IoU
 
 
 def test_the_trimap_curve_of_a_border_off_by_two_columns():
     # Columns 18 and 19 are of class 0 and predicted as 1. Within w pixels of the border there are w
     # columns of each class: for w = 1 one column of 0 is lost, beyond that two of w.
-    curve = figures(Trimap(2), (halves(20), halves(18)))["trimap_mean_iou"]
+    curve = metrics(Trimap(2), (halves(20), halves(18)))["trimap_mean_iou"]
     assert curve["1"] == pytest.approx((0 / 1 + 1 / 2) / 2)
     for width in (2, 4, 8, 16):
         assert curve[str(width)] == pytest.approx(((width - 2) / width + width / (width + 2)) / 2)
-    assert curve["32"] == pytest.approx((18 / 20 + 20 / 22) / 2)  # the whole picture
+    assert curve["32"] == pytest.approx((18 / 20 + 20 / 22) / 2)  # the whole image
 
 
 def test_the_trimap_counts_a_distance_in_a_straight_line():
@@ -81,9 +81,9 @@ def test_the_trimap_counts_a_distance_in_a_straight_line():
     assert labelled[1] == [25 - 4 - 1, 1]
 
 
-def test_the_inner_border_is_what_erosions_take_and_the_pictures_edge_is_outside():
+def test_the_inner_border_is_what_erosions_take_and_the_images_edge_is_outside():
     inside = np.zeros((9, 9), bool)
-    inside[2:, 2:] = True  # touches two edges of the picture
+    inside[2:, 2:] = True  # touches two edges of the image
     assert inner_border(inside, 2).sum() == 49 - 9
     assert inner_border(np.ones((5, 5), bool), 1).sum() == 16
 
@@ -94,11 +94,11 @@ def test_the_boundary_iou_of_squares_that_are_shifted():
     labels[20:30, 20:30] = predicted[20:30, 21:31] = 1
     # Of class 1 the rows 20 and 29 overlap in 9 columns each, and no column of the sides does.
     one = 18 / (36 + 36 - 18)
-    # The background's own border: the picture's edge (196 pixels) and the ring around the square: 12
+    # The background's own border: the image's edge (196 pixels) and the ring around the square: 12
     # above, 12 below, 10 on either side; shifted by one, 11 + 11 of it meet.
     zero = (196 + 22) / (2 * (196 + 44) - (196 + 22))
     metric = BoundaryIoU(2)
-    assert figures(metric, (labels, predicted))["boundary_iou"] == pytest.approx((one + zero) / 2)
+    assert metrics(metric, (labels, predicted))["boundary_iou"] == pytest.approx((one + zero) / 2)
 
 
 def test_contours_within_the_tolerance_are_met_and_no_others():
@@ -106,10 +106,10 @@ def test_contours_within_the_tolerance_are_met_and_no_others():
     def wide(column):
         return np.broadcast_to((np.arange(400) >= column).astype(np.uint8), (300, 400)).copy()
 
-    assert figures(BFScore(), (wide(200), wide(203)))["bf_score"] == 1
-    assert figures(BFScore(), (wide(200), wide(204)))["bf_score"] == 0
-    assert figures(BFScore(), (wide(200), wide(400)))["bf_score"] == 0  # no contour at all
-    both = figures(BFScore(), (wide(200), wide(203)), (wide(200), wide(204)))
+    assert metrics(BFScore(), (wide(200), wide(203)))["bf_score"] == 1
+    assert metrics(BFScore(), (wide(200), wide(204)))["bf_score"] == 0
+    assert metrics(BFScore(), (wide(200), wide(400)))["bf_score"] == 0  # no contour at all
+    both = metrics(BFScore(), (wide(200), wide(203)), (wide(200), wide(204)))
     assert both["bf_score"] == pytest.approx(0.5)
 
 
@@ -119,7 +119,7 @@ def test_a_worked_precision_and_recall():
     labels[:, 100:200] = 1
     predicted[:, 100:] = 1
     # Class 0 has the same two contours (columns 99 and 200) and one predicted at 99.
-    assert figures(BFScore(), (labels, predicted))["bf_score"] == pytest.approx(2 * 0.5 / 1.5)
+    assert metrics(BFScore(), (labels, predicted))["bf_score"] == pytest.approx(2 * 0.5 / 1.5)
 
 
 def test_a_class_that_is_only_predicted_has_no_part_in_the_bf_score():
@@ -128,5 +128,5 @@ def test_a_class_that_is_only_predicted_has_no_part_in_the_bf_score():
     score = BFScore()
     score.add(sample(labels), predicted, CERTAIN)
     # Class 0 has the square's ring as a false contour, class 1 is perfect, class 2 is not counted.
-    assert 0.5 < score.figures(score.sums)["bf_score"] < 1
+    assert 0.5 < score.metrics(score.sums)["bf_score"] < 1
     assert torch.equal(score.sums[1:], torch.ones(1, dtype=torch.float64))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from segtrain.data.sample import VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.metrics.calibration import Calibration
 
 
@@ -15,7 +15,7 @@ def added(mask, probabilities) -> Calibration:
 
 
 def error(metric: Calibration) -> float | None:
-    return metric.figures(metric.sums)["calibration_error"]
+    return metric.metrics(metric.sums)["calibration_error"]
 
 
 def test_eight_of_ten_right_at_a_confidence_of_08_is_no_error():
@@ -34,11 +34,11 @@ def test_gaps_of_one_bin_cancel_and_those_of_two_do_not():
 
 
 def test_void_does_not_count():
-    assert error(added([1, VOID], [1.0, 0.6])) == 0
-    assert error(added([VOID], [0.7])) is None
+    assert error(added([1, IGNORE_INDEX], [1.0, 0.6])) == 0
+    assert error(added([IGNORE_INDEX], [0.7])) is None
 
 
 def test_sums_of_processes_add_up():
     one, other = added([1, 0], [0.9, 0.8]), added([1, 1], [0.9, 0.7])
     together = added([1, 0, 1, 1], [0.9, 0.8, 0.9, 0.7])
-    assert one.figures(one.sums + other.sums) == pytest.approx(together.figures(together.sums))
+    assert one.metrics(one.sums + other.sums) == pytest.approx(together.metrics(together.sums))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from segtrain.data.sample import Sample
+from segtrain.contracts import Sample
 from segtrain.metrics.neurites import Neurites, components, rand_and_information, thinned
 
 
@@ -47,8 +47,8 @@ def test_the_best_threshold_counts_and_sums_of_processes_add_up():
     both = [Neurites(), Neurites()]
     for neurites in both:
         neurites.add(Sample(np.zeros((4, 9, 3), np.uint8), mask, "a"), np.ones_like(mask), cell)
-    figures = both[0].figures(torch.stack([n.sums for n in both]).sum(0))
-    assert figures == pytest.approx({"v_rand": 1, "v_info": 1})
+    metrics = both[0].metrics(torch.stack([n.sums for n in both]).sum(0))
+    assert metrics == pytest.approx({"v_rand": 1, "v_info": 1})
     assert both[0].sums[0, 0] < 1
 
 

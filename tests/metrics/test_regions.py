@@ -18,17 +18,17 @@ def test_22_of_25_pixels_right_is_an_accuracy_of_0_88():
 def test_the_four_metrics_of_a_worked_matrix():
     # rows are labels: class a has 10 pixels, b 6, c 4
     matrix = torch.tensor([[8, 1, 1], [2, 4, 0], [0, 1, 3]])
-    figures = scores(matrix, ("a", "b", "c"))
+    metrics = scores(matrix, ("a", "b", "c"))
     ious = 8 / 12, 4 / 8, 3 / 5
-    assert figures["pixel_accuracy"] == pytest.approx(15 / 20)
-    assert figures["mean_accuracy"] == pytest.approx((8 / 10 + 4 / 6 + 3 / 4) / 3)
-    assert figures["mean_iou"] == pytest.approx(sum(ious) / 3)
+    assert metrics["pixel_accuracy"] == pytest.approx(15 / 20)
+    assert metrics["mean_accuracy"] == pytest.approx((8 / 10 + 4 / 6 + 3 / 4) / 3)
+    assert metrics["mean_iou"] == pytest.approx(sum(ious) / 3)
     expected = (10 * ious[0] + 6 * ious[1] + 4 * ious[2]) / 20
-    assert figures["frequency_weighted_iou"] == pytest.approx(expected)
+    assert metrics["frequency_weighted_iou"] == pytest.approx(expected)
     b = {"iou": 4 / 8, "accuracy": 4 / 6, "dice": 8 / 12, "precision": 4 / 6, "recall": 4 / 6}
-    assert figures["per_class"]["b"] == pytest.approx(b)
-    assert figures["per_class"]["a"]["precision"] == pytest.approx(8 / 10)
-    assert figures["per_class"]["c"]["dice"] == pytest.approx(6 / 8)
+    assert metrics["per_class"]["b"] == pytest.approx(b)
+    assert metrics["per_class"]["a"]["precision"] == pytest.approx(8 / 10)
+    assert metrics["per_class"]["c"]["dice"] == pytest.approx(6 / 8)
 
 
 def test_rows_are_labels_and_columns_predictions():
@@ -44,29 +44,29 @@ def test_ignored_pixels_count_nowhere():
 
 
 def test_a_class_absent_from_labels_and_predictions_counts_in_no_mean():
-    figures = scores(torch.tensor([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), ("a", "b", "c"))
-    assert figures["mean_iou"] == pytest.approx((3 / 4 + 4 / 5) / 2)
-    assert figures["mean_accuracy"] == pytest.approx((3 / 4 + 1) / 2)
-    assert set(figures["per_class"]["c"].values()) == {None}
+    metrics = scores(torch.tensor([[3, 1, 0], [0, 4, 0], [0, 0, 0]]), ("a", "b", "c"))
+    assert metrics["mean_iou"] == pytest.approx((3 / 4 + 4 / 5) / 2)
+    assert metrics["mean_accuracy"] == pytest.approx((3 / 4 + 1) / 2)
+    assert set(metrics["per_class"]["c"].values()) == {None}
 
 
 def test_a_class_that_is_only_predicted_has_iou_0():
-    figures = scores(torch.tensor([[3, 1], [0, 0]]), ("a", "b"))
+    metrics = scores(torch.tensor([[3, 1], [0, 0]]), ("a", "b"))
     b = {"iou": 0.0, "accuracy": None, "dice": 0.0, "precision": 0.0, "recall": None}
-    assert figures["per_class"]["b"] == b
-    assert figures["mean_iou"] == pytest.approx(3 / 8)
+    assert metrics["per_class"]["b"] == b
+    assert metrics["mean_iou"] == pytest.approx(3 / 8)
 
 
 def test_nothing_labelled_gives_no_figures_rather_than_an_error():
-    figures = scores(torch.zeros(2, 2, dtype=torch.long), ("a", "b"))
-    assert figures["mean_iou"] is None
-    assert figures["pixel_accuracy"] is None
+    metrics = scores(torch.zeros(2, 2, dtype=torch.long), ("a", "b"))
+    assert metrics["mean_iou"] is None
+    assert metrics["pixel_accuracy"] is None
 
 
 def test_one_matrix_has_a_mean_iou_for_every_convention():
     # the third class is absent: 8/11 and 9/12 are all there is
-    figures = conventions(torch.tensor([[8, 2, 0], [1, 9, 0], [0, 0, 0]]))
-    percent = {name: value and round(100 * value, 2) for name, value in figures.items()}
+    metrics = conventions(torch.tensor([[8, 2, 0], [1, 9, 0], [0, 0, 0]]))
+    percent = {name: value and round(100 * value, 2) for name, value in metrics.items()}
     assert percent == {
         "absent_skipped": 73.86,
         "absent_is_0": 49.24,
@@ -78,9 +78,9 @@ def test_one_matrix_has_a_mean_iou_for_every_convention():
 
 
 def test_false_alarms_of_a_class_without_labels_count_by_all_conventions_but_one():
-    figures = conventions(torch.tensor([[3, 1], [0, 0]]))
-    assert figures["labelled_only"] == pytest.approx(3 / 4)
-    assert {v for k, v in figures.items() if k.startswith("absent")} == {3 / 8}
+    metrics = conventions(torch.tensor([[3, 1], [0, 0]]))
+    assert metrics["labelled_only"] == pytest.approx(3 / 4)
+    assert {v for k, v in metrics.items() if k.startswith("absent")} == {3 / 8}
 
 
 @pytest.mark.parametrize("classes", [1, 2, 21, 255])
@@ -98,7 +98,7 @@ def test_compiled_and_torch_count_the_same(classes, monkeypatch):
             monkeypatch.setattr(kernels, "INSTALLED", True)
 
 
-def test_cuts_of_larger_pictures_are_counted_as_they_lie(monkeypatch):
+def test_cuts_of_larger_images_are_counted_as_they_lie(monkeypatch):
     monkeypatch.setattr(kernels, "LARGE", 0)
     labels = torch.arange(36, dtype=torch.uint8).view(6, 6) % 3
     cut = labels[1:5, 2:5]

@@ -71,7 +71,7 @@ def test_it_has_no_dropout():
     assert not any(isinstance(m, nn.Dropout) for m in deconvnet(width=1 / 32).modules())
 
 
-def test_every_7x7_window_of_a_larger_picture_reaches_the_output():
+def test_every_7x7_window_of_a_larger_image_reaches_the_output():
     # pool5 is 9×7, so fc7 has three cells, and each of them adds its 7×7 window.
     net = deconvnet(width=1 / 32).eval()
     seen = []
@@ -82,7 +82,7 @@ def test_every_7x7_window_of_a_larger_picture_reaches_the_output():
     assert out.shape[-2:] == (288, 224)
 
 
-def test_it_trains_on_pictures_smaller_than_fc6():
+def test_it_trains_on_images_smaller_than_fc6():
     torch.manual_seed(0)
     net = deconvnet(num_classes=2, width=1 / 32).train()
     images = torch.randint(0, 256, (4, 3, 50, 34), dtype=torch.uint8)

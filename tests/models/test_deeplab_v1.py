@@ -43,11 +43,11 @@ def test_sizes_are_those_of_the_papers_table(variant, side, cells):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_cell_i_lies_on_pixel_8i(variant):
-    # Shifting the picture by 8 pixels shifts the scores by one cell, far from the borders.
-    picture = torch.rand(1, 3, 513, 521) * 255
+    # Shifting the image by 8 pixels shifts the scores by one cell, far from the borders.
+    image = torch.rand(1, 3, 513, 521) * 255
     net = deeplab(**variant)
     with torch.inference_mode():
-        one, other = (net(p)["out"] for p in (picture[..., :513], picture[..., 8:]))
+        one, other = (net(p)["out"] for p in (image[..., :513], image[..., 8:]))
     middle = slice(29, 35)
     assert torch.allclose(one[..., middle, 30:36], other[..., middle, 29:35], atol=1e-4)
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from segtrain import build_model
 from segtrain.config.compose import compose_config, plain
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.errors import InputError
 from segtrain.losses.cross_entropy import CrossEntropy
 
@@ -58,13 +58,13 @@ def test_resnets_layers_have_the_prototxts_sizes_and_holes():
     assert backbone.layer2[0].conv1.stride == backbone.layer2[0].downsample[0].stride == (2, 2)
 
 
-def test_each_scale_gives_the_scores_of_the_picture_at_that_scale():
+def test_each_scale_gives_the_scores_of_the_image_at_that_scale():
     net = small()
-    picture = torch.randint(0, 256, (1, 3, 65, 97), dtype=torch.uint8)
+    image = torch.randint(0, 256, (1, 3, 65, 97), dtype=torch.uint8)
     with torch.inference_mode():
-        outputs = net(picture)
-        half = net(picture[..., ::2, ::2])["scale_100"]
-        whole = build_and_load(net, scales=[1.0])(picture)
+        outputs = net(image)
+        half = net(image[..., ::2, ::2])["scale_100"]
+        whole = build_and_load(net, scales=[1.0])(image)
     assert set(outputs) == {"out", "scale_50", "scale_75", "scale_100"}
     assert torch.allclose(outputs["scale_50"], half, atol=1e-5)
     assert torch.equal(outputs["scale_100"], whole["out"])
@@ -79,9 +79,9 @@ def build_and_load(net, **keys):
 
 def test_one_scale_repeated_changes_nothing():
     net = small(scales=[1.0])
-    picture = torch.randint(0, 256, (1, 3, 40, 56), dtype=torch.uint8)
+    image = torch.randint(0, 256, (1, 3, 40, 56), dtype=torch.uint8)
     with torch.inference_mode():
-        assert torch.equal(build_and_load(net, scales=[1.0, 1.0])(picture)["out"], net(picture)["out"])
+        assert torch.equal(build_and_load(net, scales=[1.0, 1.0])(image)["out"], net(image)["out"])
 
 
 @pytest.mark.parametrize("scales", [[0.5, 0.75], [0.0, 1.0], []])
@@ -99,7 +99,7 @@ def test_its_loss_takes_every_scale_as_the_mean_over_its_own_labels():
     # All 41×41 and 21×21 labels are valid, and every score is zero: four times log 3, but for the
     # last row and column of the coarse ones, which stand for less than four.
     config = plain(compose_config("train", ["loss=deeplabv2"]))["loss"]
-    loss, masks = construct(config, "loss"), torch.zeros(1, 321, 321, dtype=torch.uint8)
+    loss, masks = instantiate(config, "loss"), torch.zeros(1, 321, 321, dtype=torch.uint8)
     net = small()
     with torch.inference_mode():
         outputs = {name: torch.zeros_like(x) for name, x in net(torch.zeros(1, 3, 321, 321)).items()}

@@ -41,7 +41,7 @@ def test_the_decoder_has_the_papers_channels_and_cost(name):
         (256, 256),
         (256, 21),
     ]
-    # Table 5: the decoder takes the mult-adds of a 513-pixel picture from 68.00 to 89.76 billion.
+    # Table 5: the decoder takes the mult-adds of a 513-pixel image from 68.00 to 89.76 billion.
     mult_adds = 129 * 129 * sum(c.weight.numel() for c in convolutions)
     assert mult_adds / 1e9 == pytest.approx(89.76 - 68.00, abs=0.01)
 

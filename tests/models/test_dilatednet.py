@@ -18,7 +18,7 @@ def front_end():
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     torch.manual_seed(0)
     return torch.randint(0, 256, (1, 3, 200, 120), dtype=torch.uint8)
 
@@ -54,11 +54,11 @@ def test_a_trained_front_end_fits_in_whole_and_leaves_the_context_new(name, fron
 
 
 @pytest.mark.parametrize("name", ["dilatednet", "dilation10"])
-def test_a_new_context_module_only_truncates_the_front_ends_scores(name, front_end, picture):
+def test_a_new_context_module_only_truncates_the_front_ends_scores(name, front_end, image):
     model = net(name)
     initialise(model, front_end.state_dict())
     with torch.inference_mode():
-        scores, out = front_end(picture)["out"], model(picture)["out"]
+        scores, out = front_end(image)["out"], model(image)["out"]
     assert scores.min() < 0
     assert torch.equal(out, scores.clamp(min=0))
     positive = scores.amax(1) > 0
@@ -66,7 +66,7 @@ def test_a_new_context_module_only_truncates_the_front_ends_scores(name, front_e
     assert torch.equal(out.argmax(1)[positive], scores.argmax(1)[positive])
 
 
-def test_softmax_keeps_the_largest_score_positive(picture):
+def test_softmax_keeps_the_largest_score_positive(image):
     # Its gradient sums to zero over the classes: so do the scores, whatever the labels are.
     torch.manual_seed(0)
     model = net("dilatednet_frontend")
@@ -74,23 +74,23 @@ def test_softmax_keeps_the_largest_score_positive(picture):
     labels = torch.randint(0, 3, (1, 26, 16))
     for _ in range(5):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(picture)["out"], labels).backward()
+        torch.nn.functional.cross_entropy(model(image)["out"], labels).backward()
         optimizer.step()
-    scores = model(picture)["out"]
+    scores = model(image)["out"]
     assert scores.amax(1).gt(0).all()
     assert scores.amin(1).lt(0).all()
 
 
-def test_a_frozen_front_end_gives_scores_without_dropout_and_only_the_context_learns(picture):
+def test_a_frozen_front_end_gives_scores_without_dropout_and_only_the_context_learns(image):
     frozen, free = net("dilation8", freeze_front_end=True).train(), net("dilation8").train()
     torch.nn.init.normal_(frozen.score.weight)
     initialise(free, frozen.state_dict())
-    assert torch.equal(frozen(picture)["out"], frozen(picture)["out"])
-    assert not torch.equal(free(picture)["out"], free(picture)["out"])
+    assert torch.equal(frozen(image)["out"], frozen(image)["out"])
+    assert not torch.equal(free(image)["out"], free(image)["out"])
     assert {n.split(".")[0] for n, p in frozen.named_parameters() if p.requires_grad} == {"context"}
 
 
-def test_both_borders_take_the_same_weights(front_end, picture):
+def test_both_borders_take_the_same_weights(front_end, image):
     model = net("dilatednet_frontend", backbone={"padding": "zeros"})
     model.load_state_dict(front_end.state_dict())
-    assert model(picture)["out"].shape == front_end(picture)["out"].shape == (1, 3, 26, 16)
+    assert model(image)["out"].shape == front_end(image)["out"].shape == (1, 3, 26, 16)

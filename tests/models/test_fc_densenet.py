@@ -80,7 +80,7 @@ def test_only_the_maps_that_a_block_made_go_up():
     assert all(t.deconv.in_channels == t.deconv.out_channels for t in net.transitions_up)
 
 
-def test_sizes_on_a_camvid_picture():
+def test_sizes_on_a_camvid_image():
     net, heights = small().eval(), []
     for module in net.modules():
         if isinstance(module, DenseBlock):

@@ -34,7 +34,7 @@ def test_parameters_of_the_32s_net_on_each_backbone(name):
 
 @pytest.mark.parametrize("stride", [32, 16, 8])
 @pytest.mark.parametrize(("backbone", "keys"), BACKBONES)
-def test_the_output_has_the_pictures_size_for_every_size(backbone, keys, stride):
+def test_the_output_has_the_images_size_for_every_size(backbone, keys, stride):
     net = backbone(width=1 / 16 if backbone is GoogLeNet else 1 / 64, **keys)
     model = FCN(backbone=net, num_classes=2, stride=stride).eval()
     with torch.inference_mode():
@@ -91,7 +91,7 @@ def test_both_paddings_take_the_same_weights_and_agree_far_from_the_border():
     padded.load_state_dict(same.state_dict())
     images = torch.randint(0, 256, (1, 3, 512, 512), dtype=torch.uint8)
     with torch.inference_mode():
-        # The grids are 3 pixels apart (12.5 and 15.5), so only their pictures are compared.
+        # The grids are 3 pixels apart (12.5 and 15.5), so only their images are compared.
         a = F.avg_pool2d(same(images)["out"], 64)[..., 3:5, 3:5]
         b = F.avg_pool2d(padded(images)["out"], 64)[..., 3:5, 3:5]
     assert torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1] > 0.8

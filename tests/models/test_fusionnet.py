@@ -21,7 +21,7 @@ def test_parameters_are_as_many_as_the_layout_makes(layout, classes, count):
 
 
 @pytest.mark.parametrize("layout", ["paper", "keras"])
-def test_the_stages_of_a_640_pixel_picture_have_the_papers_sizes(layout):
+def test_the_stages_of_a_640_pixel_image_have_the_papers_sizes(layout):
     net, shapes = fusionnet(layout), []  # a 32nd of the channels
     for stage in [*net.down, *net.merge]:
         stage.register_forward_hook(lambda _m, _i, out: shapes.append((32 * out.shape[1], *out.shape[2:])))

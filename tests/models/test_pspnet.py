@@ -71,13 +71,13 @@ def test_backward_reaches_every_parameter_of_both_heads():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-def test_one_picture_a_pass_is_trained_with_frozen_statistics_only():
+def test_one_image_a_pass_is_trained_with_frozen_statistics_only():
     model = pspnet().train()
     freeze_norms(model)
     assert model(torch.rand(1, 3, 65, 65) * 255)["out"].shape == (1, 3, 9, 9)
 
 
-def test_a_run_of_one_picture_a_pass_is_refused_before_its_first_step(tiny):
+def test_a_run_of_one_image_a_pass_is_refused_before_its_first_step(tiny):
     refused = tiny("model=pspnet50", "loss=aux", "batch_size=1")
     assert refused.code == 2
     assert "set batch_size=2, or freeze_norm=true" in refused.err

@@ -66,15 +66,15 @@ def test_the_layers_of_segnet_basic_have_the_prototxts_channels_and_sizes():
 
 
 def test_a_cell_of_segnet_basics_pool4_sees_106_pixels():
-    # Positive weights and a black picture with one bright line: what that line reaches is above 0.
+    # Positive weights and a black image with one bright line: what that line reaches is above 0.
     net = SegNetBasic(num_classes=2, width=1 / 32).eval()
     for name, parameter in net.named_parameters():
         nn.init.constant_(parameter, 1.0 if name.endswith("weight") else 0.0)
     unpooled = []
     net.decoder[0].register_forward_pre_hook(lambda _m, inputs: unpooled.append(inputs[0]))
-    pictures = torch.diag(torch.full((256,), 255.0)).view(256, 1, 256, 1).expand(-1, 3, -1, -1)
+    images = torch.diag(torch.full((256,), 255.0)).view(256, 1, 256, 1).expand(-1, 3, -1, -1)
     with torch.inference_mode():
-        net(pictures)
+        net(images)
     pool4 = F.max_pool2d(unpooled[0], (2, 1))[:, 0, :, 0]  # lines × cells
     lines = pool4[:, 8].nonzero().flatten()
     assert pool4.shape == (256, 16)
@@ -86,20 +86,20 @@ def test_segnet_basics_decoder_has_no_relu_and_segnets_has():
     torch.manual_seed(0)
     images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     for net, negative in ((SegNetBasic(num_classes=2, width=1 / 8), True), (segnet(2, 1 / 8), False)):
-        outs = []
+        outputs = []
         for block in net.decoder:
-            block.register_forward_hook(lambda _m, _i, out, outs=outs: outs.append(out.clone()))
+            block.register_forward_hook(lambda _m, _i, out, outputs=outputs: outputs.append(out.clone()))
         with torch.inference_mode():
             net.train()(images)
-        assert len(outs) == len(net.decoder)
-        assert all((out < 0).any() == negative for out in outs)
+        assert len(outputs) == len(net.decoder)
+        assert all((out < 0).any() == negative for out in outputs)
 
 
-def test_segnet_basics_picture_is_normalised_over_its_colours_as_caffe_does():
+def test_segnet_basics_image_is_normalised_over_its_colours_as_caffe_does():
     net = SegNetBasic(num_classes=2, width=1 / 32)
-    picture = torch.tensor([200.0, 100.0, 50.0]).view(1, 3, 1, 1)
-    scale = (1 + 1e-4 / 5 * picture.square().sum()) ** 0.75
-    assert torch.allclose(net.normalize(picture), picture / scale)
+    image = torch.tensor([200.0, 100.0, 50.0]).view(1, 3, 1, 1)
+    scale = (1 + 1e-4 / 5 * image.square().sum()) ** 0.75
+    assert torch.allclose(net.normalize(image), image / scale)
 
 
 @pytest.mark.parametrize("net", [SegNetBasic(num_classes=11), segnet(width=1 / 4)], ids=["basic", "full"])

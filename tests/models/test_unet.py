@@ -13,7 +13,7 @@ def unet(**keys):
 
 
 def seen(net, side, output):
-    """Rows and columns of a side×side picture on which `output` of the network depends, at most."""
+    """Rows and columns of a side×side image on which `output` of the network depends, at most."""
     for parameter in net.parameters():
         parameter.data.abs_()  # no gradient is cut by a ReLU, nor by another maximum
     net.pool = nn.AvgPool2d(2, ceil_mode=True)
@@ -85,7 +85,7 @@ def test_a_pixel_sees_188_or_204_pixels_depending_on_where_it_lies():
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
-def test_the_output_has_the_pictures_size_for_every_size(padding):
+def test_the_output_has_the_images_size_for_every_size(padding):
     net = unet(padding=padding)
     with torch.inference_mode():
         for height in range(1, 36):
@@ -93,7 +93,7 @@ def test_the_output_has_the_pictures_size_for_every_size(padding):
             assert net(images)["out"].shape == (1, 3, height, 41 - height)
 
 
-def test_what_lies_around_the_picture_is_its_mirror_image():
+def test_what_lies_around_the_image_is_its_mirror_image():
     net = unet(padding="valid")
     images = torch.rand(1, 3, 100, 116) * 255
     with torch.inference_mode():

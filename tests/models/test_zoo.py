@@ -72,7 +72,7 @@ def test_parameters_are_as_many_as_in_the_paper(name):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_the_output_covers_the_picture_at_every_size(name):
+def test_the_output_covers_the_image_at_every_size(name):
     model = small(name).eval()
     with torch.inference_mode():
         for height, width in ((64, 64), (33, 65), (1, 47), (97, 2), (130, 71)):
@@ -102,7 +102,7 @@ def test_a_state_dict_goes_around(name):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_pictures_are_taken_as_bytes_and_as_floats(name):
+def test_images_are_taken_as_bytes_and_as_floats(name):
     model = with_scores(small(name)).eval()
     images = torch.randint(0, 256, (1, 3, 40, 56), dtype=torch.uint8)
     assert torch.equal(model(images)["out"], model(images.float())["out"])

@@ -1,14 +1,14 @@
 import numpy as np
 
-from segtrain.data.sample import Sample
-from segtrain.viz.drawing import CAPTION_HEIGHT, VOID_COLOUR, colourise, confusion_figure, strip
+from segtrain.contracts import Sample
+from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, colourise, confusion_figure, strip
 
 PALETTE = ((0, 0, 0), (255, 0, 0))
 
 
 def test_labels_get_their_colours_and_void_its_own():
     coloured = colourise(np.array([[0, 1, 255]], np.uint8), PALETTE)
-    assert coloured.tolist() == [[[0, 0, 0], [255, 0, 0], list(VOID_COLOUR)]]
+    assert coloured.tolist() == [[[0, 0, 0], [255, 0, 0], list(IGNORE_COLOUR)]]
 
 
 def test_a_strip_holds_input_label_prediction_and_the_crfs():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from segtrain.data.sample import VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.viz.drawing import CAPTION_HEIGHT
 from segtrain.viz.preview import COLUMNS, GAP, draw_samples
 
@@ -17,17 +17,17 @@ def test_each_sample_stands_beside_its_overlay_in_rows_of_three():
     assert page.shape[1] > COLUMNS * (600 + GAP)  # by the legend
     inside = page[CAPTION_HEIGHT : CAPTION_HEIGHT + 200]
     assert (inside[:, :300] == 100).all()
-    assert (inside[:, 300:600] == [45, 45, 155]).all()  # 0.45 of the picture, 0.55 of the colour
+    assert (inside[:, 300:600] == [45, 45, 155]).all()  # 0.45 of the image, 0.55 of the colour
 
 
-def test_void_shows_the_picture():
-    page = draw_samples([sample(200, 200, VOID)], NAMES, PALETTE)
+def test_void_shows_the_image():
+    page = draw_samples([sample(200, 200, IGNORE_INDEX)], NAMES, PALETTE)
     void = page[CAPTION_HEIGHT : CAPTION_HEIGHT + 200, 200:400]
     assert 0.9 < (void == 100).all(2).mean() < 1
 
 
-def test_pictures_of_any_size_fit():
+def test_images_of_any_size_fit():
     for size in ((1, 1), (3, 900), (2000, 1500)):
-        page = draw_samples([sample(*size, 0), sample(50, 60, VOID)], NAMES, PALETTE)
+        page = draw_samples([sample(*size, 0), sample(50, 60, IGNORE_INDEX)], NAMES, PALETTE)
         assert page.dtype == np.uint8
         assert max(page.shape) < 2000

@@ -25,11 +25,11 @@ CHANNELS = {"caffe": (96, 256, 384, 384, 256), "torchvision": (64, 192, 384, 256
 KERNELS = (11, 5, 3, 3, 3)
 GROUPS = {"caffe": (1, 2, 1, 2, 2), "torchvision": (1, 1, 1, 1, 1)}
 FC = 4096
-SMALLEST = 32  # below this a pooling window would be empty; smaller pictures get a border
+SMALLEST = 32  # below this a pooling window would be empty; smaller images get a border
 
 
 class AlexNet(nn.Module):
-    """Features of an N×3×H×W picture by stride: 8 (pool1), 16 (pool2), 32 (fc7).
+    """Features of an N×3×H×W image by stride: 8 (pool1), 16 (pool2), 32 (fc7).
 
     Args:
         layout: `caffe` or `torchvision`.

@@ -33,7 +33,7 @@ INCEPTION = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-SMALLEST = 32  # below this a pooling window would be empty; smaller pictures get a border
+SMALLEST = 32  # below this a pooling window would be empty; smaller images get a border
 
 
 class ConvUnit(nn.Module):
@@ -69,7 +69,7 @@ class Inception(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """Features of an N×3×H×W picture by stride: 8 (pool2), 16 (pool3), 32 (inception 5b).
+    """Features of an N×3×H×W image by stride: 8 (pool2), 16 (pool3), 32 (inception 5b).
 
     Args:
         layout: `original` or `torchvision`.

@@ -1,13 +1,13 @@
-"""ResNet-50 and ResNet-101, with holes where the stride is kept small.
+"""ResNet-50 and ResNet-101, with dilation where the stride is kept small.
 
 "Deep Residual Learning for Image Recognition", He, Zhang, Ren and Sun, CVPR 2016,
 https://arxiv.org/abs/1512.03385 (Table 1); names of parameters are torchvision's.
 
 Holes by DeepLab v2 (section 3.1), v3 (sections 3.1 and 3.2: multi-grid) and PSPNet (section 3.3,
 and its stem of three 3×3 convolutions). Where a bottleneck strides and where holes begin differs
-between the released networks, so both are arguments. A network with holes gives the strided one's
+between the released networks, so both are arguments. A network with dilation gives the strided one's
 features on the shared cells for two of the four: `1x1` with `every_block`, `3x3` with `torchvision`.
-Departs: pictures get zeros to the right and below up to whole cells, so that the last pixels lie
+Departs: images get zeros to the right and below up to whole cells, so that the last pixels lie
 between cells too; nothing changes on sides of output_stride·k + 1. A model may set `whole_cells` to
 false, for weights of libraries without them.
 """
@@ -66,7 +66,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Features of an N×3×H×W picture by stage: 4, 8, 16, 32 (layer1 to layer4).
+    """Features of an N×3×H×W image by stage: 4, 8, 16, 32 (layer1 to layer4).
 
     Cell i of a stage lies on pixel i·min(stage, output_stride).
 
@@ -76,7 +76,7 @@ class ResNet(nn.Module):
         stem: `conv7`, or `deep`: three 3×3 convolutions to 64, 64 and 128 channels.
         stride_in: the convolution of a bottleneck that strides: `3x3` (torchvision's, PSPNet's)
             or `1x1` (the paper's, DeepLab v2's).
-        dilation: `every_block` of a layer with holes has the layer's own (DeepLab, PSPNet), or
+        dilation: `every_block` of a layer with dilation has the layer's own (DeepLab, PSPNet), or
             the first one still that of the layer before (`torchvision`).
         multi_grid: factors of the dilations of layer4's three blocks (DeepLab v3).
         width: multiplies every number of channels; below 1 for tests only.
@@ -86,7 +86,7 @@ class ResNet(nn.Module):
 
     Attributes:
         channels, grids: stage -> channels, Grid (see layers/stages.py).
-        whole_cells: pictures are padded to whole cells.
+        whole_cells: images are padded to whole cells.
 
     Raises:
         InputError: `multi_grid` has other than three factors; torchvision's weights for `deep`.
@@ -155,9 +155,9 @@ class ResNet(nn.Module):
 
     def _add_stem(self, width: float) -> int:
         """The convolutions before the pooling; returns their channels."""
-        channels, outs = 3, DEEP_STEM if self.deep else DEEP_STEM[:1]
+        channels, out_channels = 3, DEEP_STEM if self.deep else DEEP_STEM[:1]
         kernel, stride = 3 if self.deep else 7, 2
-        for number, out in enumerate(outs, start=1):
+        for number, out in enumerate(out_channels, start=1):
             out = scaled(out, width)
             conv = nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False)
             self.add_module(f"conv{number}", conv)

@@ -4,7 +4,7 @@
 ICLR 2015, https://arxiv.org/abs/1409.1556 (configuration D).
 
 The classifier is kept as convolutions, as in FCN (Long et al. 2015, section 3.1): fc6 is 7×7,
-fc7 is 1×1. Pooling rounds up, as Caffe does; on a 224×224 picture this changes nothing.
+fc7 is 1×1. Pooling rounds up, as Caffe does; on a 224×224 image this changes nothing.
 Departs: weights and input normalisation are torchvision's, not Caffe's BGR means.
 """
 
@@ -26,21 +26,21 @@ FC = 4096
 
 def convolutions(
     channels: int,
-    outs: Sequence[int],
+    out_channels: Sequence[int],
     *,
     padding: int = 1,
     first_padding: int | None = None,
     dilation: int = 1,
     batch_norm: bool = False,
 ) -> list[nn.Module]:
-    """A block of VGG without its pooling: 3×3 convolutions to `outs` channels, each with ReLU.
+    """A block of VGG without its pooling: 3×3 convolutions to `out_channels` channels, each with ReLU.
 
     Args:
         padding: zeros on every side; first_padding: of the first convolution, if it differs.
         batch_norm: before every ReLU.
     """
     layers: list[nn.Module] = []
-    for out in outs:
+    for out in out_channels:
         pad = first_padding if first_padding is not None and not layers else padding
         layers.append(nn.Conv2d(channels, out, 3, padding=pad, dilation=dilation))
         if batch_norm:
@@ -58,7 +58,7 @@ def block_weights(backbone: nn.Module, state: dict[str, Tensor]) -> dict[str, Te
 
 
 class VGG16(nn.Module):
-    """Features of an N×3×H×W picture by stride: 8 (pool3), 16 (pool4), 32 (fc7).
+    """Features of an N×3×H×W image by stride: 8 (pool3), 16 (pool4), 32 (fc7).
 
     Args:
         padding: of the first convolution: 1 keeps sizes ("same"); 100 is FCN's, whose fc6 is
@@ -89,12 +89,12 @@ class VGG16(nn.Module):
         self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), 3
         for number, block in enumerate(BLOCKS, start=1):
-            outs = [scaled(out, width) for out in block]
+            out_channels = [scaled(out, width) for out in block]
             first = padding if number == 1 else 1
-            layers = convolutions(channels, outs, first_padding=first, batch_norm=batch_norm)
+            layers = convolutions(channels, out_channels, first_padding=first, batch_norm=batch_norm)
             self.add_module(f"block{number}", nn.Sequential(*layers, nn.MaxPool2d(2, 2, ceil_mode=True)))
-            grid, channels = grid.conv(3, padding=first), outs[-1]
-            for _ in outs[1:]:
+            grid, channels = grid.conv(3, padding=first), out_channels[-1]
+            for _ in out_channels[1:]:
                 grid = grid.conv(3, padding=1)
             grid = grid.conv(2, stride=2)
             self.grids[grid.stride], self.channels[grid.stride] = grid, channels

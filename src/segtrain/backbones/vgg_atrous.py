@@ -1,4 +1,4 @@
-"""VGG16 at stride 8 with holes: the backbone of DeepLab v1, and of v2 on VGG16.
+"""VGG16 at stride 8 with dilation: the backbone of DeepLab v1, and of v2 on VGG16.
 
 "Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs", Chen,
 Papandreou, Kokkinos, Murphy and Yuille, ICLR 2015, https://arxiv.org/abs/1412.7062, section 3;
@@ -7,7 +7,7 @@ layer tables are the released config/DeepLab-LargeFOV and config/DeepLab train.p
 pool4 and pool5 keep their stride at 1, so conv5 has holes of 2. `pool=3` is LargeFOV's form, with
 an average pool after pool5 (in the code, not in the paper). `pool=2` is the first release's: each
 padded 2×2 pool shifts the cells by half of one, and pool4, unpadded, back to half a pixel. It
-needs 8k+2 pixels for k+1 cells (306 for 39): here the picture gets the missing ones as zeros.
+needs 8k+2 pixels for k+1 cells (306 for 39): here the image gets the missing ones as zeros.
 Several rates give ASPP (v2, section 4.1.2): parallel fc6 and fc7, one after the other in channels.
 Input normalisation is torchvision's, as its weights want it.
 """
@@ -36,7 +36,7 @@ POOLS = {  # kernel, stride and padding of pool1 to pool5
 
 
 class AtrousVGG16(nn.Module):
-    """Features of an N×3×H×W picture by stage: 2, 4, 8, 16 (pool1 to pool4) and 32 (fc7).
+    """Features of an N×3×H×W image by stage: 2, 4, 8, 16 (pool1 to pool4) and 32 (fc7).
 
     Args:
         pool: side of the poolings: 3, or 2 for the form before LargeFOV.
@@ -68,10 +68,10 @@ class AtrousVGG16(nn.Module):
         self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), 3
         for i, (block, pooling, dilation) in enumerate(zip(BLOCKS, POOLS[pool], DILATIONS, strict=True)):
-            outs = [scaled(out, width) for out in block]
-            layers = convolutions(channels, outs, padding=dilation, dilation=dilation)
+            out_channels = [scaled(out, width) for out in block]
+            layers = convolutions(channels, out_channels, padding=dilation, dilation=dilation)
             self.add_module(f"block{i + 1}", nn.Sequential(*layers, nn.MaxPool2d(*pooling, ceil_mode=True)))
-            grid, channels = grid.conv(*pooling), outs[-1]
+            grid, channels = grid.conv(*pooling), out_channels[-1]
             if i < len(STAGES):
                 self.grids[STAGES[i]], self.channels[STAGES[i]] = grid, channels
         self.pool5a = nn.AvgPool2d(3, 1, padding=1) if pool == 3 else nn.Identity()

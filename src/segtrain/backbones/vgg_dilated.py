@@ -4,7 +4,7 @@
 https://arxiv.org/abs/1511.07122, section 4; the layers are the released network.py's.
 
 pool4 and pool5 are gone, conv5 is dilated by 2 and fc6, 7×7, by 4; nothing is padded, but the
-picture has a mirrored border of 186 pixels. As in the authors' code cell i stands for pixel 8·i:
+image has a mirrored border of 186 pixels. As in the authors' code cell i stands for pixel 8·i:
 its receptive field's centre lies 3.5 pixels further right and down. There is a cell also for the
 last pixels, so 8k pixels get k+1 cells, where the authors' crops have k; for it the border on the
 right and below is 193 to 200 wide. A model may set `whole_cells` to false, to have k. Input
@@ -33,10 +33,10 @@ MARGIN = 186  # half of what the unpadded layers take away
 
 
 class DilatedVGG16(nn.Module):
-    """Features of an N×3×H×W picture by stage: 32 (fc7), of stride 8, cell i on pixel 8·i.
+    """Features of an N×3×H×W image by stage: 32 (fc7), of stride 8, cell i on pixel 8·i.
 
     Args:
-        padding: `reflect` is the paper's border around the picture. `zeros` pads every convolution
+        padding: `reflect` is the paper's border around the image. `zeros` pads every convolution
             instead: other borders for the same cells, without 372 more rows and columns.
         dropout: after fc6 and fc7.
         width: multiplies every number of channels; below 1 for tests only.
@@ -61,11 +61,11 @@ class DilatedVGG16(nn.Module):
         self.margin = 0 if same else MARGIN
         channels = 3
         for i, (block, dilation) in enumerate(zip(BLOCKS, DILATIONS, strict=True)):
-            outs = [scaled(out, width) for out in block]
-            layers = convolutions(channels, outs, padding=dilation if same else 0, dilation=dilation)
+            out_channels = [scaled(out, width) for out in block]
+            layers = convolutions(channels, out_channels, padding=dilation if same else 0, dilation=dilation)
             pool = [nn.MaxPool2d(2, 2)] if i < POOLED else []
             self.add_module(f"block{i + 1}", nn.Sequential(*layers, *pool))
-            channels = outs[-1]
+            channels = out_channels[-1]
         fc, pad = scaled(FC, width), 3 * FC6_DILATION if same else 0
         self.fc6 = FCConv(channels, fc, 7, padding=pad, dilation=FC6_DILATION)
         self.fc7 = FCConv(fc, fc, 1)
@@ -86,7 +86,7 @@ class DilatedVGG16(nn.Module):
         return {32: self.dropout(F.relu(self.fc7(x), inplace=True))}
 
     def _beyond(self, pixels: int) -> int:
-        """Pixels from the picture's end to that of its last cell's 8."""
+        """Pixels from the image's end to that of its last cell's 8."""
         cells = -(-(pixels - 1) // STRIDE) + 1 if self.whole_cells else -(-pixels // STRIDE)
         return STRIDE * cells - pixels
 

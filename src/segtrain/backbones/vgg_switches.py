@@ -25,7 +25,7 @@ from segtrain.weights import Pretrained, torchvision_state
 
 
 class SwitchesVGG16(nn.Module):
-    """Features of an N×3×H×W picture, and the switches of its five poolings.
+    """Features of an N×3×H×W image, and the switches of its five poolings.
 
     The features are pool5, N×512×⌈H/32⌉×⌈W/32⌉, or, with fully connected layers, fc7 of every 7×7
     window of pool5, N×4096×(h-6)×(w-6); a smaller pool5 is filled up with zeros to 7×7.
@@ -48,9 +48,11 @@ class SwitchesVGG16(nn.Module):
         self.pooled: list[int] = []
         channels = 3
         for number, block in enumerate(BLOCKS, start=1):
-            outs = [scaled(out, width) for out in block]
-            self.add_module(f"block{number}", nn.Sequential(*convolutions(channels, outs, batch_norm=True)))
-            channels = outs[-1]
+            out_channels = [scaled(out, width) for out in block]
+            self.add_module(
+                f"block{number}", nn.Sequential(*convolutions(channels, out_channels, batch_norm=True))
+            )
+            channels = out_channels[-1]
             self.pooled.append(channels)
         self.fc, self.window = nn.ModuleList(), 1
         if fc_channels:

@@ -22,7 +22,7 @@ DEPTH = 4
 
 
 class VGG16Trunk(nn.Module):
-    """Features of an N×3×H×W or N×1×H×W picture by stage: 2 (conv2_2), 4 (conv3_3), 8 (conv4_3).
+    """Features of an N×3×H×W or N×1×H×W image by stage: 2 (conv2_2), 4 (conv3_3), 8 (conv4_3).
 
     Args:
         in_channels: 3 for RGB, 1 for grey, to which RGB is turned.
@@ -41,9 +41,9 @@ class VGG16Trunk(nn.Module):
         self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), in_channels
         for number, block in enumerate(BLOCKS[:DEPTH], start=1):
-            outs = [scaled(out, width) for out in block]
-            self.add_module(f"block{number}", nn.Sequential(*convolutions(channels, outs)))
-            channels = outs[-1]
+            out_channels = [scaled(out, width) for out in block]
+            self.add_module(f"block{number}", nn.Sequential(*convolutions(channels, out_channels)))
+            channels = out_channels[-1]
             if number > 1:
                 grid = grid.conv(2, stride=2)
                 self.grids[grid.stride], self.channels[grid.stride] = grid, channels

@@ -1,4 +1,4 @@
-"""Aligned Xception-65, with holes where the stride is kept small.
+"""Aligned Xception-65, with dilation where the stride is kept small.
 
 "Xception: Deep Learning with Depthwise Separable Convolutions", Chollet, CVPR 2017,
 https://arxiv.org/abs/1610.02357, as modified in "Encoder-Decoder with Atrous Separable Convolution
@@ -7,7 +7,7 @@ for Semantic Image Segmentation", Chen et al., ECCV 2018, https://arxiv.org/abs/
 
 Units of three separable convolutions around a shortcut; the third strides, instead of pooling.
 The paper puts ReLU after each depthwise convolution; the released code, followed here, does so in
-the last unit only, and begins the others with one. A network with holes gives the strided one's
+the last unit only, and begins the others with one. A network with dilation gives the strided one's
 features on the shared cells. Departs: BatchNorm averages its statistics over tens of steps, not
 over thousands (0.9997 a step in the paper).
 """
@@ -36,7 +36,7 @@ class Unit(nn.Module):
     """Three separable convolutions, each after a ReLU, and what the shortcut adds.
 
     Args:
-        channels, outs: of the input; of the three outputs.
+        channels, out_channels: of the input; of the three outputs.
         stride: of the third convolution while there are no holes.
         shortcut: a strided 1×1 convolution with BatchNorm, the input itself, or nothing.
         relu_inside: ReLU after each depthwise and pointwise convolution, not before the unit's.
@@ -45,7 +45,7 @@ class Unit(nn.Module):
     def __init__(
         self,
         channels: int,
-        outs: tuple[int, ...],
+        out_channels: tuple[int, ...],
         *,
         stride: int = 1,
         shortcut: Literal["conv", "sum", "none"],
@@ -54,14 +54,14 @@ class Unit(nn.Module):
         super().__init__()
         self.stride = stride
         self.relu = nn.Identity() if relu_inside else nn.ReLU()
-        ins = (channels, *outs[:2])
+        ins = (channels, *out_channels[:2])
         self.convs = nn.ModuleList(
-            SeparableConv(i, o, 3, eps=EPS, relu=relu_inside) for i, o in zip(ins, outs, strict=True)
+            SeparableConv(i, o, 3, eps=EPS, relu=relu_inside) for i, o in zip(ins, out_channels, strict=True)
         )
         self.shortcut = nn.Identity() if shortcut == "sum" else None
         if shortcut == "conv":
-            conv = nn.Conv2d(channels, outs[-1], 1, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(outs[-1], EPS))
+            conv = nn.Conv2d(channels, out_channels[-1], 1, bias=False)
+            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels[-1], EPS))
             he_normal(self.shortcut)
         self.set_stride(stride, 1)
 
@@ -88,7 +88,7 @@ class Unit(nn.Module):
 
 
 class Xception65(nn.Module):
-    """Features of an N×3×H×W picture by stage: 4 (entry block 2 before it strides, which DeepLab
+    """Features of an N×3×H×W image by stage: 4 (entry block 2 before it strides, which DeepLab
     v3+'s decoder reads), 8 (entry block 2), 16 (middle flow), 32 (exit flow).
 
     Cell i of a stage lies on pixel i·min(stage, output_stride).
@@ -104,16 +104,16 @@ class Xception65(nn.Module):
     def __init__(self, *, output_stride: Literal[8, 16, 32] = 32, width: float = 1.0):
         super().__init__()
 
-        def thin(outs: tuple[int, ...]) -> tuple[int, ...]:
-            return tuple(scaled(out, width) for out in outs)
+        def thin(out_channels: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(scaled(out, width) for out in out_channels)
 
         self.normalize = Normalize((127.5,) * 3, (127.5,) * 3)  # to -1..1
         one, two = thin(STEM)
         self.stem = nn.Sequential(ConvBNReLU(3, one, 3, stride=2, eps=EPS), ConvBNReLU(one, two, 3, eps=EPS))
         channels, entry = two, []
-        for outs, stride in ENTRY:
-            entry.append(Unit(channels, thin(outs), stride=stride, shortcut="conv"))
-            channels = thin(outs)[-1]
+        for out_channels, stride in ENTRY:
+            entry.append(Unit(channels, thin(out_channels), stride=stride, shortcut="conv"))
+            channels = thin(out_channels)[-1]
         self.entry = nn.ModuleList(entry)
         middle = thin(MIDDLE)
         self.middle = nn.Sequential(*(Unit(channels, middle, shortcut="sum") for _ in range(MIDDLE_UNITS)))

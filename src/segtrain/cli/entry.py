@@ -33,8 +33,8 @@ ENVIRONMENT = {
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
-RECORDED = ("train", "eval")  # metrics.json gets their figures, or why there are none
-# A composed config and the run's folder to its figures, which metrics.json gets; or to nothing.
+RECORDED = ("train", "eval")  # metrics.json gets their metrics, or why there are none
+# A composed config and the run's folder to its metrics, which metrics.json gets; or to nothing.
 Job = Callable[[DictConfig, Path], dict | None]
 
 
@@ -50,7 +50,7 @@ def segeval() -> None:
 
 
 def segpredict() -> None:
-    """`segpredict`: labels and overlays of pictures, folders and videos."""
+    """`segpredict`: labels and overlays of images, folders and videos."""
     _add_to_checkpoint()
     _command("predict", _predict)
 
@@ -105,7 +105,7 @@ def _evaluate(config: DictConfig, folder: Path) -> dict:
 
 def _predict(config: DictConfig, folder: Path) -> None:
     if config.input is None:
-        raise InputError("input= is missing", do="add input=PATH, a picture, a folder or a video")
+        raise InputError("input= is missing", do="add input=PATH, an image, a folder or a video")
     configs, saved = _read_checkpoints(config)
     from segtrain.commands.predict import predict
 
@@ -184,7 +184,7 @@ def _command(root: str, job: Job) -> None:
             print(f"\n── run {hydra_config.job.num}: {' '.join(overrides) or 'defaults'}", flush=True)
         try:
             recorded = root in RECORDED
-            figures = _recorded(job, config, folder, overrides) if recorded else job(config, folder)
+            metrics = _recorded(job, config, folder, overrides) if recorded else job(config, folder)
         except Exception as error:
             # A sweep's other runs go on; its callback reads of this one, wherever it was launched.
             if not sweeping:
@@ -193,7 +193,7 @@ def _command(root: str, job: Job) -> None:
                 traceback.print_exc()
             return 0.0
         # For a sweeper that optimises: a run without a figure is as bad as can be. Optuna takes no nan.
-        return (figures and figures["mean_iou"]) or 0.0
+        return (metrics and metrics["mean_iou"]) or 0.0
 
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=root, version_base="1.3")(run)
     try:
@@ -217,7 +217,7 @@ def _command(root: str, job: Job) -> None:
 
 
 def _recorded(job: Job, config: DictConfig, folder: Path, overrides: list[str]) -> dict | None:
-    """The job's figures, if it has any; `metrics.json` gets the run's overrides, or why it failed."""
+    """The job's metrics, if it has any; `metrics.json` gets the run's overrides, or why it failed."""
     path = folder / "metrics.json"
     try:
         record = job(config, folder)

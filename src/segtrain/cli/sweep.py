@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from segtrain.distributed import launch
-from segtrain.loggers.run_log import FIGURES, WIDTH, percent, table
+from segtrain.loggers.run_log import METRIC_LABELS, WIDTH, percent, table
 
-COLUMNS = ("run", "overrides", *FIGURES, "parameters", "seconds_per_step", "error")
+COLUMNS = ("run", "overrides", *METRIC_LABELS, "parameters", "seconds_per_step", "error")
 
 
 class SweepFailed(BaseException):
@@ -67,7 +67,7 @@ def write_csv(runs: list[dict], path: Path) -> None:
 
 
 def print_runs(runs: list[dict], folder: Path) -> None:
-    result = table("the sweep, best first", "run", "", *FIGURES.values(), "parameters", "s/step")
+    result = table("the sweep, best first", "run", "", *METRIC_LABELS.values(), "parameters", "s/step")
     result.columns[1].justify, result.columns[1].overflow = "left", "fold"
     for column in (result.columns[0], *result.columns[2:]):
         column.no_wrap = True
@@ -76,8 +76,8 @@ def print_runs(runs: list[dict], folder: Path) -> None:
             result.add_row(run["run"], run["overrides"], Text(run["error"], style="red"))
         else:
             seconds = "-" if run["seconds_per_step"] is None else f"{run['seconds_per_step']:.2f}"
-            figures = [percent(run[key]) for key in FIGURES]
-            result.add_row(run["run"], run["overrides"], *figures, f"{run['parameters']:,}", seconds)
+            metrics = [percent(run[key]) for key in METRIC_LABELS]
+            result.add_row(run["run"], run["overrides"], *metrics, f"{run['parameters']:,}", seconds)
     console = Console(width=None if Console().is_terminal else WIDTH)
     console.print(result)
     console.print(f"{folder}/comparison.csv", highlight=False)

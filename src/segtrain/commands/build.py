@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from segtrain.config.compose import SAVED_GROUPS, check_trust, compose_config, offline, plain
-from segtrain.config.instantiate import construct, describe, fits
+from segtrain.config.instantiate import describe, fits, instantiate
 from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
@@ -39,7 +39,7 @@ def build_model(
         raise explain(error, "train") from error
     if isinstance(backbone, dict):
         model["backbone"] |= backbone
-    return construct(model | overrides, "model")
+    return instantiate(model | overrides, "model")
 
 
 def load_model(path: str | Path, *, trust: str | None = None) -> nn.Module:
@@ -92,7 +92,7 @@ def read_checkpoints(paths: list[str]) -> list[Checkpoint]:
 
 def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
     """The model of a config with a checkpoint's weights, in eval mode. Raises InputError."""
-    model = construct(node, "model")
+    model = instantiate(node, "model")
     result = checkpoint.initialise(model, saved.weights())
     if result.new or result.unused:
         name = (result.new or result.unused)[0]
@@ -115,7 +115,7 @@ def build_crf(config: dict[str, Any]) -> partial | None:
     node, classes = config["dense_crf"], config["data"]["num_classes"]
     if config["device"] == "cpu" and node.get("backend", "auto") == "auto":
         node = node | {"backend": "numba"}  # by itself it would take a GPU that is there
-    crf = construct(node, "dense_crf", partial=True)
+    crf = instantiate(node, "dense_crf", partial=True)
     equal = np.full((classes, 2, 2), 1 / classes, np.float32)
     crf(np.zeros((2, 2, 3), np.uint8), equal)  # its faults come now
     return crf

@@ -13,21 +13,21 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.config.instantiate import construct, describe, fits
+from segtrain.config.instantiate import describe, fits, instantiate
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.checks import proposal
 from segtrain.data.checks.check import SPLITS, Report, check_data
 from segtrain.data.checks.frequencies import median_frequency_weights
 from segtrain.data.checks.look import KINDS, Fault
 from segtrain.data.checks.stats import figure, split_stats, to_json
 from segtrain.data.io.label_map import parse_label_map
-from segtrain.data.sample import VOID
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
 from segtrain.loggers.run_log import WIDTH, table
 from segtrain.viz.preview import draw_samples
 
 SHOWN = 6  # faults of a kind that the terminal shows; the report has all
-TYPES = {"action": Literal["check", "stats", "preview"], "accept": list[str], "pictures": int, "seed": int}
+TYPES = {"action": Literal["check", "stats", "preview"], "accept": list[str], "images": int, "seed": int}
 
 
 def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
@@ -42,8 +42,8 @@ def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
     for key, annotation in TYPES.items():
         if not fits(config[key], annotation):
             raise InputError(f"{key}={config[key]}", do=f"give {describe(annotation)}")
-    if config["pictures"] < 1 or config["seed"] < 0:
-        raise InputError("pictures and seed", do="give at least 1 and 0")
+    if config["images"] < 1 or config["seed"] < 0:
+        raise InputError("images and seed", do="give at least 1 and 0")
     unknown = [kind for kind in config["accept"] if kind not in KINDS]
     if unknown:
         raise InputError(f"accept={unknown[0]}: no such kind", do=f"there are {', '.join(KINDS)}")
@@ -54,7 +54,7 @@ def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
 
 def check(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
     """Reports all that is wrong, and proposes a label map where the masks need one."""
-    report = check_data(partial(construct, config["data"], "data"), partial(_progress, console))
+    report = check_data(partial(instantiate, config["data"], "data"), partial(_progress, console))
     _show(report.faults, config["accept"], console)
     _write_json(_report_json(report, config["accept"]), folder / "check.json")
     _propose(report, config["data"], option, folder, console)
@@ -62,8 +62,8 @@ def check(config: dict[str, Any], option: str, folder: Path, console: Console) -
     read = " and ".join(f"{len(split)} in {name}" for name, split in report.splits.items()) or "none made"
     if counted:
         faults = "1 fault" if len(counted) == 1 else f"{len(counted)} faults"
-        raise InputError(f"data={option}: {faults}; pictures: {read}; report: {relative(folder)}/check.json")
-    console.print(f"data={option}: no fault; pictures: {read}; report: {relative(folder)}/check.json")
+        raise InputError(f"data={option}: {faults}; images: {read}; report: {relative(folder)}/check.json")
+    console.print(f"data={option}: no fault; images: {read}; report: {relative(folder)}/check.json")
 
 
 def _show(faults: list[Fault], accepted: list[str], console: Console) -> None:
@@ -100,7 +100,9 @@ def _propose(report: Report, node: dict[str, Any], option: str, folder: Path, co
 
 
 def _report_json(report: Report, accepted: list[str]) -> dict[str, Any]:
-    labels = dict(enumerate(report.data.class_names if report.data is not None else ())) | {VOID: "void"}
+    labels = dict(enumerate(report.data.class_names if report.data is not None else ())) | {
+        IGNORE_INDEX: "void"
+    }
     return {
         "faults": [fault._asdict() for fault in report.faults],
         "accepted": accepted,
@@ -114,18 +116,18 @@ def _report_json(report: Report, accepted: list[str]) -> dict[str, Any]:
 
 def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
     """Mean, deviation, sizes, class frequencies and the weights that balance them."""
-    data = construct(config["data"], "data")
+    data = instantiate(config["data"], "data")
     names, found = data.class_names, {}
     for split in SPLITS:
         with _progress(console, f"reading {split}", len(getattr(data, split))) as advance:
             found[split] = split_stats(getattr(data, split), advance)
     weights = median_frequency_weights(found["train"].frequencies(len(names)))
     shares = {split: one.shares(len(names)) for split, one in found.items()}
-    pictures = {split: one.pictures(len(names)) for split, one in found.items()}
-    columns = [f"{split} {what}" for split in found for what in ("% of pixels", "pictures")]
+    images = {split: one.images(len(names)) for split, one in found.items()}
+    columns = [f"{split} {what}" for split in found for what in ("% of pixels", "images")]
     classes = table(f"data={option}", "class", *columns, "median-frequency weight")
     for i, name in enumerate(names):
-        cells = [(f"{100 * shares[split][i]:.3f}", str(pictures[split][i])) for split in found]
+        cells = [(f"{100 * shares[split][i]:.3f}", str(images[split][i])) for split in found]
         classes.add_row(name, *(text for pair in cells for text in pair), f"{weights[i]:.3f}")
     console.print(classes)
     for split, one in found.items():
@@ -133,7 +135,7 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
         sizes = ", ".join(f"{w}×{h}: {n}" for (w, h), n in list(one.sizes.items())[:4])
         more = f" and {len(one.sizes) - 4} more sizes" if len(one.sizes) > 4 else ""
         console.print(
-            f"{split}: {len(one.counts)} pictures; RGB mean {mean}, deviation {deviation}; {sizes}{more}",
+            f"{split}: {len(one.counts)} images; RGB mean {mean}, deviation {deviation}; {sizes}{more}",
             highlight=False,
         )
     _write_json(to_json(found, names, weights), folder / "stats.json")
@@ -143,14 +145,14 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
 
 def preview(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
     """The first samples that a training with this `augment`, `crops` and `seed` would take."""
-    data = construct(config["data"], "data")
-    pictures = data.train
+    data = instantiate(config["data"], "data")
+    images = data.train
     if config.get("crops"):
-        pictures = construct(config["crops"], "crops", partial=True)(pictures)
-    transforms = construct(config["augment"], "augment").values()
-    augmented = Augmented(pictures, transforms, seed=config["seed"])
-    stream = TrainingStream(len(pictures), 1, seed=config["seed"])
-    samples = [augmented[key] for (key,) in islice(stream, config["pictures"])]
+        images = instantiate(config["crops"], "crops", partial=True)(images)
+    transforms = instantiate(config["augment"], "augment").values()
+    augmented = Augmented(images, transforms, seed=config["seed"])
+    stream = TrainingStream(len(images), 1, seed=config["seed"])
+    samples = [augmented[key] for (key,) in islice(stream, config["images"])]
     for sample in samples:
         if isinstance(sample, SegtrainError):
             raise sample

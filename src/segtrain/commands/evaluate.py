@@ -10,7 +10,7 @@ from torch import nn
 
 from segtrain.commands.build import build_crf, count_parameters, restore_model
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.data.datasets.submission import Submission
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
@@ -20,7 +20,7 @@ from segtrain.evaluation.evaluate import Extra, Seen, evaluate
 from segtrain.evaluation.evaluate import Settings as EvaluationSettings
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
 from segtrain.evaluation.report import Report
-from segtrain.loggers.run_log import FIGURES, RunLog, evaluation_table, percent
+from segtrain.loggers.run_log import METRIC_LABELS, RunLog, evaluation_table, percent
 from segtrain.metrics.boundary import BFScore, BoundaryIoU, Trimap
 from segtrain.metrics.calibration import Calibration
 from segtrain.viz.drawing import save_labels, strip
@@ -30,7 +30,7 @@ EXTRA_METRICS: dict[str, Callable[[int], list[Extra]]] = {  # of a number of cla
     "calibration": lambda _: [Calibration()],
     "neurites": lambda classes: [_neurites(classes)],
 }
-PICTURES = 4  # validation pictures that TensorBoard shows
+IMAGES = 4  # validation images that TensorBoard shows
 
 
 def evaluate_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> dict:
@@ -44,15 +44,15 @@ def evaluate_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint],
     compute = choose(config["device"], str(config["precision"]))
     with process_group.join(compute.device), RunLog(folder, "eval", silent=process_group.rank() > 0) as log:
         write_yaml(config, folder / "config.yaml")
-        validation = Validation(construct(config["data"], "data"), compute, config, log, build_crf(config))
+        validation = Validation(instantiate(config["data"], "data"), compute, config, log, build_crf(config))
         predict, parameters = build_predictor(configs, saved, compute)
-        figures, _ = examine(validation, predict, saved[0].meta["step"])
-        log.say(f"figures: {relative(folder)}/metrics.json")
-    return figures | {"parameters": parameters}
+        metrics, _ = examine(validation, predict, saved[0].meta["step"])
+        log.say(f"metrics: {relative(folder)}/metrics.json")
+    return metrics | {"parameters": parameters}
 
 
 def examine(validation: "Validation", predict: Predict, step: int) -> tuple[dict, Report]:
-    """A whole evaluation: the figures with their intervals, printed, and every picture's, written into
+    """A whole evaluation: the metrics with their intervals, printed, and every image's, written into
     the log's folder."""
     report = Report(validation.data.class_names, validation.data.palette)
 
@@ -61,16 +61,16 @@ def examine(validation: "Validation", predict: Predict, step: int) -> tuple[dict
         if validation.submission:
             submit(seen, validation.submission, validation.log.folder / "submission")
 
-    figures = validation.of(predict, step, watch)
+    metrics = validation.of(predict, step, watch)
     report.gather()
-    figures = report.with_intervals(figures)
-    report.write(validation.log.folder, figures)
-    validation.log.say(evaluation_table(figures))
-    return figures, report
+    metrics = report.with_intervals(metrics)
+    report.write(validation.log.folder, metrics)
+    validation.log.say(evaluation_table(metrics))
+    return metrics, report
 
 
 def submit(seen: Seen, submission: Submission, folder: Path) -> None:
-    """Writes a picture's labels, those after the CRF where there is one, as the server wants them."""
+    """Writes an image's labels, those after the CRF where there is one, as the server wants them."""
     labels = seen.predicted if seen.refined is None else seen.refined
     path = folder / submission.path.format(name=seen.sample.name)
     save_labels(submission.labels(labels), path, submission.palette)
@@ -85,15 +85,15 @@ def build_predictor(
         model = restore_model(node["model"], checkpointed)
         model = model.to(compute.device, memory_format=torch.channels_last)
         parameters += count_parameters(model)
-        members.append(Predictor(model, construct(node["inference"], "inference"), compute))
+        members.append(Predictor(model, instantiate(node["inference"], "inference"), compute))
     return members[0] if len(members) == 1 else Ensemble(members, configs[0]["ensemble"]), parameters
 
 
 class Validation:
-    """Evaluates on the validation split, logs the figures and a few pictures of them.
+    """Evaluates on the validation split, logs the metrics and a few images of them.
 
     The CRF, where there is one, takes part in the run's last validation only: it may take longer
-    than the network. `interrupted` is asked after every picture whether to break off.
+    than the network. `interrupted` is asked after every image whether to break off.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Validation:
         interrupted: Callable[[], bool] = lambda: False,
     ):
         self.data, self.compute, self.log, self.crf, self.interrupted = data, compute, log, crf, interrupted
-        self.inference = construct(config["inference"], "inference")
+        self.inference = instantiate(config["inference"], "inference")
         self.last_step = config.get("max_steps")
         self.settings = EvaluationSettings(config["batch_size"], config["num_workers"])
         names = {*getattr(data, "extra_metrics", ()), *config.get("metrics", ())}
@@ -123,17 +123,17 @@ class Validation:
             return self.of(Predictor(model, self.inference, self.compute), step)
 
     def of(self, predict: Predict, step: int, watch: Callable[[Seen], None] = lambda _: None) -> dict:
-        """The figures of whatever predicts, a model or an ensemble; `watch` gets every picture."""
+        """The metrics of whatever predicts, a model or an ensemble; `watch` gets every image."""
         crf = self.crf if self.last_step in (None, step) else None
 
         def show(seen: Seen) -> None:
-            if seen.index < PICTURES:
-                picture = strip(seen.sample, seen.predicted, seen.refined, self.data.palette)
-                self.log.picture(step, f"val/{seen.index}_{seen.sample.name}", picture)
+            if seen.index < IMAGES:
+                image = strip(seen.sample, seen.predicted, seen.refined, self.data.palette)
+                self.log.image(step, f"val/{seen.index}_{seen.sample.name}", image)
             watch(seen)
 
         with self.log.progress("evaluating", len(self.data.val)) as advance:
-            figures = evaluate(
+            metrics = evaluate(
                 predict,
                 self.data.val,
                 self.data.class_names,
@@ -145,9 +145,9 @@ class Validation:
                 advance=advance,
                 interrupted=self.interrupted,
             )
-        self.log.evaluation(step, figures, self.data.class_names)
-        self.log.say(f"step {step}: {summary(figures)}")
-        return figures
+        self.log.evaluation(step, metrics, self.data.class_names)
+        self.log.say(f"step {step}: {summary(metrics)}")
+        return metrics
 
 
 def _neurites(classes: int) -> Extra:
@@ -168,12 +168,12 @@ def extra_metrics(names: list[str], num_classes: int) -> list[Extra]:
     return [metric for name in names for metric in EXTRA_METRICS[name](num_classes)]
 
 
-def summary(figures: dict) -> str:
-    """The four figures in a line, with and without the CRF."""
+def summary(metrics: dict) -> str:
+    """The four metrics in a line, with and without the CRF."""
 
     def line(values: dict) -> str:
-        return ", ".join(f"{label} {percent(values[key])}" for key, label in FIGURES.items())
+        return ", ".join(f"{label} {percent(values[key])}" for key, label in METRIC_LABELS.items())
 
-    if "without_crf" in figures:
-        return f"without CRF {line(figures['without_crf'])}; with CRF {line(figures)}"
-    return line(figures)
+    if "without_crf" in metrics:
+        return f"without CRF {line(metrics['without_crf'])}; with CRF {line(metrics)}"
+    return line(metrics)

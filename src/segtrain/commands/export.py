@@ -32,16 +32,14 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
     model = restore_model(config["model"], saved)
     console = Console(soft_wrap=True, highlight=False)
     if form != "safetensors" and config["dynamic"]:
-        console.print("following the network for pictures of any size: a deep one takes a minute or more")
+        console.print("following the network for images of any size: a deep one takes a minute or more")
     differences = export(model, form, path, tuple(size), about, dynamic=config["dynamic"])
 
-    result = table("read back", "picture", "largest difference", "logits up to", "other labels")
+    result = table("read back", "image", "largest difference", "logits up to", "other labels")
     for size, largest, limit, labels in differences:
         result.add_row(f"{size[0]}×{size[1]}", f"{largest:.2e}", f"{limit:.3g}", f"{labels:.4%}")
     console.print(result)
     if form != "safetensors":
         takes = "of any size" if config["dynamic"] else f"of {'×'.join(map(str, config['size']))} alone"
-        console.print(
-            f"takes pictures {takes}: uint8 RGB 1×3×H×W to logits 1×{len(about['class_names'])}×H×W"
-        )
+        console.print(f"takes images {takes}: uint8 RGB 1×3×H×W to logits 1×{len(about['class_names'])}×H×W")
     console.print(f"{form}: {relative(path)} ({path.stat().st_size / 1e6:.1f} MB)", markup=False)

@@ -13,7 +13,7 @@ from rich.console import Console
 from segtrain.commands.build import saved_config
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.compose import offline
-from segtrain.config.instantiate import TARGET, construct, fits, locate
+from segtrain.config.instantiate import TARGET, fits, instantiate, locate
 from segtrain.converters.formats import FORMATS, read
 from segtrain.converters.network import Account, Network, take, target
 from segtrain.data.datasets.voc import voc_palette
@@ -37,7 +37,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     network = with_mean(FORMATS[name](state, config["model"]), config["mean"])
     config["model"], changes = in_form(offline(config["model"]), network.form, given)
     torch.manual_seed(0)  # of what is new
-    model = construct(config["model"], "model")
+    model = instantiate(config["model"], "model")
     account = take(model, network, state, config["allow"])
 
     class_names, palette, numbered = classes_of(config["data"])
@@ -75,7 +75,7 @@ def with_mean(network: Network, mean: list[float] | None) -> Network:
     if mean is not None and network.input is not None:
         return network._replace(input=network.input._replace(mean=tuple(mean)))
     if mean is not None:
-        raise InputError("mean=: the weights take pictures as the model does", do="leave it out")
+        raise InputError("mean=: the weights take images as the model does", do="leave it out")
     if network.input is not None and network.input.mean is None:
         raise InputError("mean= is missing: it differs from data set to data set", do="add mean=[R,G,B]")
     return network
@@ -118,7 +118,7 @@ def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[s
     names, palette = getattr(source, "class_names", None), getattr(source, "palette", None)
     if not isinstance(names, tuple) or len(names) != count:
         try:
-            built = construct(data, "data")
+            built = instantiate(data, "data")
             names, palette = built.class_names, built.palette
         except InputError as error:
             names, palette = tuple(map(str, range(count))), voc_palette(count)

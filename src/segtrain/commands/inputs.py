@@ -1,4 +1,4 @@
-"""What `input=` of `segpredict` means: a picture, a folder, a list or a video."""
+"""What `input=` of `segpredict` means: an image, a folder, a list or a video."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from segtrain.data.io.files import read_list
 from segtrain.errors import InputError
 
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
 
 
@@ -14,19 +14,19 @@ def is_video(source: Path) -> bool:
     return source.is_file() and source.suffix.lower() in VIDEOS
 
 
-def find_pictures(source: Path, output: Path) -> list[tuple[str, Path]]:
-    """Names (paths without suffix, below a folder) and paths of the pictures that `source` means.
+def find_images(source: Path, output: Path) -> list[tuple[str, Path]]:
+    """Names (paths without suffix, below a folder) and paths of the images that `source` means.
 
     Args:
         output: what lies below it is not looked at.
 
     Raises:
-        InputError: it is not there, of another kind, without pictures, or two have one name.
+        InputError: it is not there, of another kind, without images, or two have one name.
     """
     if source.is_dir():
-        paths = [(path, path.relative_to(source)) for path in _pictures_below(source, output)]
+        paths = [(path, path.relative_to(source)) for path in _images_below(source, output)]
     elif not source.is_file():
-        do = "give a picture, a folder, a .txt with a path a line, or a video"
+        do = "give an image, a folder, a .txt with a path a line, or a video"
         raise InputError(f"input={source}: no such file or folder", do=do)
     elif source.suffix.lower() == ".txt":
         lines = [Path(line) for line in read_list(source)]
@@ -38,7 +38,7 @@ def find_pictures(source: Path, output: Path) -> list[tuple[str, Path]]:
     else:
         paths = [(source, Path(source.name))]
     if not paths:
-        raise InputError(f"input={source}: no picture in it", do=f"give {', '.join(sorted(PICTURES))}")
+        raise InputError(f"input={source}: no image in it", do=f"give {', '.join(sorted(IMAGES))}")
     named: dict[str, Path] = {}
     for path, name in paths:
         key = str(name.with_suffix(""))
@@ -49,8 +49,8 @@ def find_pictures(source: Path, output: Path) -> list[tuple[str, Path]]:
     return list(named.items())
 
 
-def _pictures_below(folder: Path, output: Path) -> Iterator[Path]:
+def _images_below(folder: Path, output: Path) -> Iterator[Path]:
     output = output.resolve()
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in PICTURES and path.is_file() and not path.resolve().is_relative_to(output):
+        if path.suffix.lower() in IMAGES and path.is_file() and not path.resolve().is_relative_to(output):
             yield path

@@ -1,4 +1,4 @@
-"""What `segpredict` does: labels and overlays of pictures that have no labels yet."""
+"""What `segpredict` does: labels and overlays of images that have no labels yet."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,16 +12,17 @@ from rich.progress import track
 
 from segtrain.commands.build import build_crf
 from segtrain.commands.evaluate import build_predictor
-from segtrain.commands.inputs import find_pictures, is_video
+from segtrain.commands.inputs import find_images, is_video
 from segtrain.commands.paths import relative, write_yaml
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.data.io.files import read_image
-from segtrain.data.sample import VOID, Sample
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
 from segtrain.errors import InputError
+from segtrain.files import write_atomically
 from segtrain.viz.crf_steps import Steps
-from segtrain.viz.drawing import overlay, save_labels, save_whole, with_legend
+from segtrain.viz.drawing import overlay, save_labels, with_legend
 
 
 class Classes(NamedTuple):
@@ -32,10 +33,10 @@ class Classes(NamedTuple):
 
 
 class Labeller:
-    """Pictures to labels, uint8 H×W, by a model and, where it is on, the CRF.
+    """Images to labels, uint8 H×W, by a model and, where it is on, the CRF.
 
     Also gives the class probabilities, float32 C×H×W, if they or the CRF are wanted. Otherwise they
-    never are in memory together: those of a large picture take gigabytes.
+    never are in memory together: those of a large image take gigabytes.
 
     Args:
         watch: gets each image, its name and the probabilities before the CRF.
@@ -47,7 +48,7 @@ class Labeller:
         self.predictor, self.crf, self.probabilities, self.watch = predictor, crf, probabilities, watch
 
     def __call__(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        samples = [Sample(image, np.broadcast_to(np.uint8(VOID), image.shape[:2]), name)]
+        samples = [Sample(image, np.broadcast_to(np.uint8(IGNORE_INDEX), image.shape[:2]), name)]
         if self.crf is None and not self.probabilities:
             return self.predictor.labels(samples)[0].cpu().numpy(), None
         probabilities = self.predictor(samples)[0].cpu().numpy()
@@ -62,14 +63,14 @@ def predict(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
     """Labels everything that `input` names, below `folder`.
 
     Raises:
-        InputError: nothing to label; after all else is done, pictures that could not be read.
+        InputError: nothing to label; after all else is done, images that could not be read.
         Stopped: SIGTERM or Ctrl-C came; what is there already is whole.
     """
     config, meta, console = configs[0], saved[0].meta, Console(soft_wrap=True, highlight=False)
     compute = choose(config["device"], str(config["precision"]))
     source = Path(config["input"]).expanduser()
     check_wanted(config, video=is_video(source))
-    found = [] if is_video(source) else find_pictures(source, folder)
+    found = [] if is_video(source) else find_images(source, folder)
     claim(folder, configs, saved)
     predictor, _ = build_predictor(configs, saved, compute)
     classes = Classes(tuple(meta["class_names"]), tuple(map(tuple, meta["palette"])))
@@ -83,10 +84,10 @@ def predict(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
         console.print(f"overlays: {relative(path)}")
         return
     todo = [(name, path) for name, path in found if not all(map(Path.is_file, outputs(folder, name, config)))]
-    unreadable = label_pictures(todo, folder, label, classes, config, console)
+    unreadable = label_images(todo, folder, label, classes, config, console)
     there = len(found) - len(todo)
     already = f", {there} of them were there" if there else ""
-    console.print(f"{len(found) - len(unreadable)} pictures{already}: {relative(folder)}")
+    console.print(f"{len(found) - len(unreadable)} images{already}: {relative(folder)}")
     if unreadable:
         more = f"; and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
         raise InputError(f"{unreadable[0]}{more}", do="the others are done; run again when it is mended")
@@ -101,9 +102,9 @@ def check_wanted(config: dict[str, Any], *, video: bool) -> None:
     if config["steps"] and not config["crf"]:
         raise InputError("steps=true without a CRF", do="add crf=true")
     if video and config["steps"]:
-        raise InputError("steps=true: a video's are not drawn", do="give its frames as pictures")
+        raise InputError("steps=true: a video's are not drawn", do="give its frames as images")
     if video and config["probabilities"]:
-        raise InputError("probabilities=true: a video's are not kept", do="give its frames as pictures")
+        raise InputError("probabilities=true: a video's are not kept", do="give its frames as images")
 
 
 def claim(folder: Path, configs: list[dict[str, Any]], saved: list[Checkpoint]) -> None:
@@ -133,14 +134,14 @@ def claim(folder: Path, configs: list[dict[str, Any]], saved: list[Checkpoint]) 
 
 
 def outputs(folder: Path, name: str, config: dict[str, Any]) -> list[Path]:
-    """The files that are wanted of a picture: labels, and on request more."""
+    """The files that are wanted of an image: labels, and on request more."""
     wanted = [folder / "labels" / f"{name}.png"]
     wanted += [folder / "overlays" / f"{name}.jpg"] if config["overlay"] else []
     wanted += [folder / "steps" / f"{name}.png"] if config["steps"] else []
     return wanted + ([folder / "probabilities" / f"{name}.npy"] if config["probabilities"] else [])
 
 
-def label_pictures(
+def label_images(
     todo: list[tuple[str, Path]],
     folder: Path,
     label: Labeller,
@@ -148,10 +149,10 @@ def label_pictures(
     config: dict[str, Any],
     console: Console,
 ) -> list[str]:
-    """Labels pictures by name and path; gives what is wrong with those that cannot be read.
+    """Labels images by name and path; gives what is wrong with those that cannot be read.
 
     Raises:
-        Stopped: SIGTERM or Ctrl-C came, and the picture in hand is done.
+        Stopped: SIGTERM or Ctrl-C came, and the image in hand is done.
     """
     unreadable, quiet = [], not console.is_terminal
     bar = track(todo, "predicting", console=console, transient=True, disable=quiet)
@@ -159,30 +160,32 @@ def label_pictures(
         for done, (name, path) in enumerate(bar):
             if stop.requested:
                 go_on = f"to go on, run it again with output={relative(folder)}"
-                how = f"after {done} of {len(todo)} pictures; {go_on}"
+                how = f"after {done} of {len(todo)} images; {go_on}"
                 raise Stopped(stop.number, how)
             try:
-                label_picture(read_image(path), name, folder, label, classes, config)
+                label_image(read_image(path), name, folder, label, classes, config)
             except InputError as error:
                 unreadable.append(str(error))
     return unreadable
 
 
-def label_picture(
+def label_image(
     image: np.ndarray, name: str, folder: Path, label: Labeller, classes: Classes, config: dict[str, Any]
 ) -> None:
-    """Writes what is wanted of a picture, each file whole or not at all."""
+    """Writes what is wanted of an image, each file whole or not at all."""
     labels, probabilities = label(image, name)
     if config["probabilities"]:
         half = probabilities.astype(np.float16)
-        save_whole(folder / "probabilities" / f"{name}.npy", lambda file: np.save(file, half))
+        write_atomically(folder / "probabilities" / f"{name}.npy", lambda file: np.save(file, half))
     if config["overlay"]:
-        picture = Image.fromarray(drawn(image, labels, classes, config))
-        save_whole(folder / "overlays" / f"{name}.jpg", lambda file: picture.save(file, "JPEG", quality=92))
+        overlaid = Image.fromarray(drawn(image, labels, classes, config))
+        write_atomically(
+            folder / "overlays" / f"{name}.jpg", lambda file: overlaid.save(file, "JPEG", quality=92)
+        )
     save_labels(labels, folder / "labels" / f"{name}.png", classes.palette)
 
 
 def drawn(image: np.ndarray, labels: np.ndarray, classes: Classes, config: dict[str, Any]) -> np.ndarray:
     """The overlay that the config asks for, uint8 H×W×3, wider by the legend."""
-    picture = overlay(image, labels, classes.palette, config["overlay"])
-    return with_legend(picture, classes.names, classes.palette) if config["legend"] else picture
+    overlaid = overlay(image, labels, classes.palette, config["overlay"])
+    return with_legend(overlaid, classes.names, classes.palette) if config["legend"] else overlaid

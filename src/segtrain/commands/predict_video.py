@@ -40,9 +40,9 @@ def label_video(
                     raise Stopped(stop.number, how)
                 image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
                 labels, _ = label(image, f"{source.stem}_{done:06d}")
-                picture = drawn(image, labels, classes, config)
-                writer = writer or _writer(partial, rate, picture.shape)
-                writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                overlaid = drawn(image, labels, classes, config)
+                writer = writer or _writer(partial, rate, overlaid.shape)
+                writer.write(cv2.cvtColor(overlaid, cv2.COLOR_RGB2BGR))
                 done += 1
                 progress.update(task, advance=1)
         if writer is None:
@@ -59,5 +59,5 @@ def label_video(
 def _writer(path: Path, rate: float, shape: tuple[int, ...]) -> cv2.VideoWriter:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (shape[1], shape[0]))
     if not writer.isOpened():
-        raise SaveError(f"{path}: OpenCV writes no such video", do="give the frames as pictures")
+        raise SaveError(f"{path}: OpenCV writes no such video", do="give the frames as images")
     return writer

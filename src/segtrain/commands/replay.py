@@ -7,7 +7,7 @@ from rich.console import Console
 
 from segtrain.commands.build import restore_model
 from segtrain.config.compose import check_trust, offline
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.engine import checkpoint
 from segtrain.engine.device import choose
 from segtrain.engine.replay import first_not_finite, kept_batches
@@ -37,7 +37,7 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
     model = model.to(compute.device, memory_format=torch.channels_last).train()
     if saved.meta["freeze_norm"]:
         freeze_norms(model)
-    loss = construct(config["loss"], "loss")
+    loss = instantiate(config["loss"], "loss")
     loss.progress = saved.meta["progress"]
     if saved.meta["class_weights"] is not None:
         loss.balance(saved.meta["class_weights"])

@@ -1,4 +1,4 @@
-"""What a run would fail at, found before its data are read: a first forward pass of grey pictures."""
+"""What a run would fail at, found before its data are read: a first forward pass of grey batch_images."""
 
 import copy
 from typing import Any
@@ -15,7 +15,7 @@ from segtrain.losses.cross_entropy import CrossEntropy
 
 # The data first: the model repeats their number of classes.
 GROUPS = ("data", "model", "crops", "augment", "loss", "optimizer", "schedule", "inference", "dense_crf")
-POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or picture
+POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or image
 
 
 def check_groups(config: dict[str, Any]) -> None:
@@ -28,14 +28,14 @@ def check_groups(config: dict[str, Any]) -> None:
 def rehearse(
     model: nn.Module, loss: nn.Module, batch_size: int, dataset: Augmented, classes: int, compute: Compute
 ) -> None:
-    """A forward pass of the training's network and loss on one or two pictures without content.
+    """A forward pass of the training's network and loss on one or two images without content.
 
     Args:
         model: on `compute.device`, in the mode of the training; is left as it was.
         dataset: of the training split; its first sample is read for its size.
 
     Raises:
-        InputError: the network does not take such pictures, BatchNorm gets one value a channel, the
+        InputError: the network does not take such images, BatchNorm gets one value a channel, the
             classes are not the data's, or the loss lacks an output.
     """
     sample = dataset[0, 0]
@@ -46,9 +46,9 @@ def rehearse(
         if loss.wants_frequencies:  # which are counted later
             loss.balance([1.0] * classes)
         loss.check(classes)
-    pictures = min(batch_size, 2)  # one alone is what BatchNorm may refuse
-    images = torch.full((pictures, 3, *size), 127, dtype=torch.uint8, device=compute.device)
-    labels = torch.zeros(pictures, *size, dtype=torch.uint8, device=compute.device)
+    batch_images = min(batch_size, 2)  # one alone is what BatchNorm may refuse
+    images = torch.full((batch_images, 3, *size), 127, dtype=torch.uint8, device=compute.device)
+    labels = torch.zeros(batch_images, *size, dtype=torch.uint8, device=compute.device)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.no_grad():
         try:
@@ -56,7 +56,7 @@ def rehearse(
                 outputs = functional_call(model, buffers, images)
         except REFUSALS as error:
             raise InputError(
-                f"model: does not take pictures of {size[0]}×{size[1]}, as data and augment give ({error})",
+                f"model: does not take images of {size[0]}×{size[1]}, as data and augment give ({error})",
                 do="give larger ones, by augment or data, or choose another model",
             ) from error
         if (channels := outputs["out"].shape[1]) != classes:

@@ -15,7 +15,7 @@ from segtrain.commands.build import build_crf, count_parameters, read_checkpoint
 from segtrain.commands.evaluate import Validation
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.sanity_check import check_groups, rehearse
-from segtrain.config.instantiate import construct
+from segtrain.config.instantiate import instantiate
 from segtrain.data.checks.check import check_start
 from segtrain.data.checks.frequencies import class_frequencies, median_frequency_weights
 from segtrain.distributed import process_group
@@ -33,7 +33,7 @@ NOT_COMPARED = ("log_every", "val_every", "checkpoint_every", "num_workers", "co
 
 
 def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict:
-    """Trains and validates as `config` says, everything below `folder`; gives the last figures.
+    """Trains and validates as `config` says, everything below `folder`; gives the last metrics.
 
     Args:
         choices: the options that the groups of the config were chosen by, `model: fcn8s`.
@@ -47,34 +47,34 @@ def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> dict
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)
         with process_group.first_of_each_machine(compute.device):
-            data = construct(config["data"], "data")
+            data = instantiate(config["data"], "data")
         check_start(data)
-        pictures = data.train
+        images = data.train
         if config.get("crops"):
             log.say("looking for objects in every mask, once")
-            pictures = construct(config["crops"], "crops", partial=True)(pictures)
-        transforms = construct(config["augment"], "augment").values()
-        dataset = Augmented(pictures, transforms, seed=config["seed"])
+            images = instantiate(config["crops"], "crops", partial=True)(images)
+        transforms = instantiate(config["augment"], "augment").values()
+        dataset = Augmented(images, transforms, seed=config["seed"])
         run = build_run(config, data, dataset, compute, log)
         continue_run(run, config, log, folder)
         log.go_on_after(run.step)
-        describe(run, len(pictures), len(data.val), log)
+        describe(run, len(images), len(data.val), log)
         log.say(repeatability(compute.device, config["deterministic"]))
 
         stop = StopSignals()
         validation = Validation(data, compute, config, log, crf, lambda: process_group.heard(stop.requested))
         with refusing_by_name(config):
-            figures = fit(run, dataset, log, validation, stop)
-        log.say(evaluation_table(figures))
-        log.hyperparameters(hyperparameters(config, choices), {"hparam/mean_iou": figures["mean_iou"] or 0.0})
+            metrics = fit(run, dataset, log, validation, stop)
+        log.say(evaluation_table(metrics))
+        log.hyperparameters(hyperparameters(config, choices), {"hparam/mean_iou": metrics["mean_iou"] or 0.0})
         say_where(log, folder)
-    return figures | {"parameters": count_parameters(run.model), "seconds_per_step": run.seconds_per_step}
+    return metrics | {"parameters": count_parameters(run.model), "seconds_per_step": run.seconds_per_step}
 
 
 def build_run(config: dict[str, Any], data, dataset: Augmented, compute: Compute, log: RunLog) -> Run:
     """The model on its device, its loss, optimizer and schedule; what a first step would fail at is
     told before anything is counted."""
-    model, loss = construct(config["model"], "model").train(), construct(config["loss"], "loss")
+    model, loss = instantiate(config["model"], "model").train(), instantiate(config["loss"], "loss")
     if config["freeze_norm"]:
         freeze_norms(model)
     model = model.to(compute.device, memory_format=torch.channels_last)
@@ -90,8 +90,8 @@ def build_run(config: dict[str, Any], data, dataset: Augmented, compute: Compute
     return Run(
         model=model,
         loss=balanced(loss, data, log),
-        optimizer=construct(config["optimizer"], "optimizer", partial=True)(model),
-        schedule=construct(config["schedule"], "schedule"),
+        optimizer=instantiate(config["optimizer"], "optimizer", partial=True)(model),
+        schedule=instantiate(config["schedule"], "schedule"),
         compute=compute,
         settings=settings,
         meta=meta,
@@ -99,7 +99,7 @@ def build_run(config: dict[str, Any], data, dataset: Augmented, compute: Compute
 
 
 def balanced(loss: nn.Module, data, log: RunLog) -> nn.Module:
-    """The loss; median-frequency weights are computed from the training split's whole pictures."""
+    """The loss; median-frequency weights are computed from the training split's whole images."""
     names = data.class_names
     if not isinstance(loss, CrossEntropy):
         return loss
@@ -153,12 +153,12 @@ def find_resume(resume: str | None, folder: Path) -> Path | None:
 
 
 def describe(run: Run, size: int, validation_size: int, log: RunLog) -> None:
-    """What is about to be trained, on how many pictures, and at which rates."""
+    """What is about to be trained, on how many images, and at which rates."""
     settings = run.settings
-    pictures = settings.batch_size * settings.accumulate * process_group.world_size()
+    images = settings.batch_size * settings.accumulate * process_group.world_size()
     log.say(
-        f"{count_parameters(run.model):,} parameters · {size} pictures to train on, {validation_size} to"
-        f" validate · {settings.max_steps} steps of {pictures} = {settings.max_steps * pictures / size:.1f}"
+        f"{count_parameters(run.model):,} parameters · {size} images to train on, {validation_size} to"
+        f" validate · {settings.max_steps} steps of {images} = {settings.max_steps * images / size:.1f}"
         f" epochs · {run.compute.device}, {run.compute.precision}"
     )
     groups = table("", "parameter group", "parameters", "learning rate", "decay")
@@ -214,5 +214,5 @@ def hyperparameters(config: dict[str, Any], choices: dict[str, str]) -> dict[str
 def say_where(log: RunLog, folder: Path) -> None:
     """The commands that go on from here."""
     best = f"{relative(folder)}/checkpoints/{checkpoint.BEST}"
-    log.say(f"curves and pictures:  tensorboard --logdir {relative(folder.parent)}")
+    log.say(f"curves and images:  tensorboard --logdir {relative(folder.parent)}")
     log.say(f"evaluate with CRF:    segeval ckpt={best} crf=true")

@@ -1,4 +1,4 @@
-"""`segeval ckpt=... crf=true tune_crf=100`: the dense CRF's parameters, chosen on validation pictures."""
+"""`segeval ckpt=... crf=true tune_crf=100`: the dense CRF's parameters, chosen on validation images."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from segtrain.commands.build import build_crf
 from segtrain.commands.evaluate import Validation, build_predictor, examine
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.config.instantiate import construct, fits
+from segtrain.config.instantiate import fits, instantiate
 from segtrain.crf.tuning import Examples, Ranges, Trial, search, trials_in, with_values
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
@@ -29,7 +29,7 @@ NAME = "tuned"  # of the option that is written
 
 
 def tune_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> dict:
-    """Searches `crf_ranges` for the parameters with the best mean IoU on `tune_crf` pictures, writes them
+    """Searches `crf_ranges` for the parameters with the best mean IoU on `tune_crf` images, writes them
     as `folder`/dense_crf/tuned.yaml, and evaluates the whole split with them.
 
     Args:
@@ -49,34 +49,34 @@ def tune_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], fol
     check_ranges(config["dense_crf"], ranges)
     compute = choose(config["device"], str(config["precision"]))
     with process_group.join(compute.device), RunLog(folder, "eval", silent=process_group.rank() > 0) as log:
-        data = construct(config["data"], "data")
+        data = instantiate(config["data"], "data")
         tuner = Tuner(config, data, compute, log)
         predict, parameters = build_predictor(configs, saved, compute)
         trials = tuner.search(ranges, tuner.examples(predict))
-        log.say(trials_table(trials, tuner.pictures))
+        log.say(trials_table(trials, tuner.images))
         tuned = config | {"dense_crf": with_values(config["dense_crf"], trials[0].values)}
         write_yaml(tuned, folder / "config.yaml")
         if process_group.rank() == 0:
-            write_files(folder, tuned, trials, tuner.pictures)
+            write_files(folder, tuned, trials, tuner.images)
         validation = Validation(data, compute, tuned, log, build_crf(tuned))
-        figures, _ = examine(validation, predict, saved[0].meta["step"])
-        log.say(f"{tuner.pictures} of these pictures chose the parameters; to use them:")
+        metrics, _ = examine(validation, predict, saved[0].meta["step"])
+        log.say(f"{tuner.images} of these images chose the parameters; to use them:")
         log.say(f"segeval --config-dir {relative(folder)} ckpt=... crf=true dense_crf={NAME}")
-    best = {"pictures": tuner.pictures, "values": trials[0].values, "mean_iou": trials[0].score}
-    return figures | {"parameters": parameters, "tuned_crf": best}
+    best = {"images": tuner.images, "values": trials[0].values, "mean_iou": trials[0].score}
+    return metrics | {"parameters": parameters, "tuned_crf": best}
 
 
 class Tuner:
-    """Pictures spread over the validation split, shared among the processes, and their scores."""
+    """Images spread over the validation split, shared among the processes, and their scores."""
 
     def __init__(self, config: dict[str, Any], data, compute: Compute, log: RunLog):
         self.config, self.data, self.compute, self.log = config, data, compute, log
         self.parameters = build_crf(config).keywords
-        self.pictures = min(config["tune_crf"], len(data.val))
+        self.images = min(config["tune_crf"], len(data.val))
 
     def examples(self, predict: Predict) -> Examples:
-        """The network's probabilities of this process's pictures."""
-        chosen = [i * len(self.data.val) // self.pictures for i in range(self.pictures)]
+        """The network's probabilities of this process's images."""
+        chosen = [i * len(self.data.val) // self.images for i in range(self.images)]
         batches = evaluation_batches(
             Subset(self.data.val, chosen),
             self.config["batch_size"],
@@ -85,7 +85,7 @@ class Tuner:
             world_size=process_group.world_size(),
         )
         examples = Examples(self.parameters.get("drop_below", 0))
-        with self.log.progress("predicting", self.pictures) as advance:
+        with self.log.progress("predicting", self.images) as advance:
             for samples in batches:
                 for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
                     examples.add(sample.image, probabilities, sample.mask)
@@ -108,7 +108,7 @@ class Tuner:
             return search(score, ranges, tell=tell)
 
     def mean_iou(self, examples: Examples, parameters: Mapping[str, Any]) -> float:
-        """Of all processes' pictures."""
+        """Of all processes' images."""
         classes = len(self.data.class_names)
         matrix = torch.zeros(classes, classes, dtype=torch.int64)
         for mask, labels in examples.labels(parameters):
@@ -147,22 +147,20 @@ def check_ranges(node: Mapping[str, Any], ranges: Ranges) -> None:
             )
 
 
-def trials_table(trials: list[Trial], pictures: int):
+def trials_table(trials: list[Trial], images: int):
     """The best few trials."""
-    result = table(f"{len(trials)} trials on {pictures} pictures", "mean IoU %", *trials[0].values)
+    result = table(f"{len(trials)} trials on {images} images", "mean IoU %", *trials[0].values)
     for trial in trials[:SHOWN]:
         result.add_row(percent(trial.score), *(f"{value:g}" for value in trial.values.values()))
     return result
 
 
-def write_files(folder: Path, tuned: dict[str, Any], trials: list[Trial], pictures: int) -> None:
+def write_files(folder: Path, tuned: dict[str, Any], trials: list[Trial], images: int) -> None:
     """The option of `dense_crf=`, and every trial."""
     path = folder / "dense_crf" / f"{NAME}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     best = percent(trials[0].score)
-    what = (
-        f"# Tuned on {pictures} validation pictures of {tuned['data']['_target_']}: mean IoU {best} on them\n"
-    )
+    what = f"# Tuned on {images} validation images of {tuned['data']['_target_']}: mean IoU {best} on them\n"
     path.write_text(what + yaml.safe_dump(tuned["dense_crf"], sort_keys=False))
     rows = [[*trial.values.values(), trial.score] for trial in trials]
     write_rows([[*trials[0].values, "mean_iou"], *rows], folder / "trials.csv")

@@ -18,7 +18,7 @@ SCALARS = (bool, int, float, str, list, type(None))
 REFUSALS = (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
-def construct(node: Any, key: str, *, partial: bool = False) -> Any:
+def instantiate(node: Any, key: str, *, partial: bool = False) -> Any:
     """Builds a plain config node; nodes below it that have a `_target_` are built first.
 
     Args:
@@ -30,7 +30,7 @@ def construct(node: Any, key: str, *, partial: bool = False) -> Any:
         InputError: an unknown or missing key, a value of the wrong type, or one that the target refuses.
     """
     if isinstance(node, Mapping):
-        arguments = {k: construct(v, f"{key}.{k}") for k, v in node.items() if k != TARGET}
+        arguments = {k: instantiate(v, f"{key}.{k}") for k, v in node.items() if k != TARGET}
         if TARGET not in node:
             return arguments
         target = locate(node[TARGET], key)
@@ -39,12 +39,12 @@ def construct(node: Any, key: str, *, partial: bool = False) -> Any:
             functools.partial(_call, target, key, **arguments) if partial else _call(target, key, **arguments)
         )
     if isinstance(node, Sequence) and not isinstance(node, str):
-        return [construct(v, f"{key}[{i}]") for i, v in enumerate(node)]
+        return [instantiate(v, f"{key}[{i}]") for i, v in enumerate(node)]
     return node
 
 
 def check(node: Any, key: str, *, partial: bool = False) -> None:
-    """Raises the InputErrors that `construct` would raise before it calls anything."""
+    """Raises the InputErrors that `instantiate` would raise before it calls anything."""
     if isinstance(node, Mapping):
         for name, value in node.items():
             check(value, f"{key}.{name}")

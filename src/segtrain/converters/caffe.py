@@ -29,7 +29,7 @@ DILATED = {  # by the number of classes: VOC, Cityscapes, CamVid
 }
 DILATED_CONTEXT = (*("conv1_1", "conv1_2"), *(f"conv{i}_1" for i in range(2, 8)), "fc1", "final")
 MSC = ("data", "pool1", "pool2", "pool3", "pool4")
-PICTURE = ("backbone.block1.0",)
+IMAGE = ("backbone.block1.0",)
 
 
 def network(state: State, node: Node) -> Network:
@@ -56,7 +56,7 @@ def deeplab_v1(state: State, node: Node) -> Network:
     return Network(
         layers=layers | dict.fromkeys(("fc8_voc12", "fc8_pascal"), "score"),
         input=Input(DEEPLAB),
-        pictures=PICTURE,
+        images=IMAGE,
     )
 
 
@@ -64,7 +64,7 @@ def deeplab_v1_msc(state: State, node: Node) -> Network:
     largefov = deeplab_v1(state, node)
     branches = {f"{name}_{kind}": f"mlps.{name}.{kind}" for name in MSC for kind in ("conv", "fc")}
     branches |= {f"{name}_ms": f"scores.{name}" for name in MSC}
-    return largefov._replace(layers=largefov.layers | branches, pictures=(*PICTURE, "mlps.data.conv"))
+    return largefov._replace(layers=largefov.layers | branches, images=(*IMAGE, "mlps.data.conv"))
 
 
 def segnet(state: State, node: Node) -> Network:
@@ -73,7 +73,7 @@ def segnet(state: State, node: Node) -> Network:
         for i in range(convolutions if block > 1 else 1):  # conv1_1_D has no BatchNorm
             name, ours = f"conv{block}_{convolutions - i}_D", f"decoder.{5 - block}"
             layers |= {name: f"{ours}.{3 * i}", f"{name}_bn": f"{ours}.{3 * i + 1}"}
-    return Network(layers=layers, input=Input(NOTHING), pictures=PICTURE, prepare=folded_statistics(layers))
+    return Network(layers=layers, input=Input(NOTHING), images=IMAGE, prepare=folded_statistics(layers))
 
 
 def segnet_basic(state: State, node: Node) -> Network:
@@ -82,7 +82,7 @@ def segnet_basic(state: State, node: Node) -> Network:
         for name, ours in ((f"conv{i + 1}", f"encoder.{i}"), (f"conv_decode{4 - i}", f"decoder.{i}")):
             layers |= {name: f"{ours}.0", f"{name}_bn": f"{ours}.1"}
     return Network(
-        layers=layers, input=Input(NOTHING), pictures=("encoder.0.0",), prepare=folded_statistics(layers)
+        layers=layers, input=Input(NOTHING), images=("encoder.0.0",), prepare=folded_statistics(layers)
     )
 
 
@@ -102,7 +102,7 @@ def deconvnet(state: State, node: Node) -> Network:
         matrix = {k: v.flatten(1).T for k, v in state.items() if k == "fc6-deconv.weight"}
         return statistics(model, state) | matrix
 
-    return Network(layers=layers, input=Input(DEEPLAB), pictures=PICTURE, prepare=prepare)
+    return Network(layers=layers, input=Input(DEEPLAB), images=IMAGE, prepare=prepare)
 
 
 def dilatednet(state: State, node: Node) -> Network:
@@ -117,7 +117,7 @@ def dilatednet(state: State, node: Node) -> Network:
         layers=layers,
         form={"backbone.padding": "reflect"} | ({"upsampling": "deconv"} if fixed else {}),
         input=Input(DILATED.get(len(scores))),
-        pictures=PICTURE,
+        images=IMAGE,
         dropped={"ctx_upsample": "bilinear, as ours is without weights"} if fixed else {},
         note=""
         if fixed

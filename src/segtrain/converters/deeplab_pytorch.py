@@ -38,5 +38,5 @@ def network(state: State, node: Node) -> Network:
             "backbone.output_stride": 8,
         },
         input=Input(MEAN),
-        pictures=("backbone.conv1",),
+        images=("backbone.conv1",),
     )

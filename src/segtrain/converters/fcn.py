@@ -40,7 +40,7 @@ def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> Network:
         layers=(ALEXNET if alexnet else vgg16()) | FC | SCORES | TWICE | FINAL,
         form=form,
         input=Input(mean),
-        pictures=("backbone.conv1" if alexnet else "backbone.block1.0",),
+        images=("backbone.conv1" if alexnet else "backbone.block1.0",),
         dropped=dropped,
     )
 

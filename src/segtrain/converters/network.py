@@ -15,7 +15,7 @@ RGB = tuple[float, float, float]
 
 
 class Input(NamedTuple):
-    """The pictures that a network was trained on: (pixel of 0..255 - mean) / std.
+    """The images that a network was trained on: (pixel of 0..255 - mean) / std.
 
     mean, std: of R, G and B; a mean that differs from data set to data set may be None here.
     bgr: whether the channels came as B, G, R.
@@ -35,7 +35,7 @@ class Network(NamedTuple):
         layers: theirs -> ours.
         form: keys of our YAML that give the model the published form.
         input: what it was trained on, where our model was not built for that.
-        pictures: our convolutions that see the picture.
+        images: our convolutions that see the image.
         dropped: their layer -> why it is not needed.
         part: the start of the names that it fills; all else in the model is new.
         new: our layers that it has not.
@@ -46,7 +46,7 @@ class Network(NamedTuple):
     layers: Mapping[str, str]
     form: Mapping[str, Any] = {}
     input: Input | None = None
-    pictures: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     dropped: Mapping[str, str] = {}
     part: str = ""
     new: tuple[str, ...] = ()
@@ -127,7 +127,7 @@ def _conventions(model: nn.Module, network: Network, tensors: State) -> dict[str
             for kind, values in (("mean", network.input.mean), ("std", network.input.std)):
                 changed[f"{name}.{kind}"] = torch.tensor(values).view(3, 1, 1)
     if network.input.bgr:
-        weights = [f"{layer}.weight" for layer in network.pictures]
+        weights = [f"{layer}.weight" for layer in network.images]
         changed |= {weight: tensors[weight].flip(1) for weight in weights if weight in tensors}
     return changed
 

@@ -39,5 +39,5 @@ def network(state: State, node: Node) -> Network:
             "backbone.multi_grid": [1, 1, 1],
             "backbone.dilation": "every_block",
         },
-        dropped={"classification_head": "its classifier of whole pictures"},
+        dropped={"classification_head": "its classifier of whole images"},
     )

@@ -54,7 +54,7 @@ def network(state: State, node: Node) -> Network:
 
 
 def fcn_resnet(state: State, node: Node) -> Network:
-    """A ResNet with holes under one 3×3 convolution: PSPNet's baseline, without the pyramid."""
+    """A ResNet with dilation under one 3×3 convolution: PSPNet's baseline, without the pyramid."""
     require(node, "PSPNet")
     heads = {"classifier": "head", "aux_classifier": "aux"}
     parts = {0: "0.0", 1: "0.1", 4: "2"}  # convolution, BatchNorm, scores

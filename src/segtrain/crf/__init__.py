@@ -33,6 +33,13 @@ NEEDS = {
 }
 
 
+BACKENDS = {
+    "numba": "segtrain.crf.cpu.backend",
+    "torch": "segtrain.crf.torch_backend.backend",
+    "pydensecrf": "segtrain.crf.pydensecrf_backend",
+}
+
+
 class _Task(NamedTuple):
     """What is to be inferred, checked: an image H×W×K and probabilities C×H×W."""
 
@@ -65,8 +72,8 @@ def dense_crf(
             Potts weight; or, with pydensecrf's signs, C or C×C numbers: the diagonal or the whole of a
             matrix of costs. `normalization` is symmetric (also if not given), before, after or none.
         drop_below: labels that after one iteration, when noise has gone, nowhere reach this share of the
-            largest marginal take no part; their marginals are 0. In pictures of more than 40,000 pixels every
-            second, third or fourth row and column is asked. On the pictures tried, 0.1 leaves at least
+            largest marginal take no part; their marginals are 0. In images of more than 40,000 pixels every
+            second, third or fourth row and column is asked. On the images tried, 0.1 leaves at least
             99.994 % of the labels as they are, and what is left takes as much less time as there are fewer
             labels; 0 drops none.
         backend: `auto` takes torch where it has a GPU, else numba, or where that is not installed
@@ -147,7 +154,7 @@ def _task(image, probabilities, gaussian, bilateral, iterations) -> _Task:
     fits = image.shape[:2] == tuple(size) and len(channels) == 1 and image.dtype.kind in "uif"
     if not fits or not np.isfinite(image).all():
         raise InputError(
-            f"dense_crf: the picture is {image.dtype} {image.shape}, the probabilities are"
+            f"dense_crf: the image is {image.dtype} {image.shape}, the probabilities are"
             f" {probabilities.shape}",
             do="give H×W×3 and float C×H×W",
         )
@@ -173,11 +180,11 @@ def reaching_labels(probabilities: np.ndarray, share: float) -> np.ndarray:
 
 
 def _backend(name: str) -> ModuleType:
-    if name not in ("auto", "numba", "torch", "pydensecrf"):
+    if name != "auto" and name not in BACKENDS:
         raise InputError(f"dense_crf.backend={name}", do="give auto, numba, torch or pydensecrf")
     for choice in _by_itself() if name == "auto" else (name,):
         try:
-            return importlib.import_module(f"segtrain.crf.{choice}_backend")
+            return importlib.import_module(BACKENDS[choice])
         except ImportError as error:
             failed = error
     needed = "numba" if name == "auto" else name

@@ -60,7 +60,7 @@ def key_layout(ends: np.ndarray, scale: np.ndarray, more_bits: int = 0) -> Keys:
     bits = [int(width).bit_length() for width in high - low]
     if sum(bits) + more_bits > KEY_BITS:
         raise InputError(
-            f"dense_crf: standard deviations so small for this picture that the lattice's keys take"
+            f"dense_crf: standard deviations so small for this image that the lattice's keys take"
             f" {sum(bits) + more_bits} bits, and {KEY_BITS} are there",
             do="give a larger sxy or srgb",
         )

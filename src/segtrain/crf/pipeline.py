@@ -1,4 +1,4 @@
-"""The CRF in threads, while the network works on the next picture."""
+"""The CRF in threads, while the network works on the next image."""
 
 import os
 from collections import deque
@@ -14,23 +14,23 @@ Refined = TypeVar("Refined")
 
 def refine_ahead(
     refine: Callable[[np.ndarray, np.ndarray], Refined],
-    pictures: Iterable[tuple[Item, np.ndarray, np.ndarray]],
+    images: Iterable[tuple[Item, np.ndarray, np.ndarray]],
     threads: int | None = None,
 ) -> Iterator[tuple[Item, Refined]]:
-    """What `refine` gives for each picture, in order.
+    """What `refine` gives for each image, in order.
 
-    The next picture is asked for while those before are refined; of these there are never more than
+    The next image is asked for while those before are refined; of these there are never more than
     one a thread.
 
     Args:
         refine: of an image and its probabilities: `dense_crf` or `dense_crf_labels` with parameters.
-        pictures: something to tell the picture by, its image and its probabilities.
+        images: something to tell the image by, its image and its probabilities.
         threads: as many as this process has processors, if not given.
     """
     threads = threads or _processors()
     with ThreadPoolExecutor(threads, "dense_crf") as pool:
         waiting: deque = deque()
-        for item, image, probabilities in pictures:
+        for item, image, probabilities in images:
             if len(waiting) == threads:
                 done, future = waiting.popleft()
                 yield done, future.result()

@@ -23,7 +23,7 @@ class Kernel(NamedTuple):
         deviations: of x, of y and, for a bilateral kernel, of each channel.
         compatibility: the weight with which like labels attract each other (Potts); or a symmetric
             matrix, float32 C×C: how much a label at one pixel costs beside a label at another.
-        normalization: with n the filter of a picture of ones, `before` divides its input by n, `after`
+        normalization: with n the filter of an image of ones, `before` divides its input by n, `after`
             its output, `symmetric` both by √n.
     """
 
@@ -112,6 +112,6 @@ def without_labels(kernels: list[Kernel], kept: np.ndarray) -> list[Kernel]:
 
 
 def thinned(kernel: Kernel, step: int) -> Kernel:
-    """The kernel for every so manyth row and column of a picture."""
+    """The kernel for every so manyth row and column of an image."""
     x, y, *colours = kernel.deviations
     return kernel._replace(deviations=(x / step, y / step, *colours))

@@ -1,7 +1,7 @@
-"""The search for a CRF's parameters on validation pictures, coarse to fine, as DeepLab's authors did.
+"""The search for a CRF's parameters on validation images, coarse to fine, as DeepLab's authors did.
 
 Chen et al. (ICLR 2015, section 5.1) leave the Gaussian kernel at w2 = 3, σγ = 3 and search the bilateral
-one's weight and deviations on 100 pictures. Every further round halves the steps, which are factors,
+one's weight and deviations on 100 images. Every further round halves the steps, which are factors,
 around the best so far.
 """
 
@@ -28,10 +28,10 @@ class Trial(NamedTuple):
 
 
 class Examples:
-    """Validation pictures with a network's probabilities, computed once and kept small.
+    """Validation images with a network's probabilities, computed once and kept small.
 
     In half precision: of a probability above 1e-5, the smallest that the CRF distinguishes, that keeps
-    two digits or more. And of the labels alone that somewhere come near the likeliest: a picture of
+    two digits or more. And of the labels alone that somewhere come near the likeliest: an image of
     375×500 with 5 of 21 classes takes 2 MB.
 
     Args:
@@ -52,13 +52,13 @@ class Examples:
         self._kept.append(_Example(image, len(probabilities), kept, rows, mask))
 
     def labels(self, parameters: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Each picture's labels, those given and those that the CRF gives (int64 H×W).
+        """Each image's labels, those given and those that the CRF gives (int64 H×W).
 
         Args:
             parameters: keyword arguments of `dense_crf`.
         """
-        pictures = ((one.mask, one.image, one.probabilities()) for one in self._kept)
-        return refine_ahead(partial(dense_crf_labels, **parameters), pictures)
+        images = ((one.mask, one.image, one.probabilities()) for one in self._kept)
+        return refine_ahead(partial(dense_crf_labels, **parameters), images)
 
 
 class _Example(NamedTuple):

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segtrain.data.sample import BORDER, VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, MEAN_COLOUR, Sample
 from segtrain.distributed.signals import ask_when_parent_ends
 from segtrain.errors import InputError, SegtrainError
 
 cv2.setNumThreads(0)  # its threads would fight with the loader's processes
-PIXELS = 1 << 22  # of an evaluation's pass of several pictures; two of Cityscapes
+PIXELS = 1 << 22  # of an evaluation's pass of several images; two of Cityscapes
 
 
 class TrainingStream(Sampler):
@@ -126,7 +126,7 @@ Batch = tuple[Tensor, Tensor, list[str]]  # images uint8 N×3×H×W, masks uint8
 
 
 def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
-    """Stacks samples; smaller pictures get a border to the right and below, void in the mask."""
+    """Stacks samples; smaller images get a border to the right and below, void in the mask."""
     for sample in samples:
         if isinstance(sample, SegtrainError):
             return sample
@@ -136,7 +136,7 @@ def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
     masks = np.empty((len(samples), height, width), np.uint8)
     for i, (image, mask, _) in enumerate(samples):
         if mask.shape != (height, width):
-            images[i], masks[i] = BORDER, VOID
+            images[i], masks[i] = MEAN_COLOUR, IGNORE_INDEX
         images[i, : image.shape[0], : image.shape[1]] = image
         masks[i, : mask.shape[0], : mask.shape[1]] = mask
     # The permuted view is channels-last in memory, which is what convolutions like best.
@@ -199,7 +199,7 @@ def _wait_for_parents_signal() -> None:
 def evaluation_batches(
     dataset: Dataset, batch_size: int, *, num_workers: int, rank: int = 0, world_size: int = 1
 ) -> Iterator[list[Sample]]:
-    """Each of this rank's samples once and in order, in lists of pictures of one size: `batch_size`, or
+    """Each of this rank's samples once and in order, in lists of images of one size: `batch_size`, or
     fewer where these are large (PIXELS).
 
     Rank r takes samples r, r + world_size, ...: none is padded, none counts twice.

@@ -58,7 +58,7 @@ def first_not_finite(
             if not found and not _finite(value):
                 found.append(f"the loss, though every layer's output is finite: {value.item()}")
             if found:
-                return f"first not finite: {found[0]}; pictures {', '.join(names)}"
+                return f"first not finite: {found[0]}; images {', '.join(names)}"
             value.backward()
     bad = next((k for k, p in model.named_parameters() if p.grad is not None and not _finite(p.grad)), None)
     if bad:

@@ -71,13 +71,13 @@ class Run:
 
     @property
     def batch(self) -> dict[str, Any]:
-        """Of how many pictures a step is; and BatchNorm's statistics, and how many of these in a step."""
+        """Of how many images a step is; and BatchNorm's statistics, and how many of these in a step."""
         settings, ranks = self.settings, process_group.world_size()
-        pictures = settings.batch_size * (ranks if process_group.synchronises_norms(self.model) else 1)
+        images = settings.batch_size * (ranks if process_group.synchronises_norms(self.model) else 1)
         trains = not settings.freeze_norm and any(map(is_batch_norm, self.model.modules()))
         return {
-            "pictures": settings.batch_size * settings.accumulate * ranks,
-            "statistics": [pictures, settings.accumulate] if trains else None,
+            "images": settings.batch_size * settings.accumulate * ranks,
+            "statistics": [images, settings.accumulate] if trains else None,
         }
 
     def checkpoint(self, *, weights_only: bool = False) -> Checkpoint:
@@ -108,16 +108,16 @@ class Run:
         settings, ranks, now = self.settings, process_group.world_size(), self.batch
         here = f"batch_size={settings.batch_size} × accumulate={settings.accumulate} × {ranks} process"
         here += "es" if ranks > 1 else ""
-        if before["pictures"] != now["pictures"]:
+        if before["images"] != now["images"]:
             raise InputError(
-                f"resume: a step was {before['pictures']} pictures, {here} is {now['pictures']}",
-                do=f"make them {before['pictures']} again, or begin anew with init_from=",
+                f"resume: a step was {before['images']} images, {here} is {now['images']}",
+                do=f"make them {before['images']} again, or begin anew with init_from=",
             )
         if before["statistics"] and now["statistics"] and before["statistics"] != now["statistics"]:
-            pictures, times = before["statistics"]
+            images, times = before["statistics"]
             raise InputError(
-                f"resume: BatchNorm took statistics of {pictures} pictures {times} × a step and process,"
-                f" with {here} of {now['statistics'][0]} pictures {now['statistics'][1]} ×",
+                f"resume: BatchNorm took statistics of {images} images {times} × a step and process,"
+                f" with {here} of {now['statistics'][0]} images {now['statistics'][1]} ×",
                 do="take batch_size, accumulate and the number of processes of before, or freeze_norm=true",
             )
 

@@ -74,12 +74,12 @@ def _sent(x: Tensor) -> Callable[[], float]:
 
 
 def _diverged(run: Run, batches: list[Batch], own: float, loss: float, folder: Path) -> DivergedError:
-    """The error that names the step, and pictures and a file for a replay where it is this rank's."""
+    """The error that names the step, and images and a file for a replay where it is this rank's."""
     step, rate = run.step + 1, run.optimizer.param_groups[0]["lr"]
     where = f"the loss is {loss} at step {step} (learning rate {rate:.3g}"
     do = "lower optimizer.lr or set clip_norm=1; the checkpoints are from before"
     if math.isfinite(own):
-        return DivergedError(f"{where}; another rank's pictures)", do=do)
+        return DivergedError(f"{where}; another rank's images)", do=do)
     class_weights = getattr(run.loss, "class_weights", None)
     about = {
         "at": {"step": step, "learning_rate": rate, "loss": str(loss), "seed": step_seed(run)},
@@ -91,5 +91,5 @@ def _diverged(run: Run, batches: list[Batch], own: float, loss: float, folder: P
     path = replay.keep(run.checkpoint(weights_only=True), batches, about, folder)
     names = [name for _, _, names in batches for name in names]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    what = f"{where}; pictures {', '.join(names[:8])}{more})"
+    what = f"{where}; images {', '.join(names[:8])}{more})"
     return DivergedError(what, do=f"{do}; the layer that did it: segtrain replay={path}")

@@ -26,7 +26,7 @@ def fit(
     validate: Callable[[nn.Module, int], dict],
     stop: StopSignals,
 ) -> dict:
-    """Trains up to `max_steps` and gives the last validation's figures.
+    """Trains up to `max_steps` and gives the last validation's metrics.
 
     Args:
         run: is changed in place.
@@ -43,13 +43,13 @@ def fit(
     settings, folder, device = run.settings, log.folder / "checkpoints", run.compute.device
     batches, first = _batches(run, dataset), run.step
     run.validation_left |= run.step >= settings.max_steps
-    figures: dict = {}
+    metrics: dict = {}
     meter, status = Meter(run.losses), ""
     with stop, log.progress("training", settings.max_steps, done=run.step) as update:
         while True:
             if run.validation_left:
                 with meter.paused():
-                    figures = _validate(run, validate, folder)
+                    metrics = _validate(run, validate, folder)
             last = run.step >= settings.max_steps
             stopping = process_group.any_rank(stop.requested, device)
             due = run.step > first and (last or run.step % settings.checkpoint_every == 0)
@@ -58,7 +58,7 @@ def fit(
             if stopping or (last and process_group.any_rank(stop.requested, device)):
                 raise stop.stopped(folder / checkpoint.LAST, run.step)
             if last:
-                return figures
+                return metrics
             rate = _set_rates(run)
             run.loss.progress = run.step / settings.max_steps
             # Dropout is then a function of (seed, step) too, and resume needs no random state.
@@ -76,14 +76,14 @@ def fit(
 
 
 def _validate(run: Run, validate: Callable[[nn.Module, int], dict], folder: Path) -> dict:
-    """The figures, and best.ckpt; nothing where a signal broke it off."""
+    """The metrics, and best.ckpt; nothing where a signal broke it off."""
     try:
-        figures = validate(run.evaluated, run.step)
+        metrics = validate(run.evaluated, run.step)
     except Interrupted:
         return {}
-    _keep_best(run, figures, folder)
+    _keep_best(run, metrics, folder)
     run.validation_left = False
-    return figures
+    return metrics
 
 
 def _batches(run: Run, dataset: Augmented) -> Iterator[Batch]:
@@ -107,12 +107,12 @@ def _set_rates(run: Run) -> float:
     return run.optimizer.param_groups[0]["lr"]
 
 
-def _keep_best(run: Run, figures: dict, folder: Path) -> None:
+def _keep_best(run: Run, metrics: dict, folder: Path) -> None:
     """Writes best.ckpt (weights alone) where no validation before was as good.
 
     The network's own figure counts: the CRF takes part in the last validation alone.
     """
-    score = figures.get("without_crf", figures)["mean_iou"] or 0.0
+    score = metrics.get("without_crf", metrics)["mean_iou"] or 0.0
     if score > run.best:
         _check_weights(run)
         run.best = score
@@ -155,14 +155,14 @@ class Meter:
         self._restart()
 
     def _restart(self) -> None:
-        self.steps, self.pictures, self.waiting, self.start = 0, 0, 0.0, time.perf_counter()
+        self.steps, self.images, self.waiting, self.start = 0, 0, 0.0, time.perf_counter()
 
     def take(self, batches: Iterator[Batch], count: int) -> list[Batch]:
         """The next batches, with the time that they were waited for."""
         before = time.perf_counter()
         taken = [next(batches) for _ in range(count)]
         self.waiting += time.perf_counter() - before
-        self.pictures += sum(len(images) for images, _, _ in taken)
+        self.images += sum(len(images) for images, _, _ in taken)
         return taken
 
     def add(self, loss: float) -> None:
@@ -182,7 +182,7 @@ class Meter:
         values = {
             "loss": sum(self.losses) / len(self.losses),
             "lr": rate,
-            "pictures_per_second": process_group.world_size() * self.pictures / seconds,
+            "images_per_second": process_group.world_size() * self.images / seconds,
             "seconds_per_step": seconds / self.steps,
             "waiting_for_data": self.waiting / seconds,
         }
@@ -192,4 +192,4 @@ class Meter:
 
 
 def _status(values: dict[str, float]) -> str:
-    return f"loss {values['loss']:.4f}  lr {values['lr']:.2e}  {values['pictures_per_second']:.1f} pictures/s"
+    return f"loss {values['loss']:.4f}  lr {values['lr']:.2e}  {values['images_per_second']:.1f} images/s"

@@ -1,9 +1,9 @@
-"""How sure is a mean IoU, and is one model better than another? The bootstrap over pictures.
+"""How sure is a mean IoU, and is one model better than another? The bootstrap over images.
 
-"Bootstrap Methods: Another Look at the Jackknife", Efron, Annals of Statistics 1979: pictures are
+"Bootstrap Methods: Another Look at the Jackknife", Efron, Annals of Statistics 1979: images are
 drawn anew with replacement, and the figure's spread over many such draws is its uncertainty. It
-covers which pictures are in the split, not another training run. It is too narrow for frames of one
-video, which are alike, and for few pictures: of simulated splits of 10, 30, 100 and 300 pictures 79,
+covers which images are in the split, not another training run. It is too narrow for frames of one
+video, which are alike, and for few images: of simulated splits of 10, 30, 100 and 300 images 79,
 90, 94 and 93 % of the 95 % intervals held the true figure.
 """
 
@@ -18,7 +18,7 @@ AT_ONCE = 100  # resamples: bounds the memory of their weights
 
 
 class Difference(NamedTuple):
-    """Of two models' mean IoU on the same pictures, second minus first, with its interval."""
+    """Of two models' mean IoU on the same images, second minus first, with its interval."""
 
     mean_iou: float | None
     interval: tuple[float, float] | None
@@ -29,7 +29,7 @@ class Difference(NamedTuple):
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
-def picture_counts(matrices: np.ndarray) -> np.ndarray:
+def image_counts(matrices: np.ndarray) -> np.ndarray:
     """All that the IoU needs of confusion matrices ...×C×C: int64 ...×3×C of each class's correct,
     labelled and predicted pixels."""
     diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
@@ -46,14 +46,14 @@ def mean_iou(counts: np.ndarray) -> np.ndarray:
 
 
 def interval(counts: np.ndarray, *, seed: int = 0) -> tuple[float, float] | None:
-    """The 95 % interval of the mean IoU of pictures, counts N×3×C; None for fewer than two."""
+    """The 95 % interval of the mean IoU of images, counts N×3×C; None for fewer than two."""
     return _percentiles(mean_iou(drawn) for drawn in _resampled(counts, seed))
 
 
 def difference(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Difference:
-    """Two models on the same pictures, counts N×3×C each: every draw takes the same pictures of both.
+    """Two models on the same images, counts N×3×C each: every draw takes the same images of both.
 
-    What makes a picture hard is so the same for both, and the interval far narrower than the two
+    What makes an image hard is so the same for both, and the interval far narrower than the two
     models' own would suggest.
     """
     draws = zip(_resampled(first, seed), _resampled(second, seed), strict=True)
@@ -63,13 +63,13 @@ def difference(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Diffe
 
 
 def _resampled(counts: np.ndarray, seed: int) -> Iterator[np.ndarray]:
-    """The summed counts of draws of N pictures with replacement, 100×3×C at a time; none of one picture."""
-    random, pictures = np.random.default_rng(seed), len(counts)
-    if pictures < 2:
+    """The summed counts of draws of N images with replacement, 100×3×C at a time; none of one image."""
+    random, images = np.random.default_rng(seed), len(counts)
+    if images < 2:
         return
-    flat = counts.reshape(pictures, -1).astype(np.float64)  # exact below 2^53
+    flat = counts.reshape(images, -1).astype(np.float64)  # exact below 2^53
     for _ in range(RESAMPLES // AT_ONCE):
-        times_drawn = random.multinomial(pictures, np.full(pictures, 1 / pictures), AT_ONCE)
+        times_drawn = random.multinomial(images, np.full(images, 1 / images), AT_ONCE)
         yield (times_drawn @ flat).reshape(AT_ONCE, *counts.shape[1:])
 
 

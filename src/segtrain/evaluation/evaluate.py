@@ -8,30 +8,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segtrain.contracts import Sample
 from segtrain.crf.pipeline import refine_ahead
-from segtrain.data.sample import Sample
 from segtrain.distributed import process_group
 from segtrain.engine.loader import evaluation_batches
-from segtrain.evaluation.predictor import Predict, likeliest
+from segtrain.evaluation.predictor import Predict, argmax_labels
 from segtrain.metrics.regions import confusion_matrix, scores
 
 Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W
 
 
 class Extra(Protocol):
-    """A metric that adds pictures up in `sums`, which several processes can add up again."""
+    """A metric that adds images up in `sums`, which several processes can add up again."""
 
     sums: Tensor
 
     def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
-        """Adds a picture: the likeliest classes, uint8 H×W, and their probabilities, float32 H×W."""
+        """Adds an image: the most probable classes, uint8 H×W, and their probabilities, float32 H×W."""
         ...
 
-    def figures(self, sums: Tensor) -> dict: ...
+    def metrics(self, sums: Tensor) -> dict: ...
 
 
 class Seen(NamedTuple):
-    """What a watcher gets of every picture.
+    """What a watcher gets of every image.
 
     index: its place in the split. predicted, refined: the network's labels and, where there is one,
     the CRF's, uint8 H×W. matrices: their confusion matrices, one or two C×C.
@@ -45,25 +45,25 @@ class Seen(NamedTuple):
 
 
 class Interrupted(Exception):
-    """An evaluation was broken off on request; there are no figures."""
+    """An evaluation was broken off on request; there are no metrics."""
 
 
 class Settings(NamedTuple):
-    """How to evaluate: pictures a pass, loader processes."""
+    """How to evaluate: images a pass, loader processes."""
 
     batch_size: int = 1
     num_workers: int = 0
 
 
 class Tally:
-    """What is added up over the pictures for the network, or for the CRF."""
+    """What is added up over the images for the network, or for the CRF."""
 
     def __init__(self, classes: int, extra: list[Extra]):
         self.matrix = torch.zeros(classes, classes, dtype=torch.int64)
         self.extra = extra
 
     def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray | None) -> Tensor:
-        """Adds a picture and gives its confusion matrix; extra metrics need its confidence."""
+        """Adds an image and gives its confusion matrix; extra metrics need its confidence."""
         mask = torch.from_numpy(sample.mask)
         matrix = confusion_matrix(mask, torch.from_numpy(labels), len(self.matrix))
         self.matrix += matrix
@@ -71,13 +71,13 @@ class Tally:
             metric.add(sample, labels, confidence)
         return matrix
 
-    def figures(self, class_names: tuple[str, ...], device: torch.device) -> dict:
-        """The figures of all processes' pictures."""
+    def metrics(self, class_names: tuple[str, ...], device: torch.device) -> dict:
+        """The metrics of all processes' images."""
         self.matrix = _of_all_ranks(self.matrix, device)
-        figures = scores(self.matrix, class_names)
+        metrics = scores(self.matrix, class_names)
         for metric in self.extra:
-            figures |= metric.figures(_of_all_ranks(metric.sums, device))
-        return figures
+            metrics |= metric.metrics(_of_all_ranks(metric.sums, device))
+        return metrics
 
 
 def evaluate(
@@ -93,16 +93,16 @@ def evaluate(
     advance: Callable[[int], None] = lambda _: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict:
-    """The figures of `metrics.json` (INTERFACE: `pixel_accuracy` ... `per_class`, `images`, `seconds`).
+    """The metrics of `metrics.json` (INTERFACE: `pixel_accuracy` ... `per_class`, `images`, `seconds`).
 
     Args:
         predict: on `device`.
-        crf: refines each picture's probabilities; then the figures are those after it, and
+        crf: refines each image's probabilities; then the metrics are those after it, and
             `without_crf` holds the same keys for the network alone.
         extra: makes the metrics beyond the confusion matrix, anew for the network and for the CRF.
-        watch: gets each picture with its labels.
-        advance: gets the number of pictures that were done, for a progress bar.
-        interrupted: asked after every picture whether to break off.
+        watch: gets each image with its labels.
+        advance: gets the number of images that were done, for a progress bar.
+        interrupted: asked after every image whether to break off.
 
     Raises:
         Interrupted: on every rank, where it was so on one.
@@ -130,13 +130,13 @@ def evaluate(
     if process_group.any_rank(broken_off, device):
         raise Interrupted
 
-    network, *after_crf = (tally.figures(class_names, device) for tally in tallies)
-    figures = after_crf[0] if after_crf else network
-    figures |= {"images": len(dataset), "seconds": time.perf_counter() - start}
-    figures["confusion_matrix"] = tallies[-1].matrix.tolist()
+    network, *after_crf = (tally.metrics(class_names, device) for tally in tallies)
+    metrics = after_crf[0] if after_crf else network
+    metrics |= {"images": len(dataset), "seconds": time.perf_counter() - start}
+    metrics["confusion_matrix"] = tallies[-1].matrix.tolist()
     if after_crf:
-        figures["without_crf"] = network
-    return figures
+        metrics["without_crf"] = network
+    return metrics
 
 
 Outcome = tuple[np.ndarray, np.ndarray | None]  # labels uint8 H×W, their probabilities float32 H×W
@@ -174,7 +174,7 @@ def _refined(
 
 def _outcome(probabilities: np.ndarray) -> Outcome:
     """Of class probabilities C×H×W."""
-    return likeliest(torch.from_numpy(probabilities)[None])[0].numpy(), probabilities.max(0)
+    return argmax_labels(torch.from_numpy(probabilities)[None])[0].numpy(), probabilities.max(0)
 
 
 def _of_all_ranks(sums: Tensor, device: torch.device) -> Tensor:

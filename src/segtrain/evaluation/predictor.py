@@ -1,4 +1,4 @@
-"""From pictures to class probabilities or labels: one network and the way it is applied, or several."""
+"""From images to class probabilities or labels: one network and the way it is applied, or several."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segtrain.data.sample import Sample
+from segtrain.contracts import Sample
 from segtrain.engine.device import Compute
 from segtrain.inference import Whole
 from segtrain.inference.rows import Inference, bands, probabilities, whole
@@ -19,7 +19,7 @@ from segtrain.sizes import Rows, upsample_rows, upsampled_labels
 class Predict:
     """What labels samples of one size: a `Predictor` or an `Ensemble`.
 
-    Of the class probabilities of the pictures no more rows exist than are looked at together, unless
+    Of the class probabilities of the images no more rows exist than are looked at together, unless
     they are what is asked for.
     """
 
@@ -36,13 +36,13 @@ class Predict:
     def labels(self, samples: list[Sample]) -> Tensor:
         """The likeliest classes, uint8 N×H×W."""
         height = samples[0].image.shape[0]
-        return torch.cat([likeliest(band) for band in bands(self.rows(samples), height)], 1)
+        return torch.cat([argmax_labels(band) for band in bands(self.rows(samples), height)], 1)
 
     @torch.inference_mode()
     def confident_labels(self, samples: list[Sample]) -> tuple[Tensor, Tensor]:
         """The likeliest classes, uint8 N×H×W, and their probabilities, float32 N×H×W."""
         height = samples[0].image.shape[0]
-        pairs = [(likeliest(band), band.amax(1)) for band in bands(self.rows(samples), height)]
+        pairs = [(argmax_labels(band), band.amax(1)) for band in bands(self.rows(samples), height)]
         labels, confidence = (torch.cat(maps, 1) for maps in zip(*pairs, strict=True))
         return labels, confidence
 
@@ -52,7 +52,7 @@ class Predictor(Predict):
 
     Args:
         model: on `compute.device`, in eval mode (`evaluating`).
-        inference: whole pictures, windows, ... (`segtrain.inference`).
+        inference: whole images, windows, ... (`segtrain.inference`).
     """
 
     def __init__(self, model: nn.Module, inference: Inference, compute: Compute):
@@ -64,7 +64,7 @@ class Predictor(Predict):
 
     @torch.inference_mode()
     def labels(self, samples: list[Sample]) -> Tensor:
-        """The likeliest classes, uint8 N×H×W; of whole pictures without their probabilities."""
+        """The likeliest classes, uint8 N×H×W; of whole images without their probabilities."""
         if not isinstance(self.inference, Whole):
             return super().labels(samples)
         images = self._batch(samples)
@@ -106,7 +106,7 @@ class Ensemble(Predict):
         return combined
 
 
-def likeliest(probabilities: Tensor) -> Tensor:
+def argmax_labels(probabilities: Tensor) -> Tensor:
     """uint8 N×H×W of N×C×H×W."""
     return upsampled_labels(probabilities, probabilities.shape[-2:])
 

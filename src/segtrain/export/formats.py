@@ -18,11 +18,11 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental import _config as shape_config
 from torch.nn import functional as F
 
-from segtrain.errors import InputError, SaveError, SegtrainError
+from segtrain.errors import InputError, SaveError, SegtrainError, how_to_install
 from segtrain.sizes import stride_of
 
 Size = tuple[int, int]  # height, width
-Run = Callable[[Tensor], Tensor]  # a picture, uint8 1×3×H×W, to logits 1×C×H×W
+Run = Callable[[Tensor], Tensor]  # an image, uint8 1×3×H×W, to logits 1×C×H×W
 
 SUFFIX = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
 NEEDED = ("onnx", "onnxscript", "onnxruntime")  # for ONNX: the extra `export`
@@ -31,11 +31,11 @@ TOLERANCE = 1e-3  # of the logits' range
 
 
 class FullSize(nn.Module):
-    """A picture, uint8 RGB 1×3×H×W, to logits 1×C×H×W: a model with `upsample_logits` behind it.
+    """An image, uint8 RGB 1×3×H×W, to logits 1×C×H×W: a model with `upsample_logits` behind it.
 
     Args:
         model: in eval mode, on the CPU.
-        size: of any picture; the strides of the output, which `sizes.py` finds by trying, are
+        size: of any image; the strides of the output, which `sizes.py` finds by trying, are
             found on it and are the same for all.
     """
 
@@ -56,7 +56,7 @@ class FullSize(nn.Module):
 
 
 class Difference(NamedTuple):
-    """Between the network and what was read back, on one picture of noise."""
+    """Between the network and what was read back, on one image of noise."""
 
     size: Size
     largest: float  # of the logits
@@ -67,7 +67,7 @@ class Difference(NamedTuple):
 def export(
     model: nn.Module, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
 ) -> list[Difference]:
-    """Writes the model to `path` and compares what is read back, on pictures of several sizes.
+    """Writes the model to `path` and compares what is read back, on images of several sizes.
 
     Args:
         form: a key of SUFFIX.
@@ -82,7 +82,7 @@ def export(
     """
     if form == "onnx" and not all(map(find_spec, NEEDED)):
         missing = next(name for name in NEEDED if not find_spec(name))
-        raise InputError(f"format=onnx: {missing} is not installed", do="pip install 'segtrain[export]'")
+        raise InputError(f"format=onnx: {missing} is not installed", do=how_to_install("export"))
     whole = FullSize(model, size).eval()
     draft = path.with_name(f".{path.name}")
     try:
@@ -94,9 +94,9 @@ def export(
     except OSError as error:
         raise SaveError(f"{path}: could not be written ({error})", do="give another out=") from error
     except Exception as error:  # exporters raise whatever they like
-        sizes = "pictures of any size" if dynamic else f"pictures of {size[0]}×{size[1]}"
+        sizes = "images of any size" if dynamic else f"images of {size[0]}×{size[1]}"
         what = f"format={form}: {type(model).__name__} cannot be exported for {sizes} ({_reason(error)})"
-        one = "add dynamic=false size=[HEIGHT,WIDTH], for pictures of that size alone"
+        one = "add dynamic=false size=[HEIGHT,WIDTH], for images of that size alone"
         raise InputError(what, do=one if dynamic else "try another format") from error
     finally:
         draft.unlink(missing_ok=True)
@@ -128,7 +128,7 @@ def _reason(error: Exception) -> str:
 
 
 def compare(network: Run, other: Run, size: Size) -> Difference:
-    """The largest difference on a picture of noise."""
+    """The largest difference on an image of noise."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=generator)
     with torch.inference_mode():
@@ -139,7 +139,7 @@ def compare(network: Run, other: Run, size: Size) -> Difference:
 
 
 def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
-    """The network as a graph, for pictures of any size (`dynamic`) or of the example's."""
+    """The network as a graph, for images of any size (`dynamic`) or of the example's."""
     shapes = {"images": {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}} if dynamic else None
     # Otherwise the graph asserts of each crop whether it takes anything away, as on the example.
     with torch.no_grad(), shape_config.patch(backed_size_oblivious=dynamic):

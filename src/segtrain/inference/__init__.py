@@ -1,6 +1,6 @@
-"""Ways to apply a network to pictures: `inference=whole`, `inference=sliding`, ...
+"""Ways to apply a network to images: `inference=whole`, `inference=sliding`, ...
 
-Each is called with the network (pictures N×3×H×W to the `Rows` of their logits), a batch of pictures of
+Each is called with the network (images N×3×H×W to the `Rows` of their logits), a batch of images of
 one size and their names, and gives the `Rows` of logits N×C×H×W. So a way with its names is a network
 again, which is how one is put into another (`inner`), and no more rows need exist than are asked for.
 """

@@ -13,17 +13,17 @@ from segtrain.sizes import interpolate_rows
 class Windows:
     """Windows of any size and place, each scored at one size, their score maps put together.
 
-    DeconvNet, Noh et al. 2015, section 4.3: the 50 best of the picture's proposals, aggregated by
+    DeconvNet, Noh et al. 2015, section 4.3: the 50 best of the image's proposals, aggregated by
     the pixelwise maximum (their sum is the paper's other choice; here the mean, so that pixels in
     few windows keep the scale of the others). The limit, the side and the smallest window are
     the released code's. Scores of pixels that no window covers are zero for every class. Windows lie
-    anywhere, so the scores of the whole picture exist.
+    anywhere, so the scores of the whole image exist.
 
     Args:
         side: every window is resized to side × side pixels for the network.
         aggregate: `max` or `mean` of the scores.
         boxes: a CSV of proposals (`segtrain.data.crops.boxes`), or null: a grid of several scales.
-        limit: windows a picture, the best first; smallest: the least shorter side, in pixels.
+        limit: windows an image, the best first; smallest: the least shorter side, in pixels.
         batch_size: windows a pass.
     """
 
@@ -43,9 +43,9 @@ class Windows:
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
         pairs = zip(images, names, strict=True)
-        return rows_of(torch.stack([self._picture(network, image, name) for image, name in pairs]))
+        return rows_of(torch.stack([self._image(network, image, name) for image, name in pairs]))
 
-    def _picture(self, network: Network, image: Tensor, name: str) -> Tensor:
+    def _image(self, network: Network, image: Tensor, name: str) -> Tensor:
         height, width = image.shape[-2:]
         total, cover = None, image.new_zeros(height, width, dtype=torch.float32)
         for boxes in self._batches(self._boxes(name, height, width)):
@@ -61,7 +61,7 @@ class Windows:
         return total.masked_fill_(cover == 0, 0.0)
 
     def _add(self, scores: Tensor, part: Tensor) -> None:
-        """Puts a window's scores C×side×side into its part of the picture's, C×h×w, in bands."""
+        """Puts a window's scores C×side×side into its part of the image's, C×h×w, in bands."""
         size = part.shape[-2:]
         for start in range(0, size[0], BAND):
             band = part[:, start : start + BAND]
@@ -70,7 +70,7 @@ class Windows:
             band.copy_(torch.maximum(band, added[0]) if self.aggregate == "max" else band + added[0])
 
     def _boxes(self, name: str, height: int, width: int) -> list[Box]:
-        """The windows of a picture, inside it, best first; at least one, the whole picture."""
+        """The windows of an image, inside it, best first; at least one, the whole image."""
         if self.proposals is None:
             boxes = grid_boxes(height, width)
         elif name in self.proposals:

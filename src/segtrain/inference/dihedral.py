@@ -4,11 +4,11 @@ from segtrain.inference.rows import Network, Rows, logits, rows_of, whole
 
 
 class Averaged:
-    """The mean of the class probabilities over the picture's four right-angle turns, each mirrored too.
+    """The mean of the class probabilities over the image's four right-angle turns, each mirrored too.
 
-    U-Net (Ronneberger et al. 2015, Table 1) averages over seven turned versions of the picture, which
+    U-Net (Ronneberger et al. 2015, Table 1) averages over seven turned versions of the image, which
     they are is not said; FusionNet (Quan et al. 2016) over those that it trains on. Rows of a turned
-    picture are columns: the scores of the whole picture exist.
+    image are columns: the scores of the whole image exist.
     """
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:

@@ -1,4 +1,4 @@
-"""The picture at another size, or at several."""
+"""The image at another size, or at several."""
 
 from typing import Literal
 
@@ -22,10 +22,10 @@ from segtrain.inference.whole import Whole
 
 
 class Scaled:
-    """The whole picture at another size, its scores enlarged again (bilinear), as FRRN.
+    """The whole image at another size, its scores enlarged again (bilinear), as FRRN.
 
     Args:
-        scale: sides of what the network sees over those of the picture.
+        scale: sides of what the network sees over those of the image.
 
     Raises:
         InputError: a scale that is not positive.
@@ -38,22 +38,22 @@ class Scaled:
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
         size = images.shape[-2:]
         seen = scaled_size(size, self.scale)
-        # As in training, every pixel of the smaller picture is the mean of those that it stands for.
+        # As in training, every pixel of the smaller image is the mean of those that it stands for.
         smaller = F.interpolate(images.float(), seen, mode="area")
         return resized(network(smaller), seen, size)
 
 
 class MultiScale:
-    """The mean over several sizes of the picture, each mirrored too if wanted: DeepLab v3 (Chen et al.
-    2017, section 4.1) on whole pictures, PSPNet (Zhao et al. 2017) on sliding windows (`inner`).
+    """The mean over several sizes of the image, each mirrored too if wanted: DeepLab v3 (Chen et al.
+    2017, section 4.1) on whole images, PSPNet (Zhao et al. 2017) on sliding windows (`inner`).
 
-    Pictures are resized bilinearly, as in training, and the scores back to the picture's size.
+    Images are resized bilinearly, as in training, and the scores back to the image's size.
 
     Args:
-        scales: sides of what the network sees over those of the picture.
-        flip: every picture, or window, also mirrored.
+        scales: sides of what the network sees over those of the image.
+        flip: every image, or window, also mirrored.
         average: of the class `probabilities`, as both papers, or of the `logits`.
-        base_size: the picture's longer side at scale 1, as PSPNet's 512; null: its own.
+        base_size: the image's longer side at scale 1, as PSPNet's 512; null: its own.
         inner: the way that the network is applied to each size.
 
     Raises:
@@ -83,12 +83,12 @@ class MultiScale:
         base = 1.0 if self.base_size is None else self.base_size / max(size)
         for scale in self.scales:
             seen = scaled_size(size, base * scale)
-            rows = self.inner(self._mirrored_too(network), resized_pictures(images, seen), names)
+            rows = self.inner(self._mirrored_too(network), resized_images(images, seen), names)
             views.append(resized(self._averaged(rows), seen, size))
         return self._mean(views)
 
     def _mirrored_too(self, network: Network) -> Network:
-        """The network, or its mean over a picture and the mirrored one."""
+        """The network, or its mean over an image and the mirrored one."""
         if not self.flip:
             return network
 
@@ -121,8 +121,8 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
-def resized_pictures(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pictures N×3×H×W at another size, bilinear; bytes stay bytes."""
+def resized_images(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images N×3×H×W at another size, bilinear; bytes stay bytes."""
     if tuple(images.shape[-2:]) == size:
         return images
     rows = resized(lambda start, stop: rows_of(images)(start, stop).float(), images.shape[-2:], size)

@@ -10,10 +10,10 @@ from segtrain.layers.tiles import stitch
 
 
 class OverlapTile:
-    """Tiles side by side, each seen with a margin of what lies around it, at the picture's edge mirrored:
+    """Tiles side by side, each seen with a margin of what lies around it, at the image's edge mirrored:
     U-Net's overlap-tile strategy (Ronneberger et al. 2015, Figure 2), for any network.
 
-    Equal to the whole picture where the network sees no further than the margin and both numbers are
+    Equal to the whole image where the network sees no further than the margin and both numbers are
     multiples of its stride. Of the scores no more than one row of tiles exists.
 
     Args:

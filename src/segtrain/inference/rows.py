@@ -1,4 +1,4 @@
-"""Scores of pictures row by row, from the top down, so that they need not exist all at once."""
+"""Scores of images row by row, from the top down, so that they need not exist all at once."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -8,8 +8,8 @@ from torch import Tensor
 
 from segtrain.sizes import Rows, interpolate_rows
 
-Network = Callable[[Tensor], Rows]  # pictures N×3×H×W, uint8 or float in 0..255, to their logits
-Inference = Callable[[Network, Tensor, list[str]], Rows]  # network, pictures, names
+Network = Callable[[Tensor], Rows]  # images N×3×H×W, uint8 or float in 0..255, to their logits
+Inference = Callable[[Network, Tensor, list[str]], Rows]  # network, images, names
 
 BAND = 64  # rows that are looked at together: 21 classes of 4000 columns are 22 MB
 
@@ -20,7 +20,7 @@ def rows_of(scores: Tensor) -> Rows:
 
 
 def bands(rows: Rows, height: int) -> Iterator[Tensor]:
-    """All the rows of a picture, N×C×64×W at a time."""
+    """All the rows of an image, N×C×64×W at a time."""
     return (rows(start, min(start + BAND, height)) for start in range(0, height, BAND))
 
 

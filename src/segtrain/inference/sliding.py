@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtrain.data.sample import BORDER
+from segtrain.contracts import MEAN_COLOUR
 from segtrain.errors import InputError
 from segtrain.inference.rows import Inference, Network, Rows, Strips, logits
 from segtrain.inference.whole import Whole
@@ -14,13 +14,13 @@ from segtrain.inference.whole import Whole
 class Sliding:
     """Windows of one size that overlap, their class probabilities averaged, as PSPNet (Zhao et al. 2017).
 
-    As in its released code the last window of a row and of a column is shifted inwards, and a picture
+    As in its released code the last window of a row and of a column is shifted inwards, and an image
     smaller than the window gets a border of the mean colour, to the right and below, as in training.
     Of the scores no more rows exist than one row of windows covers.
 
     Args:
         window: side of the windows in pixels; stride: from one to the next, at most `window`.
-        batch_size: windows of a picture a pass.
+        batch_size: windows of an image a pass.
         inner: the way that the network is applied to the windows.
 
     Raises:
@@ -83,11 +83,11 @@ def covers(starts: list[int], window: int, side: int) -> Tensor:
 
 
 def bordered(images: Tensor, window: int) -> Tensor:
-    """Pictures N×3×H×W with the mean colour to the right and below, where a side is shorter."""
+    """Images N×3×H×W with the mean colour to the right and below, where a side is shorter."""
     height, width = images.shape[-2:]
     if min(height, width) >= window:
         return images
-    colour = torch.tensor(BORDER, device=images.device).to(images.dtype).view(3, 1, 1)
+    colour = torch.tensor(MEAN_COLOUR, device=images.device).to(images.dtype).view(3, 1, 1)
     large = colour.repeat(len(images), 1, max(height, window), max(width, window))
     large[..., :height, :width] = images
     return large

@@ -4,7 +4,7 @@ from segtrain.inference.rows import Network, Rows
 
 
 class Whole:
-    """The whole picture at once."""
+    """The whole image at once."""
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
         return network(images)

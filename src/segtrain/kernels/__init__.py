@@ -1,6 +1,6 @@
 """The two loops over pixels that take the time of an evaluation on the CPU, compiled by numba.
 
-Each does what a few lines of torch do, and stands in for them where numba is installed and a picture
+Each does what a few lines of torch do, and stands in for them where numba is installed and an image
 is large enough. Importing one loads numba: half a second, and a few more the first time on a machine.
 """
 

@@ -10,7 +10,7 @@ STD = 0.01
 
 
 class ASPP(nn.Module):
-    """N×channels×h×w to N×C×h×w: the sum of 3×3 classifiers with holes of `rates` (on ResNet-101).
+    """N×channels×h×w to N×C×h×w: the sum of 3×3 classifiers with dilation of `rates` (on ResNet-101).
 
     Args:
         channels: of the input; num_classes: C; rates: one a classifier.

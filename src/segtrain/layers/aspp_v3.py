@@ -11,31 +11,37 @@ from segtrain.layers.separable import SeparableConv
 
 
 class ASPPv3(nn.Module):
-    """N×C×h×w to N×`outs`×h×w: five views of the features, concatenated and projected.
+    """N×C×h×w to N×`out_channels`×h×w: five views of the features, concatenated and projected.
 
     A 1×1 convolution, a 3×3 one for each rate, and image pooling: the mean over all cells through
-    a 1×1 convolution. Each has `outs` channels, BatchNorm and ReLU, as has the 1×1 projection.
+    a 1×1 convolution. Each has `out_channels` channels, BatchNorm and ReLU, as has the 1×1 projection.
 
     Args:
         channels: C.
-        outs: 256 in the papers.
+        out_channels: 256 in the papers.
         rates: dilations of the 3×3 convolutions.
         separable: the 3×3 convolutions are depthwise-separable (v3+).
         dropout: after the projection.
 
     Raises:
-        InputError: in training mode, one picture.
+        InputError: in training mode, one image.
     """
 
     def __init__(
-        self, channels: int, outs: int, *, rates: Sequence[int], separable: bool = False, dropout: float = 0.1
+        self,
+        channels: int,
+        out_channels: int,
+        *,
+        rates: Sequence[int],
+        separable: bool = False,
+        dropout: float = 0.1,
     ):
         super().__init__()
         conv = SeparableConv if separable else ConvBNReLU
-        atrous = [conv(channels, outs, 3, dilation=rate) for rate in rates]
-        self.views = nn.ModuleList([ConvBNReLU(channels, outs, 1), *atrous])
-        self.image_pooling = ConvBNReLU(channels, outs, 1)
-        self.project = ConvBNReLU(outs * (len(rates) + 2), outs, 1)
+        atrous = [conv(channels, out_channels, 3, dilation=rate) for rate in rates]
+        self.views = nn.ModuleList([ConvBNReLU(channels, out_channels, 1), *atrous])
+        self.image_pooling = ConvBNReLU(channels, out_channels, 1)
+        self.project = ConvBNReLU(out_channels * (len(rates) + 2), out_channels, 1)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,6 +13,6 @@ def require_batch_statistics(norm: nn.Module, x: Tensor) -> None:
     """
     if norm.training and isinstance(norm, nn.BatchNorm2d) and x.numel() == x.shape[1]:
         raise InputError(
-            "batch_size=1: BatchNorm cannot learn from pooled features, one cell of one picture",
+            "batch_size=1: BatchNorm cannot learn from pooled features, one cell of one image",
             do="set batch_size=2, or freeze_norm=true",
         )

@@ -49,10 +49,10 @@ class ContextModule(nn.Module):
         channels = num_classes
         paddings = [sum(dilations)] + [0] * (len(dilations) - 1) if pad_once else dilations
         for dilation, multiplier, padding in zip(dilations, multipliers, paddings, strict=True):
-            outs = num_classes * multiplier
-            layers.append(nn.Conv2d(channels, outs, 3, padding=padding, dilation=dilation))
+            out_channels = num_classes * multiplier
+            layers.append(nn.Conv2d(channels, out_channels, 3, padding=padding, dilation=dilation))
             layers.append(nn.ReLU(inplace=True))
-            channels = outs
+            channels = out_channels
         layers.append(nn.Conv2d(channels, num_classes, 1))
         self.layers = nn.Sequential(*layers)
         basic = set(multipliers) == {1}
@@ -72,8 +72,10 @@ def identity_(weight: Tensor, groups: int, noise: float) -> None:
     C groups lie side by side in the a inputs and in the b outputs. The centre tap between
     channels of one group is C / b; all else is Gaussian of deviation `noise` (section 3).
     """
-    outs, ins, size, _ = weight.shape
+    out_channels, ins, size, _ = weight.shape
     with torch.no_grad():
         weight.normal_(std=noise) if noise else weight.zero_()
-        same = torch.arange(outs)[:, None] * groups // outs == torch.arange(ins) * groups // ins
-        weight[:, :, size // 2, size // 2].masked_fill_(same.to(weight.device), groups / outs)
+        same = (
+            torch.arange(out_channels)[:, None] * groups // out_channels == torch.arange(ins) * groups // ins
+        )
+        weight[:, :, size // 2, size // 2].masked_fill_(same.to(weight.device), groups / out_channels)

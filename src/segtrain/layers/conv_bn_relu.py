@@ -7,7 +7,7 @@ class ConvBNReLU(nn.Sequential):
     """A k×k convolution without bias, BatchNorm and ReLU; He-normal. Keeps the size at stride 1.
 
     Args:
-        channels, outs: of the input and the output; kernel: k, odd.
+        channels, out_channels: of the input and the output; kernel: k, odd.
         stride, dilation: of the convolution.
         eps: of the BatchNorm.
     """
@@ -15,7 +15,7 @@ class ConvBNReLU(nn.Sequential):
     def __init__(
         self,
         channels: int,
-        outs: int,
+        out_channels: int,
         kernel: int,
         *,
         stride: int = 1,
@@ -23,6 +23,6 @@ class ConvBNReLU(nn.Sequential):
         eps: float = 1e-5,
     ):
         padding = dilation * (kernel // 2)
-        conv = nn.Conv2d(channels, outs, kernel, stride, padding, dilation, bias=False)
+        conv = nn.Conv2d(channels, out_channels, kernel, stride, padding, dilation, bias=False)
         nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        super().__init__(conv, nn.BatchNorm2d(outs, eps), nn.ReLU(inplace=True))
+        super().__init__(conv, nn.BatchNorm2d(out_channels, eps), nn.ReLU(inplace=True))

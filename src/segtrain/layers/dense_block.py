@@ -44,7 +44,7 @@ class PreActivation(nn.Module):
         if x[:, 0].numel() == 1:
             raise InputError(
                 "model.batch_statistics: one value a channel has no variance",
-                do="give more or larger pictures at a time, or add model.batch_statistics=false",
+                do="give more or larger images at a time, or add model.batch_statistics=false",
             )
         return F.batch_norm(x, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
 

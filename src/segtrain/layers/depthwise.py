@@ -1,4 +1,4 @@
-"""Depthwise convolution with holes, fast on the CPU as well."""
+"""Depthwise convolution with dilation, fast on the CPU as well."""
 
 import torch
 from torch import Tensor, nn

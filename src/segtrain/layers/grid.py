@@ -1,4 +1,4 @@
-"""Where the cells of a feature map lie in the picture, so that crops are derived, not guessed.
+"""Where the cells of a feature map lie in the image, so that crops are derived, not guessed.
 
 FCN's crop offsets (19, 27, 31, 5, 9, 18) are written as numbers in the authors' prototxts; they
 follow from composing the coordinate maps of the layers, which is what `Grid` does.

@@ -1,4 +1,4 @@
-"""A network applied to a picture at several scales (DeepLab v2, section 3.2)."""
+"""A network applied to an image at several scales (DeepLab v2, section 3.2)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ def over_scales(network: Network, images: Tensor, scales: Sequence[float]) -> di
 
 
 def over_stretched_scales(network: Network, images: Tensor, scales: Sequence[float]) -> dict[str, Tensor]:
-    """As `over_scales`, with cells in the middle of their shares of the picture (kazuto1011/deeplab-pytorch).
+    """As `over_scales`, with cells in the middle of their shares of the image (kazuto1011/deeplab-pytorch).
 
     Every map has the size of that at scale 1.
     """
@@ -59,7 +59,7 @@ def over_stretched_scales(network: Network, images: Tensor, scales: Sequence[flo
 def resample(x: Tensor, size: Sequence[int], step: float) -> Tensor:
     """N×C×h×w bilinearly at positions 0, step, 2·step, ... in float32; `size` of them (height, width).
 
-    Unlike a resizing to given sizes it keeps every cell on its pixel, whatever the picture's size.
+    Unlike a resizing to given sizes it keeps every cell on its pixel, whatever the image's size.
     Positions beyond the last cell take its value.
     """
     with torch.autocast(x.device.type, enabled=False):

@@ -49,7 +49,7 @@ def _differ(own: Tensor, built: tuple) -> bool:
 
 
 class NormalizeGrey(Normalize):
-    """uint8 or float pictures in 0..255, grey N×1×H×W or RGB N×3×H×W, to float32 N×1×H×W.
+    """uint8 or float images in 0..255, grey N×1×H×W or RGB N×3×H×W, to float32 N×1×H×W.
 
     RGB is turned into its luminance (ITU-R BT.601); grey that is stored as RGB keeps its values exactly.
     """

@@ -14,7 +14,7 @@ POOL = {"average": F.adaptive_avg_pool2d, "maximum": F.adaptive_max_pool2d}
 
 
 class PyramidPooling(nn.Module):
-    """N×C×h×w to N×`outs`×h×w: the features, then those pooled to b×b bins for every b of `bins`.
+    """N×C×h×w to N×`out_channels`×h×w: the features, then those pooled to b×b bins for every b of `bins`.
 
     Pooled features go through a 1×1 convolution to C / (number of pyramid levels) channels, with
     BatchNorm and ReLU, and are brought back to h×w bilinearly, corners aligned.
@@ -25,10 +25,10 @@ class PyramidPooling(nn.Module):
         pooling: within a bin.
 
     Attributes:
-        outs: channels of the output.
+        out_channels: channels of the output.
 
     Raises:
-        InputError: in training mode, one picture and a level of one bin.
+        InputError: in training mode, one image and a level of one bin.
     """
 
     def __init__(self, channels: int, *, bins: Sequence[int], pooling: Literal["average", "maximum"]):
@@ -36,7 +36,7 @@ class PyramidPooling(nn.Module):
         self.bins, self.pool = tuple(bins), POOL[pooling]
         reduced = max(channels // max(len(bins), 1), 1)
         self.levels = nn.ModuleList(ConvBNReLU(channels, reduced, 1) for _ in bins)
-        self.outs = channels + reduced * len(bins)
+        self.out_channels = channels + reduced * len(bins)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = [x]

@@ -7,7 +7,7 @@ from torch import Tensor
 def reflect_pad(x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
     """N×C×H×W mirrored at its outermost pixels, which are not repeated (OpenCV's REFLECT_101).
 
-    As torch's "reflect", but of any width: a border wider than the picture is mirrored to and fro,
+    As torch's "reflect", but of any width: a border wider than the image is mirrored to and fro,
     and that of a single pixel repeats it.
 
     Args:

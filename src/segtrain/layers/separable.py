@@ -1,4 +1,4 @@
-"""Depthwise-separable convolution, with holes (DeepLab v3+, section 3.1)."""
+"""Depthwise-separable convolution, with dilation (DeepLab v3+, section 3.1)."""
 
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ class SeparableConv(nn.Module):
     Keeps the size at stride 1.
 
     Args:
-        channels, outs: C_in, C_out; kernel: k, odd.
+        channels, out_channels: C_in, C_out; kernel: k, odd.
         stride, dilation: of the depthwise convolution.
         eps: of both BatchNorms.
         relu: after each BatchNorm (ASPP, the decoder, Xception's last unit), or none at all
@@ -24,7 +24,7 @@ class SeparableConv(nn.Module):
     def __init__(
         self,
         channels: int,
-        outs: int,
+        out_channels: int,
         kernel: int,
         *,
         stride: int = 1,
@@ -35,8 +35,8 @@ class SeparableConv(nn.Module):
         super().__init__()
         self.depthwise = DepthwiseConv(channels, kernel, stride=stride, dilation=dilation)
         self.depthwise_bn = nn.BatchNorm2d(channels, eps)
-        self.pointwise = nn.Conv2d(channels, outs, 1, bias=False)
-        self.pointwise_bn = nn.BatchNorm2d(outs, eps)
+        self.pointwise = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.pointwise_bn = nn.BatchNorm2d(out_channels, eps)
         self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
         for conv, std in ((self.depthwise, DEPTHWISE_STD), (self.pointwise, POINTWISE_STD)):
             nn.init.trunc_normal_(conv.weight, std=std, a=-2 * std, b=2 * std)

@@ -1,4 +1,4 @@
-"""Logits that a network stretches over the picture itself, as libraries do whose weights we take."""
+"""Logits that a network stretches over the image itself, as libraries do whose weights we take."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from segtrain.errors import InputError
 
-# `none` leaves cell i on pixel stride·i, at the output stride. Otherwise the cells cover the picture:
+# `none` leaves cell i on pixel stride·i, at the output stride. Otherwise the cells cover the image:
 # each the middle of its share (`centres`: torchvision, deeplab-pytorch), or from corner to corner
 # (`corners`: segmentation_models.pytorch).
 Upsampling = Literal["none", "centres", "corners"]
@@ -22,7 +22,7 @@ def stretch(outputs: dict[str, Tensor], size: tuple[int, int], upsampling: Upsam
 
 
 def choose_cells(user: nn.Module, backbone: nn.Module, upsampling: str) -> None:
-    """Keeps `backbone` from padding pictures to whole cells where its cells are stretched over them.
+    """Keeps `backbone` from padding images to whole cells where its cells are stretched over them.
 
     Raises:
         InputError: it pads them always.
@@ -31,7 +31,7 @@ def choose_cells(user: nn.Module, backbone: nn.Module, upsampling: str) -> None:
         return
     if not hasattr(backbone, "whole_cells"):
         raise InputError(
-            f"model.upsampling={upsampling}: {type(backbone).__name__} pads pictures to whole cells, which"
+            f"model.upsampling={upsampling}: {type(backbone).__name__} pads images to whole cells, which"
             f" {type(user).__name__} cannot stretch",
             do="leave it at none, or choose the model's own backbone",
         )

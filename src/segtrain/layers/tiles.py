@@ -1,4 +1,4 @@
-"""Large pictures through a network without padding, tile by tile (U-Net's overlap-tile strategy)."""
+"""Large images through a network without padding, tile by tile (U-Net's overlap-tile strategy)."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 def stitch(network: Callable[[Tensor], Tensor], x: Tensor, *, tile: int, margin: int, step: int) -> Tensor:
-    """network(x), computed window by window, so that memory is bounded by the tile, not by the picture.
+    """network(x), computed window by window, so that memory is bounded by the tile, not by the image.
 
     Equal to one pass where the network pads nothing and `step` is a multiple of its strides, so that
-    every window's poolings fall on the picture's.
+    every window's poolings fall on the image's.
 
     Args:
         network: takes N×C×H×W to N×K×(H-2·margin)×(W-2·margin).
-        x: N×C×H×W, the picture with its surroundings.
+        x: N×C×H×W, the image with its surroundings.
         tile: side of a window's output; step: from one tile to the next, at most `tile`.
     """
     height, width = (pixels - 2 * margin for pixels in x.shape[-2:])

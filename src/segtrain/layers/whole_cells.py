@@ -1,4 +1,4 @@
-"""A border that lets the cells of a strided network cover every pixel of a picture."""
+"""A border that lets the cells of a strided network cover every pixel of an image."""
 
 from torch import Tensor
 from torch.nn import functional as F

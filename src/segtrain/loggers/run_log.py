@@ -15,13 +15,13 @@ from rich.table import Table
 
 from segtrain.viz import drawing
 
-FIGURES = {
+METRIC_LABELS = {
     "pixel_accuracy": "pixel accuracy",
     "mean_accuracy": "mean accuracy",
     "mean_iou": "mean IoU",
     "frequency_weighted_iou": "f.w. IoU",
 }
-EXTRA_FIGURES = {  # of metrics= and of data sets that have metrics of their own
+EXTRA_LABELS = {  # of metrics= and of data sets that have metrics of their own
     "boundary_iou": "Boundary IoU",
     "bf_score": "BF score",
     "calibration_error": "calibration error",
@@ -97,21 +97,23 @@ class RunLog:
             if value is not None:
                 self.writer.add_scalar(f"{split}/{name}", value, step)
 
-    def evaluation(self, step: int, figures: dict, class_names) -> None:
-        """A validation: its figures, every class's IoU and the confusion matrix."""
+    def evaluation(self, step: int, metrics: dict, class_names) -> None:
+        """A validation: its metrics, every class's IoU and the confusion matrix."""
         if self.silent or (step, "val") in self._told:
             return
-        self.scalars(step, "val", {key: figures[key] for key in (*FIGURES, *EXTRA_FIGURES) if key in figures})
-        for name, values in figures["per_class"].items():
+        self.scalars(
+            step, "val", {key: metrics[key] for key in (*METRIC_LABELS, *EXTRA_LABELS) if key in metrics}
+        )
+        for name, values in metrics["per_class"].items():
             if values["iou"] is not None:
                 self.writer.add_scalar(f"iou/{name}", values["iou"], step)
-        if "without_crf" in figures:
-            self.writer.add_scalar("val/mean_iou_without_crf", figures["without_crf"]["mean_iou"], step)
-        figure = drawing.confusion_figure(figures["confusion_matrix"], class_names)
+        if "without_crf" in metrics:
+            self.writer.add_scalar("val/mean_iou_without_crf", metrics["without_crf"]["mean_iou"], step)
+        figure = drawing.confusion_figure(metrics["confusion_matrix"], class_names)
         self.writer.add_figure("confusion_matrix", figure, step, close=False)
 
-    def picture(self, step: int, tag: str, image: np.ndarray) -> None:
-        """A picture (uint8 H×W×3) in TensorBoard."""
+    def image(self, step: int, tag: str, image: np.ndarray) -> None:
+        """An image (uint8 H×W×3) in TensorBoard."""
         if not self.silent and (step, "val") not in self._told:
             self.writer.add_image(tag, image, step, dataformats="HWC")
 
@@ -191,38 +193,38 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def evaluation_table(figures: dict) -> Table:
-    """Per-class IoU and accuracy and the other figures, before and after the CRF side by side."""
-    plain = figures.get("without_crf")
+def evaluation_table(metrics: dict) -> Table:
+    """Per-class IoU and accuracy and the other metrics, before and after the CRF side by side."""
+    plain = metrics.get("without_crf")
     columns = ["", "IoU %", "accuracy %"] if plain is None else ["", "IoU %", "with CRF", "gain"]
-    result = table(f"{figures['images']} pictures, {figures['seconds']:.1f} s", *columns)
+    result = table(f"{metrics['images']} images, {metrics['seconds']:.1f} s", *columns)
 
     def cells(after: dict, before: dict | None, key: str) -> list[str]:
         return [percent(after[key])] if before is None else _beside(before[key], after[key])
 
-    for name, values in figures["per_class"].items():
+    for name, values in metrics["per_class"].items():
         if plain is None:
             result.add_row(name, percent(values["iou"]), percent(values["accuracy"]))
         else:
             result.add_row(name, *cells(values, plain["per_class"][name], "iou"))
     result.add_section()
-    for key, label in (FIGURES | EXTRA_FIGURES).items():
-        if key in figures:
-            result.add_row(label, *cells(figures, plain, key))
-        if key == "mean_iou" and figures.get("mean_iou_interval"):
-            result.add_row("  95 % interval", *_intervals(figures))
-    for width in figures.get("trimap_mean_iou", ()):
-        bands = [f and f["trimap_mean_iou"] for f in (figures, plain)]
+    for key, label in (METRIC_LABELS | EXTRA_LABELS).items():
+        if key in metrics:
+            result.add_row(label, *cells(metrics, plain, key))
+        if key == "mean_iou" and metrics.get("mean_iou_interval"):
+            result.add_row("  95 % interval", *_intervals(metrics))
+    for width in metrics.get("trimap_mean_iou", ()):
+        bands = [f and f["trimap_mean_iou"] for f in (metrics, plain)]
         result.add_row(f"mean IoU within {width} px of a border", *cells(*bands, width))
     return result
 
 
-def _intervals(figures: dict) -> list[str]:
+def _intervals(metrics: dict) -> list[str]:
     """Of the mean IoU, with a CRF also of its gain."""
-    if "without_crf" not in figures:
-        return [interval(figures["mean_iou_interval"])]
-    both = [interval(f["mean_iou_interval"]) for f in (figures["without_crf"], figures)]
-    return [*both, interval(figures["crf_gain"]["interval"], sign="+")]
+    if "without_crf" not in metrics:
+        return [interval(metrics["mean_iou_interval"])]
+    both = [interval(f["mean_iou_interval"]) for f in (metrics["without_crf"], metrics)]
+    return [*both, interval(metrics["crf_gain"]["interval"], sign="+")]
 
 
 def interval(values: tuple[float, float] | None, sign: str = "") -> str:

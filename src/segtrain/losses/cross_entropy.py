@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.errors import InputError
-from segtrain.losses.outputs import IGNORE, chosen, pictures, valid_pixels
+from segtrain.losses.outputs import images, valid_pixels, weighted_outputs
 from segtrain.losses.strips import summed
 from segtrain.sizes import stride_of, subsample_labels
 
@@ -21,12 +22,12 @@ CLASS_WEIGHTS = {
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy of the outputs against the labels, void pixels left out.
+    """Cross-entropy of the outputs against the labels, ignored pixels left out.
 
     Args:
         weights: output name -> weight; `out`, and a model's auxiliaries by their names.
         normalize: `pixels` divides by the valid pixels of the whole step (Caffe's `normalize:
-            true`); `pictures` by its pictures (Caffe's `normalize: false`, FCN's "unnormalised"
+            true`); `images` by its images (Caffe's `normalize: false`, FCN's "unnormalised"
             loss); `weights` by the class weights of its valid pixels (PyTorch's weighted mean).
         label_stride: 1 upsamples coarse logits to the labels; 8 takes every 8th label instead, for
             networks of stride 8 (how DeepLab v1 and v2 were trained). An output of twice that
@@ -49,7 +50,7 @@ class CrossEntropy(nn.Module):
         self,
         *,
         weights: Mapping[str, float],
-        normalize: Literal["pixels", "pictures", "weights"] = "pixels",
+        normalize: Literal["pixels", "images", "weights"] = "pixels",
         label_stride: int = 1,
         class_weights: Literal["median_frequency", "camvid_segnet"] | list[float] | None = None,
         auxiliary_final: float = 1.0,
@@ -84,30 +85,30 @@ class CrossEntropy(nn.Module):
 
         def sum_of_pixels(logits: Tensor, labels: Tensor) -> Tensor:
             losses = F.cross_entropy(
-                logits, labels.long(), class_weights, ignore_index=IGNORE, reduction=reduction
+                logits, labels.long(), class_weights, ignore_index=IGNORE_INDEX, reduction=reduction
             )
             return losses.sum()
 
         total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for name, logits, weight in chosen(outputs, self.weights):
+        for name, logits, weight in weighted_outputs(outputs, self.weights):
             labels = masks
             if name != "out":
                 weight = weight * self.auxiliary_final**self.progress
             if self.label_stride > 1:
                 stride = max(self.label_stride, *map(stride_of, logits.shape[-2:], masks.shape[-2:]))
-                labels = subsample_labels(masks, stride, logits.shape[-2:], IGNORE)
+                labels = subsample_labels(masks, stride, logits.shape[-2:], IGNORE_INDEX)
                 weight = weight * (stride / self.label_stride) ** 2
             total = total + weight * summed(sum_of_pixels, logits, labels)
         return total
 
     def count(self, masks: Tensor) -> Tensor:
-        """What the batch adds to the divisor: its pixels, pictures or weights (float32 scalar)."""
-        if self.normalize == "pictures":
-            return pictures(masks)
+        """What the batch adds to the divisor: its pixels, images or weights (float32 scalar)."""
+        if self.normalize == "images":
+            return images(masks)
         used = masks[:, :: self.label_stride, :: self.label_stride]
         class_weights = self._class_weights(masks.device)
         if self.normalize == "weights" and class_weights is not None:
-            of_label = F.pad(class_weights, (0, IGNORE + 1 - len(class_weights)))  # void weighs nothing
+            of_label = F.pad(class_weights, (0, IGNORE_INDEX + 1 - len(class_weights)))  # void weighs nothing
             return of_label[used.long()].sum()
         return valid_pixels(used)
 

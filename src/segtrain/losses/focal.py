@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from segtrain.losses.outputs import chosen, pixel_losses, valid_pixels
+from segtrain.losses.outputs import pixel_losses, valid_pixels, weighted_outputs
 from segtrain.losses.strips import summed
 
 
@@ -27,7 +27,7 @@ class Focal(nn.Module):
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
         """The weighted sum over pixels (a scalar), to be divided by the step's `count`s."""
         total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for _, logits, weight in chosen(outputs, self.weights):
+        for _, logits, weight in weighted_outputs(outputs, self.weights):
             total = total + weight * summed(self._sum_of_pixels, logits, masks)
         return total
 

@@ -1,24 +1,25 @@
-"""Losses that look at the hardest pixels of every picture."""
+"""Losses that look at the hardest pixels of every image."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.errors import InputError
-from segtrain.losses.outputs import IGNORE, chosen, pictures, pixel_losses
+from segtrain.losses.outputs import images, pixel_losses, weighted_outputs
 
 
 class BootstrappedCrossEntropy(nn.Module):
-    """Cross-entropy of those pixels of each picture whose loss is the largest.
+    """Cross-entropy of those pixels of each image whose loss is the largest.
 
     "Full-Resolution Residual Networks ...", Pohlen et al., CVPR 2017. As in the authors' code each
-    picture is divided by `pixels`, or by its size where that is smaller, also where it has fewer
-    labelled pixels: void ones then fill up, with a loss of 0.
+    image is divided by `pixels`, or by its size where that is smaller, also where it has fewer
+    labelled pixels: ignored ones then fill up, with a loss of 0.
 
     Args:
         weights: output name -> weight; `out`, and a model's auxiliaries by their names.
-        pixels: K, those taken of each picture.
+        pixels: K, those taken of each image.
 
     Raises:
         InputError: `pixels` is below 1.
@@ -33,14 +34,14 @@ class BootstrappedCrossEntropy(nn.Module):
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
         """The weighted sum over the pixels taken (a scalar), to be divided by the step's `count`s."""
         total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for _, logits, weight in chosen(outputs, self.weights):
+        for _, logits, weight in weighted_outputs(outputs, self.weights):
             hardest = pixel_losses(logits, masks).flatten(1).topk(self._taken(masks), sorted=False).values
             total = total + weight * hardest.sum()
         return total
 
     def count(self, masks: Tensor) -> Tensor:
-        """What the batch adds to the divisor: its pictures times the pixels taken (float32 scalar)."""
-        return pictures(masks) * self._taken(masks)
+        """What the batch adds to the divisor: its images times the pixels taken (float32 scalar)."""
+        return images(masks) * self._taken(masks)
 
     def _taken(self, masks: Tensor) -> int:
         return min(self.pixels, masks.shape[-2] * masks.shape[-1])
@@ -51,12 +52,12 @@ class OHEMCrossEntropy(nn.Module):
 
     Online hard example mining (Shrivastava, Gupta and Girshick, CVPR 2016,
     https://arxiv.org/abs/1604.03540) as segmentation has it: the mean over the pixels kept of each
-    picture. Kept are those of a probability below `threshold`, and at least the `min_kept` hardest.
+    image. Kept are those of a probability below `threshold`, and at least the `min_kept` hardest.
 
     Args:
         weights: output name -> weight; `out`, and a model's auxiliaries by their names.
         threshold: from 0 to 1.
-        min_kept: of each picture.
+        min_kept: of each image.
 
     Raises:
         InputError: `threshold` or `min_kept` is out of its range.
@@ -72,10 +73,10 @@ class OHEMCrossEntropy(nn.Module):
         self.weights, self.threshold, self.min_kept = dict(weights), threshold, min_kept
 
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
-        """The weighted sum of the pictures' means (a scalar), to be divided by the step's `count`s."""
-        labelled = (masks != IGNORE).flatten(1).sum(1)
+        """The weighted sum of the images' means (a scalar), to be divided by the step's `count`s."""
+        labelled = (masks != IGNORE_INDEX).flatten(1).sum(1)
         total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for _, logits, weight in chosen(outputs, self.weights):
+        for _, logits, weight in weighted_outputs(outputs, self.weights):
             hardest = pixel_losses(logits, masks).flatten(1).sort(1, descending=True).values
             low = (hardest > -torch.tensor(self.threshold).log()).sum(1)
             kept = torch.maximum(low, labelled.clamp(max=self.min_kept))
@@ -84,5 +85,5 @@ class OHEMCrossEntropy(nn.Module):
         return total
 
     def count(self, masks: Tensor) -> Tensor:
-        """What the batch adds to the divisor: its pictures (float32 scalar)."""
-        return pictures(masks)
+        """What the batch adds to the divisor: its images (float32 scalar)."""
+        return images(masks)

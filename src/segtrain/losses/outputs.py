@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.errors import InputError
 from segtrain.sizes import upsample_logits
 
-IGNORE = 255
 
-
-def chosen(
+def weighted_outputs(
     outputs: Mapping[str, Tensor], weights: Mapping[str, float]
 ) -> Iterator[tuple[str, Tensor, float]]:
     """Name, logits (float32 at least) and weight of each output that `weights` names. Raises InputError."""
@@ -32,16 +31,16 @@ def chosen(
 
 
 def pixel_losses(logits: Tensor, masks: Tensor) -> Tensor:
-    """The cross-entropy of each pixel, float32 N×H×W, 0 at void ones; logits may be coarse."""
+    """The cross-entropy of each pixel, float32 N×H×W, 0 at ignored ones; logits may be coarse."""
     logits = upsample_logits(logits, masks.shape[-2:])
-    return F.cross_entropy(logits, masks.long(), ignore_index=IGNORE, reduction="none")
+    return F.cross_entropy(logits, masks.long(), ignore_index=IGNORE_INDEX, reduction="none")
 
 
 def valid_pixels(masks: Tensor) -> Tensor:
     """A float32 scalar."""
-    return (masks != IGNORE).sum(dtype=torch.float32)
+    return (masks != IGNORE_INDEX).sum(dtype=torch.float32)
 
 
-def pictures(masks: Tensor) -> Tensor:
+def images(masks: Tensor) -> Tensor:
     """A float32 scalar on the masks' device."""
     return torch.full((), len(masks), dtype=torch.float32, device=masks.device)

@@ -1,4 +1,4 @@
-"""Losses of a class's whole region in a picture: Dice and Lovász-softmax."""
+"""Losses of a class's whole region in an image: Dice and Lovász-softmax."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segtrain.losses.outputs import IGNORE, chosen, pictures
+from segtrain.contracts import IGNORE_INDEX
+from segtrain.losses.outputs import images, weighted_outputs
 from segtrain.sizes import upsample_logits
 
 
 class Dice(nn.Module):
     """1 - 2Σpg / (Σp + Σg) with p the probabilities and g the labels of a class: the mean over the
-    classes that a picture has, void pixels left out.
+    classes that an image has, ignored pixels left out.
 
     The soft Dice loss of "V-Net", Milletari, Navab and Ahmadi, 3DV 2016, https://arxiv.org/abs/1606.04797,
     without the squares of its denominator.
@@ -26,9 +27,9 @@ class Dice(nn.Module):
         self.weights = dict(weights)
 
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
-        """The weighted sum over pictures (a scalar), to be divided by the step's `count`s."""
+        """The weighted sum over images (a scalar), to be divided by the step's `count`s."""
         total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for _, logits, weight in chosen(outputs, self.weights):
+        for _, logits, weight in weighted_outputs(outputs, self.weights):
             p, g = _probabilities_and_labels(logits, masks)
             common, sizes = (p * g).sum(2), (p + g).sum(2)
             losses = 1 - 2 * common / sizes.clamp(min=1e-6)
@@ -36,16 +37,16 @@ class Dice(nn.Module):
         return total
 
     def count(self, masks: Tensor) -> Tensor:
-        """What the batch adds to the divisor: its pictures (float32 scalar)."""
-        return pictures(masks)
+        """What the batch adds to the divisor: its images (float32 scalar)."""
+        return images(masks)
 
 
 class Lovasz(nn.Module):
-    """Lovász-softmax: a convex extension of 1 - IoU, the mean over the classes that a picture has.
+    """Lovász-softmax: a convex extension of 1 - IoU, the mean over the classes that an image has.
 
     "The Lovász-Softmax Loss", Berman, Rannen Triki and Blaschko, CVPR 2018,
     https://arxiv.org/abs/1705.08790: errors |g - p| in falling order times the growth of
-    1 - IoU as pixel after pixel is added. Per picture, void pixels left out.
+    1 - IoU as pixel after pixel is added. Per image, ignored pixels left out.
 
     Args:
         weights: output name -> weight; `out`, and a model's auxiliaries by their names.
@@ -56,14 +57,14 @@ class Lovasz(nn.Module):
         self.weights = dict(weights)
 
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
-        """The weighted sum over pictures (a scalar), to be divided by the step's `count`s."""
+        """The weighted sum over images (a scalar), to be divided by the step's `count`s."""
         total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for _, logits, weight in chosen(outputs, self.weights):
+        for _, logits, weight in weighted_outputs(outputs, self.weights):
             p, g = _probabilities_and_labels(logits, masks)
-            # At void pixels p = g = 0: the error is 0, they come last, and the union is without them.
+            # At ignored pixels p = g = 0: the error is 0, they come last, and the union is without them.
             errors, order = (g - p).abs().sort(2, descending=True)
             sorted_g = g.gather(2, order)
-            counted = (masks != IGNORE).flatten(1)[:, None].expand_as(order).gather(2, order)
+            counted = (masks != IGNORE_INDEX).flatten(1)[:, None].expand_as(order).gather(2, order)
             missed = g.sum(2, keepdim=True) - sorted_g.cumsum(2)
             union = g.sum(2, keepdim=True) + (counted * (1 - sorted_g)).cumsum(2)
             one_minus_iou = 1 - missed / union.clamp(min=1)
@@ -72,14 +73,14 @@ class Lovasz(nn.Module):
         return total
 
     def count(self, masks: Tensor) -> Tensor:
-        """What the batch adds to the divisor: its pictures (float32 scalar)."""
-        return pictures(masks)
+        """What the batch adds to the divisor: its images (float32 scalar)."""
+        return images(masks)
 
 
 def _probabilities_and_labels(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax and one-hot labels, float32 N×C×(H·W) each, both 0 at void pixels."""
+    """Softmax and one-hot labels, float32 N×C×(H·W) each, both 0 at ignored pixels."""
     p = upsample_logits(logits, masks.shape[-2:]).softmax(1)
-    valid = (masks != IGNORE)[:, None]
+    valid = (masks != IGNORE_INDEX)[:, None]
     g = F.one_hot(masks.long().masked_fill(~valid[:, 0], 0), p.shape[1]).permute(0, 3, 1, 2)
     return (p * valid).flatten(2), (g * valid).flatten(2).float()
 

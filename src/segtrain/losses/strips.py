@@ -35,10 +35,10 @@ def summed(loss: Loss, logits: Tensor, masks: Tensor) -> Tensor:
 class _OverStrips(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: Tensor, masks: Tensor, loss: Loss) -> Tensor:
-        (pictures, classes, cells, _), (height, width) = logits.shape, masks.shape[-2:]
+        (images, classes, cells, _), (height, width) = logits.shape, masks.shape[-2:]
         stride = stride_of(cells, height)
         values = VALUES.get(logits.device.type, VALUES["cuda"])
-        step = max(values // (pictures * classes * stride * width), 1)
+        step = max(values // (images * classes * stride * width), 1)
         total, gradient = logits.new_zeros(()), torch.zeros_like(logits)
         for first in range(0, -(-(height - 1) // stride), step):
             last = min(first + step, cells - 1)

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from segtrain.losses.outputs import chosen, pixel_losses, valid_pixels
+from segtrain.losses.outputs import pixel_losses, valid_pixels, weighted_outputs
 
 REACH = 4  # standard deviations beyond which the map is left at 1: it would be 1 + w0 / 3000
 
@@ -36,7 +36,7 @@ class BorderCrossEntropy(nn.Module):
         maps = [border_weights(m, self.w0, self.sigma, self.cell) for m in masks.cpu().numpy()]
         weight_map = torch.from_numpy(np.stack(maps)).to(masks.device)
         total = outputs["out"].new_zeros((), dtype=torch.float32)
-        for _, logits, weight in chosen(outputs, self.weights):
+        for _, logits, weight in weighted_outputs(outputs, self.weights):
             total = total + weight * (weight_map * pixel_losses(logits, masks)).sum()
         return total
 

@@ -1,7 +1,7 @@
 """How well borders are met: the trimap curve, Boundary IoU and the BF score.
 
 Void is part of no class, in the labels and in what is predicted there; where a class meets void it
-ends. So nothing depends on what is predicted in void, and VOC's void seams, behind which the borders
+ends. So nothing depends on what is predicted in void, and VOC's ignored seams, behind which the borders
 lie, are the borders.
 """
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from segtrain.data.sample import VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, Sample
 
 WIDTHS = (1, 2, 4, 8, 16, 32)  # of the trimap's band, in pixels on either side of a border
 DIAGONAL_SHARE = 0.02  # Boundary IoU's width
@@ -28,13 +28,13 @@ class Trimap:
         self.sums = torch.zeros(len(WIDTHS), 3, num_classes, dtype=torch.float64)
 
     def add(self, sample: Sample, labels: np.ndarray, _confidence: np.ndarray) -> None:
-        """Adds a picture: the likeliest classes, uint8 H×W."""
+        """Adds an image: the most probable classes, uint8 H×W."""
         predicted = _predicted(sample.mask, labels)
         labels, classes = sample.mask, self.sums.shape[-1]
         # How far the pixels are behind those at a border, which have distance 0.
         distance = _distance(contours(labels))
         band = np.searchsorted(WIDTHS, distance, side="right")
-        near = (band < len(WIDTHS)) & (labels != VOID)
+        near = (band < len(WIDTHS)) & (labels != IGNORE_INDEX)
         band, labels, predicted = band[near].astype(np.int64), labels[near], predicted[near]
         hit = labels == predicted
         for row, (bands, values) in enumerate(
@@ -43,7 +43,7 @@ class Trimap:
             counts = np.bincount(bands * classes + values, minlength=len(WIDTHS) * classes)
             self.sums[:, row] += torch.from_numpy(counts.reshape(len(WIDTHS), classes))
 
-    def figures(self, sums: torch.Tensor) -> dict[str, dict[str, float | None]]:
+    def metrics(self, sums: torch.Tensor) -> dict[str, dict[str, float | None]]:
         """The mean IoU within each width, from the `sums` of all processes."""
         correct, labelled, predicted = sums.cumsum(0).unbind(1)
         means = (correct / (labelled + predicted - correct)).nanmean(1).tolist()
@@ -53,16 +53,16 @@ class Trimap:
 class BoundaryIoU:
     """The IoU of the classes' inner borders, mean over classes: Cheng, Girshick, Dollár, Berg and
     Kirillov, "Boundary IoU", CVPR 2021. A class's border is those of its pixels that are within 2 %
-    of the picture's diagonal from a pixel of another class or the picture's edge.
+    of the image's diagonal from a pixel of another class or the image's edge.
 
-    `sums` is float64 2×C: the pixels in both borders and in either, over all pictures.
+    `sums` is float64 2×C: the pixels in both borders and in either, over all images.
     """
 
     def __init__(self, num_classes: int):
         self.sums = torch.zeros(2, num_classes, dtype=torch.float64)
 
     def add(self, sample: Sample, labels: np.ndarray, _confidence: np.ndarray) -> None:
-        """Adds a picture: the likeliest classes, uint8 H×W."""
+        """Adds an image: the most probable classes, uint8 H×W."""
         predicted = _predicted(sample.mask, labels)
         width = max(1, round(DIAGONAL_SHARE * np.hypot(*sample.mask.shape)))
         for c in _classes(sample.mask, predicted):
@@ -70,7 +70,7 @@ class BoundaryIoU:
             self.sums[0, c] += int((truth & guess).sum())
             self.sums[1, c] += int((truth | guess).sum())
 
-    def figures(self, sums: torch.Tensor) -> dict[str, float | None]:
+    def metrics(self, sums: torch.Tensor) -> dict[str, float | None]:
         """The mean over the classes that occur, from the `sums` of all processes."""
         return {"boundary_iou": _value((sums[0] / sums[1]).nanmean().item())}
 
@@ -79,18 +79,18 @@ class BFScore:
     """The F1 score of contours: Csurka et al., BMVC 2013, as SegNet reports it (section 3.3, Table 3).
 
     Precision is the share of a class's predicted contour within 0.75 % of the diagonal of the
-    labelled one, recall the reverse. Mean over a picture's classes with a labelled contour, then over
-    the pictures that have one. SegNet's script also counts classes that are predicted alone, and
+    labelled one, recall the reverse. Mean over an image's classes with a labelled contour, then over
+    the images that have one. SegNet's script also counts classes that are predicted alone, and
     matches contour pixels one to one.
 
-    `sums` is float64 2: the pictures' scores, and their number.
+    `sums` is float64 2: the images' scores, and their number.
     """
 
     def __init__(self):
         self.sums = torch.zeros(2, dtype=torch.float64)
 
     def add(self, sample: Sample, labels: np.ndarray, _confidence: np.ndarray) -> None:
-        """Adds a picture: the likeliest classes, uint8 H×W."""
+        """Adds an image: the most probable classes, uint8 H×W."""
         predicted = _predicted(sample.mask, labels)
         tolerance = TOLERANCE * np.hypot(*sample.mask.shape)
         truth, guess = contours(sample.mask), contours(predicted)
@@ -100,8 +100,8 @@ class BFScore:
         if of_classes:
             self.sums += torch.tensor([np.mean(of_classes), 1], dtype=torch.float64)
 
-    def figures(self, sums: torch.Tensor) -> dict[str, float | None]:
-        """The mean over pictures, from the `sums` of all processes."""
+    def metrics(self, sums: torch.Tensor) -> dict[str, float | None]:
+        """The mean over images, from the `sums` of all processes."""
         return {"bf_score": _value((sums[0] / sums[1]).item())}
 
 
@@ -146,13 +146,13 @@ def _distance(pixels: np.ndarray) -> np.ndarray:
 
 def _predicted(truth: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The likeliest classes, void where the truth is."""
-    return np.where(truth == VOID, np.uint8(VOID), labels)
+    return np.where(truth == IGNORE_INDEX, np.uint8(IGNORE_INDEX), labels)
 
 
 def _classes(*labels: np.ndarray) -> list[int]:
     """The classes that occur in any of them."""
-    found = np.bincount(np.concatenate([x.ravel() for x in labels]), minlength=VOID + 1)
-    return [c for c in np.flatnonzero(found).tolist() if c != VOID]
+    found = np.bincount(np.concatenate([x.ravel() for x in labels]), minlength=IGNORE_INDEX + 1)
+    return [c for c in np.flatnonzero(found).tolist() if c != IGNORE_INDEX]
 
 
 def _value(x: float) -> float | None:

@@ -6,7 +6,7 @@
 import numpy as np
 import torch
 
-from segtrain.data.sample import VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, Sample
 
 BINS = 15  # of confidence, equally wide, as in the paper
 
@@ -22,8 +22,8 @@ class Calibration:
         self.sums = torch.zeros(3, BINS, dtype=torch.float64)
 
     def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
-        """Adds a picture: the likeliest classes, uint8 H×W, and their probabilities, float32 H×W."""
-        known = sample.mask != VOID
+        """Adds an image: the most probable classes, uint8 H×W, and their probabilities, float32 H×W."""
+        known = sample.mask != IGNORE_INDEX
         confidence = confidence[known].astype(np.float64)
         right = labels[known] == sample.mask[known]
         # Bin m holds confidences in (m/15, (m+1)/15].
@@ -31,7 +31,7 @@ class Calibration:
         for row, weights in enumerate((None, confidence, right)):
             self.sums[row] += torch.from_numpy(np.bincount(bins, weights, BINS).astype(np.float64))
 
-    def figures(self, sums: torch.Tensor) -> dict[str, float | None]:
+    def metrics(self, sums: torch.Tensor) -> dict[str, float | None]:
         """The expected calibration error, from the `sums` of all processes."""
         pixels, confidence, right = sums
         error = ((right - confidence).abs().sum() / pixels.sum()).item()

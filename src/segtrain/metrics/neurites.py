@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from segtrain.data.sample import Sample
+from segtrain.contracts import Sample
 
 CELL = 1
 THRESHOLDS = np.arange(11) / 10  # of the probability of `cell`; the best one counts
 
 
 class Neurites:
-    """Sums over pictures of V_rand and V_info at every threshold, float32 12×2: the last row
-    counts the pictures, so that several processes can add theirs up.
+    """Sums over images of V_rand and V_info at every threshold, float32 12×2: the last row
+    counts the images, so that several processes can add theirs up.
 
     Cells are 4-connected components. The challenge thins the membranes of the prediction to lines;
     here every membrane pixel goes to the nearest cell, which differs by those lines alone.
@@ -28,7 +28,7 @@ class Neurites:
         self.sums = torch.zeros(len(THRESHOLDS) + 1, 2)
 
     def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
-        """Adds a picture: the likelier of the two classes, uint8 H×W, and its probability, float32 H×W."""
+        """Adds an image: the likelier of the two classes, uint8 H×W, and its probability, float32 H×W."""
         truth = components(sample.mask == CELL)
         inside = np.where(labels == CELL, confidence, 1 - confidence)
         for row, threshold in enumerate(THRESHOLDS):
@@ -36,7 +36,7 @@ class Neurites:
             self.sums[row] += torch.tensor(rand_and_information(cells, truth))
         self.sums[-1] += 1
 
-    def figures(self, sums: torch.Tensor) -> dict[str, float]:
+    def metrics(self, sums: torch.Tensor) -> dict[str, float]:
         """The means at the best threshold of each, from the `sums` of all processes."""
         rand, information = (sums[:-1] / sums[-1]).max(0).values.tolist()
         return {"v_rand": rand, "v_info": information}

@@ -2,7 +2,7 @@
 
 "Deep Contextual Networks for Neuronal Structure Segmentation", Chen, Qi, Cheng and Heng, AAAI 2016.
 
-Features of three depths are scored, brought to the picture's size by deconvolutions and summed; in
+Features of three depths are scored, brought to the image's size by deconvolutions and summed; in
 training each depth's map is classified by itself too, under a weight that falls from 1.
 Rebuilt from the paper's outline, without released code to check against; the widths are ours. The
 trunk is VGG16's conv1_1 to conv4_3, tapped at conv2_2, conv3_3 and conv4_3; each level has a 3×3

@@ -7,8 +7,8 @@ VGG16 up to fc7 shrinks a 224×224 window to one cell; a mirrored network of unp
 values back where the encoder's maxima lay, and of deconvolutions, which fill what lies between,
 brings it back to full size. Layers, channels and initial values follow the released
 stage_1_train.prototxt; BatchNorm after every layer but the score, no dropout.
-Departs: any picture size (the paper's windows are 224×224): pool5 smaller than fc6 is filled up
-with zeros, which are cut off again, larger pictures are scored by sliding fc6. BatchNorm's eps is
+Departs: any image size (the paper's windows are 224×224): pool5 smaller than fc6 is filled up
+with zeros, which are cut off again, larger images are scored by sliding fc6. BatchNorm's eps is
 torch's 1e-5 instead of 1e-9, and its statistics run along, instead of being taken in a last pass.
 """
 

@@ -7,7 +7,7 @@ One 1×1 classifier on a VGG16 whose holes keep the stride at 8; the variants of
 the backbone only. Training compares the logits with every 8th label (`loss=deeplab`), prediction
 upsamples them by 8 with corners aligned, and the dense CRF restores the borders (`crf=true`,
 `dense_crf=deeplabv1`). The classifier starts from a Gaussian of deviation 0.01, and learns ten
-times as fast as the backbone. MSc (section 4.3) adds scores of the picture and of pool1 to pool4;
+times as fast as the backbone. MSc (section 4.3) adds scores of the image and of pool1 to pool4;
 its layers are the released config/DeepLab-MSc-LargeFOV/train.prototxt, which sums scores where
 the paper concatenates features before one classifier: the same function.
 """
@@ -20,7 +20,7 @@ from segtrain.layers.stages import require_on_pixels
 from segtrain.layers.whole_cells import pad_to_whole_cells
 from segtrain.layers.width import scaled
 
-# Name in the prototxt -> its backbone's stage (the picture is 1), stride of its 3×3 convolution,
+# Name in the prototxt -> its backbone's stage (the image is 1), stride of its 3×3 convolution,
 # deviations of the Gaussians that its 1×1 and its scores start from. pool3_ms names no filler,
 # which in Caffe means zeros.
 BRANCHES = {

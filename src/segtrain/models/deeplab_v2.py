@@ -6,7 +6,7 @@ https://arxiv.org/abs/1606.00915.
 
 Score maps of parallel branches with different holes are summed (section 3.1). On ResNet-101 a
 branch is one 3×3 classifier, by the released deeplab_ResNet101/train.prototxt. On VGG16 it is
-fc6-fc7-fc8 (section 4.1.2): fc6 and fc7, which start from ImageNet, are the backbone's. The picture
+fc6-fc7-fc8 (section 4.1.2): fc6 and fc7, which start from ImageNet, are the backbone's. The image
 is seen at several scales with the same weights, and the maps are fused by their maximum (3.2), in
 training too: `loss=deeplabv2` compares each scale's map, and the maximum, with subsampled labels.
 Classifiers start from a Gaussian of deviation 0.01; for VGG16's this is taken from v1.
@@ -32,7 +32,7 @@ class DeepLabV2(nn.Module):
         num_classes: C.
         rates: holes of the parallel 3×3 classifiers; none of them for 1×1 classifiers.
         branches: how many the backbone's last stage consists of, each with a 1×1 classifier.
-        scales: at which the picture is seen, 1 among them.
+        scales: at which the image is seen, 1 among them.
         upsampling: by the network itself, as deeplab-pytorch does (see layers/stretch.py), which
             stretches scales too: every map is then N×C×H×W.
 

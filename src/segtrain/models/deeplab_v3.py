@@ -3,7 +3,7 @@
 "Rethinking Atrous Convolution for Semantic Image Segmentation", Chen, Papandreou, Schroff and
 Adam, 2017, https://arxiv.org/abs/1706.05587.
 
-A ResNet with holes, whose last blocks are dilated by the multi-grid (section 3.2, a matter of the
+A ResNet with dilation, whose last blocks are dilated by the multi-grid (section 3.2, a matter of the
 backbone), and ASPP with image pooling (section 3.3). The output stride is free, at training and
 again at evaluation: holes and rates follow it, weights stay (Table 6: trained at 16, evaluated at
 8). Dropout after ASPP and the scores' initial deviation of 0.01 are the released code's.
@@ -43,7 +43,7 @@ class DeepLabV3(nn.Module):
         width: multiplies the numbers of channels of ASPP; below 1 for tests only.
 
     Raises:
-        InputError: a backbone that does not suit; in training mode, one picture.
+        InputError: a backbone that does not suit; in training mode, one image.
     """
 
     def __init__(

@@ -44,7 +44,7 @@ class DeepLabV3Plus(nn.Module):
         width: multiplies the numbers of channels of ASPP and decoder; below 1 for tests only.
 
     Raises:
-        InputError: a backbone that does not suit; in training mode, one picture.
+        InputError: a backbone that does not suit; in training mode, one image.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class DeepLabV3Plus(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features = self.backbone(images)
         height, width = (-(-(side - 1) // STRIDE) + 1 for side in images.shape[-2:])
-        # The backbone pads pictures to whole cells of its deepest stage: finer ones may be too many.
+        # The backbone pads images to whole cells of its deepest stage: finer ones may be too many.
         low = self.low(crop(features[4], 0, 0, (height, width)))
         encoded = upsample(self.aspp(features[32]), self.factor, (height, width))
         return {"out": self.score(self.refine(torch.cat([encoded, low], 1)))}

@@ -8,8 +8,8 @@ going up, only the maps that a block made itself are upsampled. Followed is the 
 stacks are 16 maps higher than the paper's Table 2 from the bottleneck on (896, 1088, 816, 576, 384;
 the last 256 agrees). Poolings round down, a transposed convolution gives 2n+1 cells, which are
 cropped about the centre to the skip. The authors normalise by the batch's own statistics at test
-time too: `batch_statistics`. Departs: a side of one pixel is not pooled, so that every picture fits;
-pictures are normalised by ImageNet's mean and deviation.
+time too: `batch_statistics`. Departs: a side of one pixel is not pooled, so that every image fits;
+images are normalised by ImageNet's mean and deviation.
 """
 
 import torch
@@ -73,7 +73,7 @@ class FCDenseNet(nn.Module):
 
     Raises:
         InputError: an even number of blocks; in forward, `batch_statistics` where the deepest maps
-            of the batch have one cell (one picture of less than 64×64 pixels).
+            of the batch have one cell (one image of less than 64×64 pixels).
     """
 
     def __init__(

@@ -5,10 +5,10 @@ CVPR 2015, https://arxiv.org/abs/1411.4038; PAMI 2017, https://arxiv.org/abs/160
 
 A classifier turned into convolutions scores each stride-32 cell; finer scores from earlier
 layers are added to the upsampled coarse ones (sum, after scoring: section 4.2); bilinear
-deconvolutions bring the result to the picture's size. Crops follow from the layers' coordinate
+deconvolutions bring the result to the image's size. Crops follow from the layers' coordinate
 maps and are the released prototxts' own: 19, 27, 31, 5, 9 on VGG16, 18 on AlexNet.
 `backbone.padding=100` is the paper's form; the default pads by 1, takes the same weights and
-differs in the picture's borders only. The 2× deconvolutions stay fixed as in the released code;
+differs in the image's borders only. The 2× deconvolutions stay fixed as in the released code;
 `learn_upsampling` learns them as in the paper (section 4.3).
 """
 

@@ -3,12 +3,12 @@
 "Full-Resolution Residual Networks for Semantic Segmentation in Street Scenes", Pohlen, Hermans,
 Mathias and Leibe, CVPR 2017, https://arxiv.org/abs/1611.08323.
 
-Two streams (Table 1): the residual stream keeps 32 maps at the picture's size from start to end;
+Two streams (Table 1): the residual stream keeps 32 maps at the image's size from start to end;
 the pooling stream goes down to stride 16 (A) or 32 (B) and up again. Each unit reads both and adds
 to the residual stream, by nearest-neighbour upsampling; the pooling stream is upsampled bilinearly.
 Departs: the bilinear upsampling is centred on the pooled cells, where Theano's lies half a fine
-cell further up and left; pictures of any size are padded by zeros to the right and below up to the
-deepest stride and the scores cropped; pictures are normalised by ImageNet's mean and deviation.
+cell further up and left; images of any size are padded by zeros to the right and below up to the
+deepest stride and the scores cropped; images are normalised by ImageNet's mean and deviation.
 """
 
 import torch

@@ -10,8 +10,8 @@ two convolutions in the residual block, a convolution that halves the channels b
 deconvolution, dropout of 0.25, 1×1 scores.
 Departs: class scores for softmax and cross-entropy, where the code has one sigmoid map and the mean
 absolute error; BatchNorm is by channel and keeps running statistics (Model.py's is by row and batch);
-the bridge's dropout comes after its last convolution, as in every other stage; any picture size, by
-poolings that round up; initial values are He's, with scores of zero; pictures are normalised.
+the bridge's dropout comes after its last convolution, as in every other stage; any image size, by
+poolings that round up; initial values are He's, with scores of zero; images are normalised.
 """
 
 from collections.abc import Callable
@@ -38,25 +38,34 @@ class Residual(nn.Sequential):
         return x + super().forward(x)
 
 
-def conv(channels: int, outs: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, outs, 3, padding=1)
+def conv(channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, out_channels, 3, padding=1)
 
 
-def conv_relu(channels: int, outs: int) -> nn.Sequential:
-    return nn.Sequential(conv(channels, outs), nn.ReLU(inplace=True))
+def conv_relu(channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(conv(channels, out_channels), nn.ReLU(inplace=True))
 
 
-def conv_norm_relu(channels: int, outs: int) -> nn.Sequential:
-    return nn.Sequential(conv(channels, outs), nn.BatchNorm2d(outs), nn.ReLU(inplace=True))
+def conv_norm_relu(channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(conv(channels, out_channels), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
-def paper_stage(channels: int, outs: int) -> nn.Sequential:
-    inner = [conv_norm_relu(outs, outs), conv_norm_relu(outs, outs), conv(outs, outs), nn.BatchNorm2d(outs)]
-    return nn.Sequential(conv_norm_relu(channels, outs), Residual(*inner), conv_norm_relu(outs, outs))
+def paper_stage(channels: int, out_channels: int) -> nn.Sequential:
+    inner = [
+        conv_norm_relu(out_channels, out_channels),
+        conv_norm_relu(out_channels, out_channels),
+        conv(out_channels, out_channels),
+        nn.BatchNorm2d(out_channels),
+    ]
+    return nn.Sequential(
+        conv_norm_relu(channels, out_channels), Residual(*inner), conv_norm_relu(out_channels, out_channels)
+    )
 
 
-def paper_up(channels: int, outs: int) -> nn.Sequential:
-    return nn.Sequential(UpConv(channels, outs, 3), nn.BatchNorm2d(outs), nn.ReLU(inplace=True))
+def paper_up(channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        UpConv(channels, out_channels, 3), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)
+    )
 
 
 def keras_residual(channels: int) -> Residual:
@@ -64,13 +73,19 @@ def keras_residual(channels: int) -> Residual:
     return Residual(*halves[0], *halves[1])
 
 
-def keras_stage(channels: int, outs: int) -> nn.Sequential:
-    layers = [conv_relu(channels, outs), keras_residual(outs), conv_relu(outs, outs)]
+def keras_stage(channels: int, out_channels: int) -> nn.Sequential:
+    layers = [
+        conv_relu(channels, out_channels),
+        keras_residual(out_channels),
+        conv_relu(out_channels, out_channels),
+    ]
     return nn.Sequential(*layers, nn.Dropout(DROPOUT))
 
 
-def keras_up(channels: int, outs: int) -> nn.Sequential:
-    return nn.Sequential(conv_relu(channels, outs), UpConv(outs, outs, 3), nn.ReLU(inplace=True))
+def keras_up(channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        conv_relu(channels, out_channels), UpConv(out_channels, out_channels, 3), nn.ReLU(inplace=True)
+    )
 
 
 def keras_merged(channels: int) -> nn.Sequential:

@@ -8,7 +8,7 @@ and 6 bins, brought back and concatenated (section 3.2, Figure 3); one 3×3 conv
 scores. While training, layer3 is scored as well (section 4; `loss=aux` weighs it by 0.4).
 Head and initial values are the released networks' (3×3 convolution of 512 channels, dropout of
 0.1, "msra"). Maximum pooling and other bins are Table 1's; without bins it is that table's baseline,
-a ResNet with holes under one 3×3 convolution, which torchvision calls fcn_resnet.
+a ResNet with dilation under one 3×3 convolution, which torchvision calls fcn_resnet.
 """
 
 from typing import Literal
@@ -43,7 +43,7 @@ class PSPNet(nn.Module):
         width: multiplies the numbers of channels of the heads; below 1 for tests only.
 
     Raises:
-        InputError: a backbone that does not suit; in training mode, one picture.
+        InputError: a backbone that does not suit; in training mode, one image.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class PSPNet(nn.Module):
         choose_cells(self, backbone, upsampling)
         self.upsampling = upsampling
         self.pyramid = PyramidPooling(backbone.channels[32], bins=bins, pooling=pooling)
-        self.head = head(self.pyramid.outs, scaled(HEAD, width), num_classes)
+        self.head = head(self.pyramid.out_channels, scaled(HEAD, width), num_classes)
         self.aux = head(backbone.channels[16], scaled(AUX, width), num_classes) if aux else None
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

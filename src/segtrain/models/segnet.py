@@ -8,9 +8,9 @@ makes the sparse maps dense by convolutions. SegNet mirrors VGG16 without fully 
 ends in a 3×3 convolution to the classes (section 3); SegNet-Basic has four 7×7 convolutions of 64
 channels each way and no ReLU in the decoder (section 3.1). Layers and initial values follow the
 released segnet_train.prototxt and segnet_basic_train.prototxt: convolutions before BatchNorm have
-biases (not in the paper's Basic), Basic's picture passes a local response normalisation (the
+biases (not in the paper's Basic), Basic's image passes a local response normalisation (the
 paper's is a local contrast normalisation), no dropout (the paper: 0.5 in the deeper layers).
-Departs: any picture size; BatchNorm's eps is torch's 1e-5 instead of 1e-9, and its statistics run
+Departs: any image size; BatchNorm's eps is torch's 1e-5 instead of 1e-9, and its statistics run
 along, instead of being taken in a last pass over the training set.
 """
 

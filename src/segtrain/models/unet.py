@@ -5,12 +5,12 @@ MICCAI 2015, https://arxiv.org/abs/1505.04597.
 
 Two 3×3 convolutions a stage, five stages down, four up; each up-convolution halves the channels and
 is concatenated with the stage of its size (Figure 1). `padding=valid` is the paper's: convolutions
-without padding take 92 pixels from every side (572 to 388), which the mirrored picture gives, tile by
+without padding take 92 pixels from every side (572 to 388), which the mirrored image gives, tile by
 tile where `tile` is set (section 2). `padding=same` keeps sizes. Dropout, in the skip of its stage too,
 and ReLU after up-convolutions are the released Caffe net's; initial values are section 3's.
-Departs: any picture size, by poolings that round up (`same`; no change on multiples of 16) or a wider
+Departs: any image size, by poolings that round up (`same`; no change on multiples of 16) or a wider
 border (`valid`; none on 16k + 4); crops in training are mirrored as well, where the paper's windows
-show what lies around; pictures are normalised. BatchNorm is an option that the paper has not.
+show what lies around; images are normalised. BatchNorm is an option that the paper has not.
 """
 
 from itertools import pairwise
@@ -36,13 +36,13 @@ MARGIN = 92  # pixels that the unpadded convolutions take from every side
 SMALLEST = 4  # the least output without padding; others are 16 pixels more
 
 
-def double_conv(channels: int, outs: int, padding: int, batch_norm: bool) -> nn.Sequential:
+def double_conv(channels: int, out_channels: int, padding: int, batch_norm: bool) -> nn.Sequential:
     """Two 3×3 convolutions, each with ReLU; before it, instead of a bias, BatchNorm."""
     layers: list[nn.Module] = []
-    for inputs in (channels, outs):
-        layers.append(nn.Conv2d(inputs, outs, 3, padding=padding, bias=not batch_norm))
+    for inputs in (channels, out_channels):
+        layers.append(nn.Conv2d(inputs, out_channels, 3, padding=padding, bias=not batch_norm))
         if batch_norm:
-            layers.append(nn.BatchNorm2d(outs))
+            layers.append(nn.BatchNorm2d(out_channels))
         layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
 
@@ -79,7 +79,7 @@ class UNet(nn.Module):
         if tile is not None and (padding == "same" or tile % STRIDE != SMALLEST or tile <= SMALLEST):
             raise InputError(
                 f"model.tile={tile} with model.padding={padding}",
-                do="use 20, 36, ... 388 with model.padding=valid; null is the whole picture in one pass",
+                do="use 20, 36, ... 388 with model.padding=valid; null is the whole image in one pass",
             )
         self.padding, self.tile = padding, tile
         pad = 1 if padding == "same" else 0

@@ -1,4 +1,4 @@
-"""The worst and the best pictures of an evaluation on one sheet."""
+"""The worst and the best images of an evaluation on one sheet."""
 
 from bisect import bisect, insort
 from typing import NamedTuple
@@ -6,18 +6,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segtrain.data.sample import VOID
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.evaluation.evaluate import Seen
-from segtrain.viz.drawing import CAPTION_HEIGHT, VOID_COLOUR, colourise, with_legend
+from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, colourise, with_legend
 
 KEPT = 4  # of the worst, and of the best
-PANELS = ("picture", "label", "prediction", "difference")
+PANELS = ("image", "label", "prediction", "difference")
 PANEL_WIDTH, GAP = 320, 4
 WRONG = (220, 30, 30)
 
 
 class Row(NamedTuple):
-    """A picture's row: its mean IoU, its place in the split, by which rows are sorted, its name, and its
+    """An image's row: its mean IoU, its place in the split, by which rows are sorted, its name, and its
     panels, uint8 h×W×3."""
 
     mean_iou: float
@@ -27,14 +27,14 @@ class Row(NamedTuple):
 
 
 class Extremes:
-    """The rows of the KEPT pictures with the smallest mean IoU and of the KEPT with the largest."""
+    """The rows of the KEPT images with the smallest mean IoU and of the KEPT with the largest."""
 
     def __init__(self, palette):
         self.palette = palette
         self.rows: list[Row] = []
 
     def add(self, seen: Seen, mean_iou: float) -> None:
-        """Draws the picture if it is among them so far."""
+        """Draws the image if it is among them so far."""
         place = bisect(self.rows, (mean_iou, seen.index))
         if len(self.rows) < 2 * KEPT or place != KEPT:
             insort(self.rows, Row(mean_iou, seen.index, seen.sample.name, panels(seen, self.palette)))
@@ -47,8 +47,8 @@ def ends(rows: list[Row]) -> list[Row]:
 
 
 def panels(seen: Seen, palette) -> np.ndarray:
-    """Picture, label, prediction (after the CRF, where there is one) and difference, side by side at
-    one width; wrong pixels are red on the darkened picture, void ones have void's colour."""
+    """Image, label, prediction (after the CRF, where there is one) and difference, side by side at
+    one width; wrong pixels are red on the darkened image, ignored ones have void's colour."""
     height, width = seen.sample.mask.shape
     size = (PANEL_WIDTH, max(1, round(height * PANEL_WIDTH / width)))
     image = Image.fromarray(seen.sample.image).resize(size, Image.Resampling.BILINEAR)
@@ -59,14 +59,14 @@ def panels(seen: Seen, palette) -> np.ndarray:
     )
     difference = np.asarray(image.convert("L").convert("RGB")) // 2
     difference[labels != predicted] = WRONG
-    difference[labels == VOID] = VOID_COLOUR
+    difference[labels == IGNORE_INDEX] = IGNORE_COLOUR
     gap = np.full((size[1], GAP, 3), 255, np.uint8)
     columns = [np.asarray(image), colourise(labels, palette), colourise(predicted, palette), difference]
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], 1)
 
 
 def contact_sheet(rows: list[Row], class_names, palette) -> np.ndarray:
-    """The worst pictures first, then the best (uint8 H×W×3), with the classes' colours at the right."""
+    """The worst images first, then the best (uint8 H×W×3), with the classes' colours at the right."""
     height = CAPTION_HEIGHT + sum(len(row.panels) + CAPTION_HEIGHT + GAP for row in rows)
     canvas = Image.new("RGB", (len(PANELS) * (PANEL_WIDTH + GAP) - GAP, height), "white")
     draw = ImageDraw.Draw(canvas)

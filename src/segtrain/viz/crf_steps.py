@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segtrain.viz.drawing import CAPTION_HEIGHT, colourise, save_whole, with_legend
+from segtrain.files import write_atomically
+from segtrain.viz.drawing import CAPTION_HEIGHT, colourise, with_legend
 
 ITERATIONS = (0, 1, 2, 5, 10)
 COLUMNS, GAP = 3, 2
@@ -26,12 +27,12 @@ class Steps:
     def __call__(self, image: np.ndarray, name: str, probabilities: np.ndarray) -> None:
         """Writes steps/NAME.png of an image H×W×3 and probabilities C×H×W."""
         labels = [self.crf(image, probabilities, iterations=i).argmax(0) for i in ITERATIONS]
-        picture = with_legend(steps_picture(image, labels, self.palette), self.class_names, self.palette)
-        drawn = Image.fromarray(picture)
-        save_whole(self.folder / "steps" / f"{name}.png", lambda file: drawn.save(file, "PNG"))
+        drawing = with_legend(steps_image(image, labels, self.palette), self.class_names, self.palette)
+        drawn = Image.fromarray(drawing)
+        write_atomically(self.folder / "steps" / f"{name}.png", lambda file: drawn.save(file, "PNG"))
 
 
-def steps_picture(image: np.ndarray, labels: list[np.ndarray], palette) -> np.ndarray:
+def steps_image(image: np.ndarray, labels: list[np.ndarray], palette) -> np.ndarray:
     """The image, and labels H×W after each of ITERATIONS with the share that changed, uint8 H'×W'×3."""
     panels = {"input": image, "network": colourise(labels[0], palette)}
     for i in range(1, len(ITERATIONS)):

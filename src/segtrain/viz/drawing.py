@@ -1,21 +1,18 @@
-"""Labels as pictures: for TensorBoard, and as what `segpredict` writes."""
+"""Labels as images: for TensorBoard, and as what `segpredict` writes."""
 
 import math
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segtrain.data.sample import VOID, Sample
-from segtrain.errors import SaveError
+from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.files import write_atomically
 
-VOID_COLOUR = (224, 224, 192)  # as in PASCAL VOC's palette
+IGNORE_COLOUR = (224, 224, 192)  # as in PASCAL VOC's palette
 CAPTION_HEIGHT = 14
 READABLE = 40  # classes of a confusion matrix with numbers
-LEGEND_ROWS = 40  # at most, in the height of a large picture
+LEGEND_ROWS = 40  # at most, in the height of a large image
 
 
 def colourise(labels: np.ndarray, palette) -> np.ndarray:
@@ -27,24 +24,24 @@ def _table(palette) -> np.ndarray:
     """The colour of every uint8 label, uint8 256×3."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette
-    table[VOID] = VOID_COLOUR
+    table[IGNORE_INDEX] = IGNORE_COLOUR
     return table
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette, share: float) -> np.ndarray:
-    """A picture with `share` of its labels' colours in it (uint8 H×W×3)."""
+    """An image with `share` of its labels' colours in it (uint8 H×W×3)."""
     return np.round((1 - share) * image + share * colourise(labels, palette)).astype(np.uint8)
 
 
-def with_legend(picture: np.ndarray, class_names, palette) -> np.ndarray:
-    """A picture with the classes' colours and names on its right (uint8 H×W'×3, lower if need be)."""
-    row = max(CAPTION_HEIGHT, picture.shape[0] // LEGEND_ROWS)
+def with_legend(image: np.ndarray, class_names, palette) -> np.ndarray:
+    """An image with the classes' colours and names on its right (uint8 H×W'×3, lower if need be)."""
+    row = max(CAPTION_HEIGHT, image.shape[0] // LEGEND_ROWS)
     font = ImageFont.load_default(row - 4)
-    height = max(picture.shape[0], row * len(class_names))
+    height = max(image.shape[0], row * len(class_names))
     wide = row + 10 + max(math.ceil(font.getlength(name)) for name in class_names)
-    canvas = Image.new("RGB", (picture.shape[1] + wide, height), "white")
-    canvas.paste(Image.fromarray(picture))
-    draw, left = ImageDraw.Draw(canvas), picture.shape[1]
+    canvas = Image.new("RGB", (image.shape[1] + wide, height), "white")
+    canvas.paste(Image.fromarray(image))
+    draw, left = ImageDraw.Draw(canvas), image.shape[1]
     for i, (name, colour) in enumerate(zip(class_names, palette, strict=True)):
         draw.rectangle((left + 4, row * i + 2, left + row + 1, row * i + row - 2), tuple(colour), "black")
         draw.text((left + row + 5, row * i + row / 2), name, fill="black", font=font, anchor="lm")
@@ -56,25 +53,7 @@ def save_labels(labels: np.ndarray, path: Path, palette) -> None:
     image = Image.fromarray(labels)
     if palette is not None:
         image.putpalette(_table(palette).tobytes())
-    save_whole(path, lambda file: image.save(file, "PNG"))
-
-
-def save_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """What `write` puts into an open file is at `path` when it is complete, and not before.
-
-    Raises:
-        SaveError: the disk is full or the folder cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            write(file)
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise SaveError(f"{path}: could not be written ({error})", do="free some space, run again") from error
+    write_atomically(path, lambda file: image.save(file, "PNG"))
 
 
 def strip(sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, palette) -> np.ndarray:

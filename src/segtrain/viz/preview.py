@@ -1,23 +1,23 @@
-"""Samples on one page: each picture, and the same under the colours of its labels."""
+"""Samples on one page: each image, and the same under the colours of its labels."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segtrain.data.sample import VOID, Sample
-from segtrain.viz.drawing import CAPTION_HEIGHT, VOID_COLOUR, overlay, with_legend
+from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, overlay, with_legend
 
 COLUMNS = 3
 GAP = 4
 SHARE = 0.55  # of the labels' colours in the overlays
-LARGEST, SMALLEST = 400, 160  # longer sides of a picture on the page
+LARGEST, SMALLEST = 400, 160  # longer sides of an image on the page
 
 
 def draw_samples(samples: Sequence[Sample], class_names: Sequence[str], palette) -> np.ndarray:
     """Rows of three samples, and the colours of the classes that they have (uint8 H×W×3).
 
-    Large pictures are reduced and tiny ones enlarged, pixel by pixel.
+    Large images are reduced and tiny ones enlarged, pixel by pixel.
     """
     panels = [_panel(sample, palette) for sample in samples]
     width = max(panel.width for panel in panels) + GAP
@@ -27,29 +27,29 @@ def draw_samples(samples: Sequence[Sample], class_names: Sequence[str], palette)
     for i, panel in enumerate(panels):
         page.paste(panel, (i % COLUMNS * width, i // COLUMNS * height))
     present = np.unique(np.concatenate([np.unique(sample.mask) for sample in samples])).tolist()
-    names = dict(enumerate(class_names)) | {VOID: "void"}
-    colours = dict(enumerate(palette)) | {VOID: VOID_COLOUR}
+    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "void"}
+    colours = dict(enumerate(palette)) | {IGNORE_INDEX: IGNORE_COLOUR}
     legend = [names[label] for label in present], [colours[label] for label in present]
     return with_legend(np.asarray(page), *legend)
 
 
 def _panel(sample: Sample, palette) -> Image.Image:
-    """The picture and its overlay side by side below their name."""
+    """The image and its overlay side by side below their name."""
     height, width = sample.mask.shape
     factor = min(1, LARGEST / max(height, width)) * max(1, SMALLEST // max(height, width))
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     panel = Image.new("RGB", (2 * size[0], size[1] + CAPTION_HEIGHT), "white")
-    for i, picture in enumerate((sample.image, _dotted(sample, palette))):
+    for i, image in enumerate((sample.image, _dotted(sample, palette))):
         way = Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST
-        panel.paste(Image.fromarray(picture).resize(size, way), (i * size[0], CAPTION_HEIGHT))
+        panel.paste(Image.fromarray(image).resize(size, way), (i * size[0], CAPTION_HEIGHT))
     ImageDraw.Draw(panel).text((2, 1), f"{sample.name}  {width} x {height}", fill="black")
     return panel
 
 
 def _dotted(sample: Sample, palette) -> np.ndarray:
-    """The overlay, where void shows the picture through a grid of dots."""
-    picture = overlay(sample.image, sample.mask, palette, SHARE)
-    void = sample.mask == VOID
-    picture[void] = sample.image[void]
-    picture[void & (np.indices(void.shape) % 5 == 0).all(0)] = VOID_COLOUR
-    return picture
+    """The overlay, where void shows the image through a grid of dots."""
+    image = overlay(sample.image, sample.mask, palette, SHARE)
+    void = sample.mask == IGNORE_INDEX
+    image[void] = sample.image[void]
+    image[void & (np.indices(void.shape) % 5 == 0).all(0)] = IGNORE_COLOUR
+    return image

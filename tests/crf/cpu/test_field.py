@@ -10,7 +10,7 @@ from segtrain.crf.potentials import Kernel
 from segtrain.errors import InputError
 
 
-def test_memory_is_kept_from_picture_to_picture_and_belongs_to_one_at_a_time():
+def test_memory_is_kept_from_image_to_image_and_belongs_to_one_at_a_time():
     with kept_memory():
         first = scratch("rows", np.float32, 1000)
         assert first.ctypes.data % 64 == 0

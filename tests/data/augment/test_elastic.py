@@ -45,7 +45,7 @@ def test_a_displacement_of_zero_changes_nothing():
     assert (moved["mask"] == image[..., 0]).all()
 
 
-def test_what_comes_from_outside_is_mirrored_in_picture_and_mask():
+def test_what_comes_from_outside_is_mirrored_in_image_and_mask():
     moved = ElasticGrid(grid=2, displacement=60)(
         image=np.full((40, 50, 3), 7, np.uint8), mask=np.full((40, 50), 2, np.uint8)
     )

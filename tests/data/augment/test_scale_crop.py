@@ -1,4 +1,4 @@
-"""ScaleCrop against what it stands for: scale the whole picture, pad, crop, flip."""
+"""ScaleCrop against what it stands for: scale the whole photo, pad, crop, flip."""
 
 import random
 from itertools import islice
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.augment.scale_crop import ScaleCrop
 from segtrain.data.datasets.shapes import Shapes
-from segtrain.data.sample import VOID
 from segtrain.engine.loader import Augmented, TrainingStream, training_batches
 from segtrain.errors import InputError
 
@@ -24,7 +24,7 @@ def seeded(seed: int, **keys) -> ScaleCrop:
 
 
 def naively(transform: ScaleCrop, image: np.ndarray, mask: np.ndarray, plan: dict):
-    """The same step by step on the whole picture, with the same random numbers."""
+    """The same step by step on the whole photo, with the same random numbers."""
     rows, columns = plan["rows"], plan["columns"]
     if plan["mirrored"]:
         image, mask = image[:, ::-1], mask[:, ::-1]
@@ -36,15 +36,15 @@ def naively(transform: ScaleCrop, image: np.ndarray, mask: np.ndarray, plan: dic
     beside = transform.width - columns.count - columns.before
     window = np.s_[
         rows.first : rows.first + rows.count, columns.first : columns.first + columns.count
-    ]  # of the scaled picture
+    ]  # of the scaled image
     around = rows.before, below, columns.before, beside, cv2.BORDER_CONSTANT
     return (
         cv2.copyMakeBorder(large[window], *around, value=FILL),
-        cv2.copyMakeBorder(labels[window], *around, value=VOID),
+        cv2.copyMakeBorder(labels[window], *around, value=IGNORE_INDEX),
     )
 
 
-def picture(kind: str, height: int, width: int) -> np.ndarray:
+def photo(kind: str, height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(height)
     if kind == "black and white noise":
         return np.repeat(255 * rng.integers(0, 2, (height, width, 1), np.uint8), 3, 2)
@@ -59,8 +59,8 @@ SIZES = [(375, 500), (360, 480), (97, 131), (40, 30), (1, 1), (3, 900), (701, 2)
     ("kind", "most", "mean"), [("black and white noise", 10, 4), ("smooth patches", 4, 0.5)]
 )
 @pytest.mark.parametrize("size", SIZES)
-def test_it_is_the_whole_picture_scaled_padded_cropped_and_flipped(size, kind, most, mean):
-    image = picture(kind, *size)
+def test_it_is_the_whole_image_scaled_padded_cropped_and_flipped(size, kind, most, mean):
+    image = photo(kind, *size)
     mask = np.random.default_rng(1).integers(0, 9, size, np.uint8)
     for seed in range(30):
         transform = seeded(seed)
@@ -72,9 +72,9 @@ def test_it_is_the_whole_picture_scaled_padded_cropped_and_flipped(size, kind, m
         assert off.mean() <= mean
 
 
-def test_a_window_that_starts_at_the_pictures_corner_is_equal_to_the_bit():
-    image = picture("black and white noise", 300, 400)
-    for size in ((96, 128), (900, 900)):  # a part of the picture, and all of it
+def test_a_window_that_starts_at_the_images_corner_is_equal_to_the_bit():
+    image = photo("black and white noise", 300, 400)
+    for size in ((96, 128), (900, 900)):  # a part of the photo, and all of it
         transform = seeded(0, height=size[0], width=size[1], flip=0.0)
         transform.py_random.randint = lambda *_: 0
         result = transform(image=image, mask=image[..., 0])
@@ -82,19 +82,19 @@ def test_a_window_that_starts_at_the_pictures_corner_is_equal_to_the_bit():
 
 
 def test_unscaled_it_is_a_crop():
-    image, mask = picture("black and white noise", 150, 170), np.zeros((150, 170), np.uint8)
+    image, mask = photo("black and white noise", 150, 170), np.zeros((150, 170), np.uint8)
     transform = seeded(3, scale=(1.0, 1.0), flip=0.0)
     cropped = transform(image=image, mask=mask)["image"]
     y, x = transform.params["rows"].first, transform.params["columns"].first
     assert np.array_equal(cropped, image[y : y + 96, x : x + 128])
 
 
-def test_what_is_outside_the_picture_is_filled_and_void():
+def test_what_is_outside_the_image_is_filled_and_void():
     image, mask = np.full((50, 40, 3), 9, np.uint8), np.ones((50, 40), np.uint8)
     result = seeded(0, scale=(1.0, 1.0))(image=image, mask=mask)
     assert result["mask"].shape == (96, 128)
     assert (result["mask"] == 1).sum() == 50 * 40
-    assert (result["image"][result["mask"] == VOID] == FILL).all()
+    assert (result["image"][result["mask"] == IGNORE_INDEX] == FILL).all()
     assert (result["image"][result["mask"] == 1] == 9).all()
     assert result["mask"][23:73, 44:84].min() == 1  # in the middle
 
@@ -122,7 +122,7 @@ def test_it_never_or_always_mirrors(flip, mirrored):
 
 
 def test_only_the_window_is_scaled(monkeypatch):
-    image, mask = picture("smooth patches", 2000, 3000), np.zeros((2000, 3000), np.uint8)
+    image, mask = photo("smooth patches", 2000, 3000), np.zeros((2000, 3000), np.uint8)
     scaled, resize = [], cv2.resize
     monkeypatch.setattr(
         cv2, "resize", lambda image, *a, **k: scaled.append(image.size) or resize(image, *a, **k)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from torch.utils.data import Dataset
 
+from segtrain.contracts import Sample
 from segtrain.data.checks.check import check_data, check_start
 from segtrain.data.checks.look import KINDS
 from segtrain.data.datasets.folder import Folder
 from segtrain.data.datasets.shapes import Shapes
-from segtrain.data.sample import Sample
 from segtrain.errors import InputError
 from tests.data.malformed import (
     CLASSES,
@@ -43,7 +43,7 @@ def said_of(report, file: str) -> list[str]:
 
 @pytest.fixture
 def good(tmp_path):
-    """A data set without a fault: two pictures to train on, one to validate."""
+    """A data set without a fault: two images to train on, one to validate."""
     for i, split in enumerate(("train", "train", "val")):
         add(tmp_path, f"good{i}.png", encoded(noise(100 + i)), encoded(labels()), split=split)
     return tmp_path
@@ -60,7 +60,7 @@ def test_a_data_set_that_is_drawn_is_checked_too():
     assert check(lambda: Shapes(size=32, train_images=40, val_images=3)).faults == []
 
 
-def test_every_broken_picture_and_mask_is_named_at_once_and_nothing_else(good):
+def test_every_broken_image_and_mask_is_named_at_once_and_nothing_else(good):
     expected = add_broken_files(good)
     assert len(expected) >= 60
     report = check_folder(good)
@@ -73,8 +73,8 @@ def test_every_broken_picture_and_mask_is_named_at_once_and_nothing_else(good):
     assert not any("Error" in fault.what or "\n" in fault.what for fault in report.faults)
 
 
-def odd_pictures(seed: int) -> dict[str, tuple[bytes, tuple[int, int]]]:
-    """Pictures as cameras, scanners and old programs write them: name -> bytes and (height, width)."""
+def odd_images(seed: int) -> dict[str, tuple[bytes, tuple[int, int]]]:
+    """Images as cameras, scanners and old programs write them: name -> bytes and (height, width)."""
     rng = np.random.default_rng(seed)
     height, width = int(rng.integers(2, 40)), int(rng.integers(2, 40))
     rgb = noise(seed, height, width)
@@ -141,7 +141,7 @@ def test_nothing_is_said_of_500_odd_but_legal_files(tmp_path):
     files = 0
     for seed in range(10):
         split = "val" if seed % 3 == 0 else "train"
-        for i, (name, (content, size)) in enumerate(odd_pictures(1000 * seed).items()):
+        for i, (name, (content, size)) in enumerate(odd_images(1000 * seed).items()):
             masks = odd_masks(*size)
             name, masked = f"{seed}{i} {name}", f"{seed}{i} mask.png"
             add(tmp_path, name, content, masks[(seed + i) % len(masks)], masked=masked, split=split)
@@ -161,7 +161,7 @@ def test_all_lines_of_a_list_that_are_wrong_are_named_and_the_others_are_read(go
     found = "\n".join(faults(check_folder(good)))
     for words in (
         "good0.png is in it 2 times",
-        "nothing has no picture",
+        "nothing has no image",
         "'a, b, c' does not name",
         "is empty",
     ):
@@ -170,19 +170,19 @@ def test_all_lines_of_a_list_that_are_wrong_are_named_and_the_others_are_read(go
         assert name in found
 
 
-def test_pictures_and_masks_without_a_counterpart_are_all_named(good):
+def test_images_and_masks_without_a_counterpart_are_all_named(good):
     for i in range(3):
         (good / f"images/alone{i}.png").write_bytes(encoded(noise(i)))
         (good / f"masks/single{i}.png").write_bytes(encoded(labels()))
     found = "\n".join(faults(check_folder(good, train_split=None, val_split=None)))
     for i in range(3):
         assert f"alone{i}.png has no mask" in found
-        assert f"single{i}.png has no picture" in found
+        assert f"single{i}.png has no image" in found
 
 
-def test_the_same_picture_in_both_splits_is_known_by_its_pixels(good):
-    picture = noise(100)  # the first one that is trained on, as another file of another kind
-    add(good, "copy.bmp", encoded(picture, "BMP"), encoded(labels()), split="val")
+def test_the_same_image_in_both_splits_is_known_by_its_pixels(good):
+    image = noise(100)  # the first one that is trained on, as another file of another kind
+    add(good, "copy.bmp", encoded(image, "BMP"), encoded(labels()), split="val")
     (fault,) = check_folder(good).faults
     assert fault.kind == "overlap"
     assert "copy.bmp" in fault.where
@@ -240,14 +240,14 @@ class Own(Dataset):
 
 
 def test_faults_of_a_data_set_that_is_no_list_of_files_are_named_by_the_sample():
-    picture, mask = np.asarray(noise(0)), labels()
+    image, mask = np.asarray(noise(0)), labels()
     data = type("Data", (), {"class_names": ("a", "b", "c"), "palette": ((0, 0, 0),) * 3})()
     data.train = Own(
-        Sample(picture, mask, "good"),
-        Sample(picture.astype(float), mask, "float"),
-        Sample(picture, mask.astype(int), "wide"),
-        Sample(picture, np.where(mask == 2, 9, mask).astype(np.uint8), "nine"),
-        Sample(picture, mask[1:], "low"),
+        Sample(image, mask, "good"),
+        Sample(image.astype(float), mask, "float"),
+        Sample(image, mask.astype(int), "wide"),
+        Sample(image, np.where(mask == 2, 9, mask).astype(np.uint8), "nine"),
+        Sample(image, mask[1:], "low"),
         ZeroDivisionError("own code"),
     )
     data.val = Own(Sample(np.asarray(noise(1)), mask, "val"))
@@ -262,13 +262,13 @@ def test_faults_of_a_data_set_that_is_no_list_of_files_are_named_by_the_sample()
 
 def test_the_start_of_a_training_looks_at_the_first_sample_of_each_split(good):
     check_start(Shapes(size=32, train_images=1, val_images=1))
-    picture, mask = np.asarray(noise(0)), labels()
-    sound, nine = Sample(picture, mask, "sound"), Sample(picture, mask % 10 + 7, "nine")
+    image, mask = np.asarray(noise(0)), labels()
+    sound, nine = Sample(image, mask, "sound"), Sample(image, mask % 10 + 7, "nine")
     data = type("Data", (), {"class_names": ("a", "b", "c")})()
     for train, val, words in (
         (Own(sound), Own(), r"data\.val: the split is empty"),
         (Own(sound), Own(nine), "nine: label 7"),
-        (Own(Sample(picture, mask[None], "deep")), Own(sound), "deep: the mask is uint8"),
+        (Own(Sample(image, mask[None], "deep")), Own(sound), "deep: the mask is uint8"),
         (Own(InputError("lost.png: no such file")), Own(sound), r"lost\.png"),
     ):
         data.train, data.val = train, val
@@ -276,7 +276,7 @@ def test_the_start_of_a_training_looks_at_the_first_sample_of_each_split(good):
             check_start(data)
 
 
-def test_a_directory_in_place_of_a_picture_is_named(good):
+def test_a_directory_in_place_of_a_image_is_named(good):
     (good / "images" / "folder.png").mkdir()
     with (good / "train.txt").open("a") as lines:
         lines.write("images/folder.png, masks/good0.png\n")

@@ -33,7 +33,7 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """The paths of the pictures and masks that are read."""
+    """The paths of the images and masks that are read."""
     opened = []
     read = files._open
     monkeypatch.setattr(files, "_open", lambda path: opened.append(path) or read(path))
@@ -44,9 +44,9 @@ def counted(pairs, num_classes=4):
     return [f.tolist() for f in class_frequencies(PairedFiles(pairs, num_classes=num_classes), num_classes)]
 
 
-def test_a_class_is_counted_in_its_pixels_and_in_those_of_the_pictures_that_have_it(cache, pairs, reads):
+def test_a_class_is_counted_in_its_pixels_and_in_those_of_the_images_that_have_it(cache, pairs, reads):
     assert counted(pairs) == [[6, 1, 1, 0], [12, 4, 4, 0]]
-    assert {path.suffix for path in reads} == {".png"}  # no picture
+    assert {path.suffix for path in reads} == {".png"}  # no image
 
 
 def test_a_weight_is_the_median_frequency_over_the_classs_own():
@@ -112,7 +112,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, pairs
     assert counted(pairs) == [[6, 1, 1, 0], [12, 4, 4, 0]]
 
 
-def test_pictures_that_are_drawn_are_counted_without_a_cache(cache):
+def test_images_that_are_drawn_are_counted_without_a_cache(cache):
     split = Shapes(size=32, train_images=3).train
     masks = np.stack([split[i].mask for i in range(3)])
     frequencies = class_frequencies(split, 7)

@@ -73,8 +73,8 @@ def test_hundreds_of_colours_are_no_classes():
 
 
 def test_the_masks_are_read_as_numbers_or_all_as_colours(tmp_path):
-    def save(name, picture):
-        picture.save(tmp_path / name)
+    def save(name, image):
+        image.save(tmp_path / name)
         return tmp_path / name
 
     grey = save("grey.png", Image.fromarray(np.array([[0, 7, 7]], np.uint8)))

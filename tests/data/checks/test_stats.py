@@ -1,17 +1,17 @@
-"""A data set's figures on pictures whose pixels can be counted by hand."""
+"""A data set's metrics on images whose pixels can be counted by hand."""
 
 import numpy as np
 import pytest
 from torch.utils.data import Dataset
 
+from segtrain.contracts import Sample
 from segtrain.data.checks.frequencies import class_frequencies
 from segtrain.data.checks.stats import figure, split_stats, to_json
 from segtrain.data.datasets.shapes import Shapes
-from segtrain.data.sample import Sample
 
 
 class Two(Dataset):
-    """A black picture of 1×2 pixels and a coloured one of 1×4."""
+    """A black image of 1×2 pixels and a coloured one of 1×4."""
 
     def __len__(self):
         return 2
@@ -26,7 +26,7 @@ def test_mean_deviation_sizes_and_classes_are_those_of_all_pixels():
     assert stats.mean == pytest.approx([40, 80, 160])
     assert stats.deviation == pytest.approx([20 * 2**0.5, 40 * 2**0.5, 80 * 2**0.5])
     assert stats.sizes == {(2, 1): 1, (4, 1): 1}
-    assert stats.pictures(3) == [2, 1, 0]
+    assert stats.images(3) == [2, 1, 0]
     assert stats.shares(3).tolist() == pytest.approx([0.4, 0.6, 0])
     record = to_json({"train": stats}, ("a", "b", "c"), [1.0, 2.0, 1.0])
     assert record["train"]["per_class"]["b"] == {"pixels": 3, "images": 1}
@@ -45,8 +45,8 @@ def test_the_frequencies_are_those_that_the_losses_take():
 @pytest.mark.parametrize("splits", [("train",), ("train", "val")])
 def test_the_plot_has_a_bar_for_each_class_and_split(splits):
     drawn = figure(dict.fromkeys(splits, split_stats(Two())), ("a", "b", "c"), ((0, 0, 0),) * 3)
-    shares, pictures, sizes = drawn.axes
-    assert len(shares.patches) == len(pictures.patches) == 3 * len(splits)
-    assert [patch.get_width() for patch in pictures.patches[:3]] == [100, 50, 0]
+    shares, images, sizes = drawn.axes
+    assert len(shares.patches) == len(images.patches) == 3 * len(splits)
+    assert [patch.get_width() for patch in images.patches[:3]] == [100, 50, 0]
     assert len(sizes.collections) == len(splits)
     drawn.canvas.draw()

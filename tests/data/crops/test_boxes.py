@@ -24,7 +24,7 @@ def test_a_box_is_extended_around_its_centre():
         (Box(11, 20, 4, 4), Box(10, 8, 0, 0)),
     ],
 )
-def test_a_box_is_cut_to_a_picture_of_8_rows_and_10_columns(box, inside):
+def test_a_box_is_cut_to_a_image_of_8_rows_and_10_columns(box, inside):
     assert box.inside(8, 10) == inside
 
 
@@ -50,13 +50,13 @@ def test_a_grid_has_squares_and_both_oblongs_of_each_scale_overlapping_by_half()
     assert sorted({box.x for box in boxes if box.width == 200}) == [0, 100, 200, 300, 400, 500, 600]
 
 
-def test_the_grid_on_a_picture_of_voc_fits_below_the_papers_limit_of_50():
+def test_the_grid_on_a_image_of_voc_fits_below_the_papers_limit_of_50():
     boxes = grid_boxes(375, 500)
     assert len(boxes) == 40
     assert boxes[0] == Box(0, 0, 500, 375)
 
 
-def test_boxes_are_read_by_picture_with_the_best_first(tmp_path):
+def test_boxes_are_read_by_image_with_the_best_first(tmp_path):
     path = tmp_path / "boxes.csv"
     path.write_text(
         "score,name,x,y,width,height,note\n0.5,a,0,1,2,3,\n0.25,b,4,5,6,7,x\n0.75,a,8.4,9.6,10,11,\n"

@@ -19,7 +19,7 @@ from segtrain.data.io.mat import read_mat
 from segtrain.errors import InputError
 
 
-def picture(path: Path, height: int, width: int) -> None:
+def image(path: Path, height: int, width: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (width, height), (10, 20, 30)).save(path)
 
@@ -48,7 +48,7 @@ def voc_and_sbd(tmp_path):
     """VOC: a, b train and c, d val. SBD: a, c, e train and d, f val, x and y in neither VOC's lists."""
     voc = tmp_path / "VOCdevkit" / "VOC2012"
     for name in "abcdefxy":
-        picture(voc / f"JPEGImages/{name}.jpg", 2, 3)
+        image(voc / f"JPEGImages/{name}.jpg", 2, 3)
     for name in "abcd":
         png(voc / f"SegmentationClass/{name}.png", [[0, 1, 255]] * 2)
     text(voc / "ImageSets/Segmentation/train.txt", "a", "b")
@@ -72,7 +72,7 @@ def test_train_aug_is_all_of_vocs_train_and_sbd_without_vocs_val(voc_and_sbd):
     assert names(data.split("train")) == ["a", "b"]
 
 
-def test_a_picture_that_voc_labelled_keeps_vocs_mask(voc_and_sbd):
+def test_a_image_that_voc_labelled_keeps_vocs_mask(voc_and_sbd):
     train = VOCAug(root=str(voc_and_sbd)).train
     assert train[0].mask[0].tolist() == [0, 1, 255]
     assert train[2].mask[0].tolist() == [0, 20, 20]
@@ -131,7 +131,7 @@ def test_sbd_is_downloaded_by_torchvision_and_only_where_it_is_not_there(voc_and
 def cityscapes(tmp_path):
     for split, city in (("train", "aachen"), ("train", "bochum"), ("val", "lindau")):
         stem = f"{split}/{city}/{city}_000000_000019"
-        picture(tmp_path / f"leftImg8bit/{stem}_leftImg8bit.png", 1, 36)
+        image(tmp_path / f"leftImg8bit/{stem}_leftImg8bit.png", 1, 36)
         png(tmp_path / f"gtFine/{stem}_gtFine_labelIds.png", [[*range(34), 255, 7]])
         png(tmp_path / f"gtFine/{stem}_gtFine_instanceIds.png", [[0] * 36])
     return tmp_path
@@ -148,7 +148,7 @@ def test_cityscapes_19_train_ids_are_the_official_ones(cityscapes):
     assert data.palette[13] == (0, 0, 142)
 
 
-def test_cityscapes_pictures_are_found_in_every_city(cityscapes):
+def test_cityscapes_images_are_found_in_every_city(cityscapes):
     assert names(Cityscapes(root=str(cityscapes)).train) == ["aachen_000000_000019", "bochum_000000_000019"]
     with pytest.raises(InputError, match=r"leftImg8bit/test: no CITY/NAME_leftImg8bit\.png"):
         _ = Cityscapes(root=str(cityscapes), val_split="test").val
@@ -160,7 +160,7 @@ def ade(tmp_path):
     rows = [f"{i}\t0.1\t10\t1\t0\tthing {i}, synonym" for i in range(1, 151)]
     text(root / "objectInfo150.txt", "Idx\tRatio\tTrain\tVal\tStuff\tName", *rows)
     for split, name in (("training", "ADE_train_00000001"), ("validation", "ADE_val_00000001")):
-        picture(root / f"images/{split}/{name}.jpg", 1, 4)
+        image(root / f"images/{split}/{name}.jpg", 1, 4)
         png(root / f"annotations/{split}/{name}.png", [[0, 1, 2, 150]])
     return tmp_path
 
@@ -180,7 +180,7 @@ def test_a_shortened_list_of_ade20ks_classes_is_refused(ade):
 
 
 def test_nyudv2s_zero_is_void_and_its_40_classes_begin_at_one(tmp_path):
-    picture(tmp_path / "nyud/data/images/img_5001.png", 1, 3)
+    image(tmp_path / "nyud/data/images/img_5001.png", 1, 3)
     mat(tmp_path / "nyud/segmentation/img_5001.mat", segmentation=np.array([[0, 1, 40]], np.uint8))
     text(tmp_path / "nyud/trainval.txt", "5001")
     data = NYUDv2(root=str(tmp_path))
@@ -197,7 +197,7 @@ def test_nyudv2s_zero_is_void_and_its_40_classes_begin_at_one(tmp_path):
     ("classes", "expected", "first"), [(33, [255, 0, 32], "awning"), (3, [255, 0, 2], "sky")]
 )
 def test_siftflow_has_semantic_and_geometric_labels(tmp_path, classes, expected, first):
-    picture(tmp_path / f"Images/{SCENES}/coast_1.jpg", 1, 3)
+    image(tmp_path / f"Images/{SCENES}/coast_1.jpg", 1, 3)
     mat(tmp_path / f"SemanticLabels/{SCENES}/coast_1.mat", S=np.array([[0, 1, 33]], np.uint8), names=["x"])
     mat(tmp_path / f"GeoLabels/{SCENES}/coast_1.mat", S=np.array([[-1, 1, 3]], np.float64))
     text(tmp_path / "test.txt", "coast_1")
@@ -216,7 +216,7 @@ def context(tmp_path):
     text(tmp_path / "labels.txt", *(f"{i}: {name}" for i, name in enumerate(all_labels, 1)))
     text(tmp_path / "59_labels.txt", *(f"{i}: {name}" for i, name in enumerate(subset, 1)))
     text(tmp_path / "33_labels.txt", *(f"{i}: {name}" for i, name in enumerate(subset[-33:], 1)))
-    picture(tmp_path / "VOC2010/JPEGImages/2008_1.jpg", 1, 5)
+    image(tmp_path / "VOC2010/JPEGImages/2008_1.jpg", 1, 5)
     mat(tmp_path / "trainval/2008_1.mat", LabelMap=np.array([[0, 1, 401, 457, 459]], np.uint16))
     text(tmp_path / "VOC2010/ImageSets/Main/val.txt", "2008_1")
     return tmp_path

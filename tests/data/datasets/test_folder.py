@@ -1,4 +1,4 @@
-"""Your own pictures: how pairs, splits, labels and every kind of picture and mask are found and read."""
+"""Your own images: how pairs, splits, labels and every kind of image and mask are found and read."""
 
 import numpy as np
 import pytest
@@ -46,13 +46,13 @@ def folder(root, **keys):
 
 
 def everything(root, **keys):
-    """All masks of a folder of two or more pictures, in the order of their names."""
+    """All masks of a folder of two or more images, in the order of their names."""
     data = folder(root, **keys)
     samples = [split[i] for split in (data.train, data.val) for i in range(len(split))]
     return [sample.mask.tolist() for sample in sorted(samples, key=lambda sample: sample.name)]
 
 
-def test_a_quarter_of_six_pictures_validates(six):
+def test_a_quarter_of_six_images_validates(six):
     data = folder(six)
     assert len(data.train) == 4
     assert sorted(names(data.train) + names(data.val)) == [f"p{i}" for i in range(6)]
@@ -60,11 +60,11 @@ def test_a_quarter_of_six_pictures_validates(six):
     assert data.class_names == ("0", "1", "2")
 
 
-def test_six_pictures_train_without_a_line_of_python(six, run):
+def test_six_images_train_without_a_line_of_python(six, run):
     arguments = ["data=folder", f"data.root={six}", "data.num_classes=3", "width=0.0625", "batch_size=2"]
     outcome = run("segtrain", *arguments, "max_steps=2", "num_workers=0", "device=cpu", "precision=32")
     assert outcome.code == 0, outcome.err
-    assert "4 pictures to train on, 2 to validate" in outcome.out
+    assert "4 images to train on, 2 to validate" in outcome.out
     checkpoint = f"ckpt={outcome.folder / 'checkpoints/best.ckpt'}"
     assert run("segeval", checkpoint, "device=cpu", "num_workers=0").code == 0
 
@@ -79,7 +79,7 @@ def test_a_label_map_survives_a_checkpoint(tmp_path, run):
     assert run("segeval", checkpoint, "device=cpu", "num_workers=0").code == 0
 
 
-def test_the_seed_decides_who_validates_and_few_change_when_pictures_are_added(tmp_path):
+def test_the_seed_decides_who_validates_and_few_change_when_images_are_added(tmp_path):
     for i in range(40):
         add(tmp_path, f"p{i}")
     before = set(names(folder(tmp_path).val))
@@ -91,7 +91,7 @@ def test_the_seed_decides_who_validates_and_few_change_when_pictures_are_added(t
 
 
 @pytest.mark.parametrize(("fraction", "validate"), [(0.01, 1), (0.5, 3), (0.99, 5)])
-def test_at_least_one_picture_is_left_to_train_and_one_to_validate(six, fraction, validate):
+def test_at_least_one_image_is_left_to_train_and_one_to_validate(six, fraction, validate):
     assert len(folder(six, val_fraction=fraction).val) == validate
 
 
@@ -108,7 +108,7 @@ def test_a_folder_that_only_validates_needs_no_training_split(tmp_path):
     assert names(Folder(root=str(tmp_path), num_classes=3, val_split="test").val) == ["a"]
 
 
-def test_the_same_pictures_train_and_validate_where_the_user_says_so(six):
+def test_the_same_images_train_and_validate_where_the_user_says_so(six):
     (six / "few.txt").write_text("p0\np1\n")
     data = folder(six, train_split="few", val_split="few")
     assert names(data.train) == names(data.val) == ["p0", "p1"]
@@ -134,11 +134,11 @@ def test_a_list_takes_what_it_names_from_folders_with_more(six):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nobody", "nobody has no picture in"),
+        ("nobody", "nobody has no image in"),
         ("p0", "p0.jpg is in it 2 times"),
         ("images/p0.jpg masks/p1.png", "p0.jpg is in it 2 times"),
         ("images/p1.jpg masks/nobody.png", "nobody.png: no such file"),
-        ("a b c", "'a b c' does not name a picture and a mask"),
+        ("a b c", "'a b c' does not name an image and a mask"),
         ("p3", "p3.jpg: in both splits"),
     ],
 )
@@ -149,16 +149,16 @@ def test_a_faulty_line_of_a_list_is_named(six, line, message):
         folder(six, train_split="train", val_split="val")
 
 
-def test_masks_may_have_more_in_their_names_and_lie_beside_the_pictures(tmp_path):
+def test_masks_may_have_more_in_their_names_and_lie_beside_the_images(tmp_path):
     for name in "ab":
         add(tmp_path, name, images=".", masks=".", suffix="_mask")
     data = folder(tmp_path, images=".", masks=".", mask_suffix="_mask")
     assert names(data.train) + names(data.val) in (["a", "b"], ["b", "a"])
-    with pytest.raises(InputError, match=r"pictures and masks in one folder; set data\.mask_suffix"):
+    with pytest.raises(InputError, match=r"images and masks in one folder; set data\.mask_suffix"):
         folder(tmp_path, images=".", masks=".")
 
 
-def test_hidden_files_and_files_that_are_no_pictures_are_passed_over(six):
+def test_hidden_files_and_files_that_are_no_images_are_passed_over(six):
     (six / "images/.p9.jpg").touch()
     (six / "images/Thumbs.db").touch()
     assert len(folder(six).train) == 4
@@ -168,11 +168,11 @@ def test_hidden_files_and_files_that_are_no_pictures_are_passed_over(six):
     ("damage", "message"),
     [
         (lambda six: (six / "masks/p1.png").unlink(), r"p1\.jpg has no mask in .*masks; name both alike"),
-        (lambda six: (six / "images/p1.jpg").unlink(), r"p1\.png has no picture in .*images"),
+        (lambda six: (six / "images/p1.jpg").unlink(), r"p1\.png has no image in .*images"),
         (lambda six: [(six / f"masks/p{i}.png").unlink() for i in (1, 2, 3)], "has no mask .*, and 2 more"),
         (lambda six: Image.new("L", (1, 1)).save(six / "masks/p1.tif"), "have one name"),
         (lambda six: (six / "masks").rename(six / "labels"), "masks: no such folder"),
-        (lambda six: [(six / f"masks/p{i}.png").unlink() for i in range(6)], "masks: no picture in it"),
+        (lambda six: [(six / f"masks/p{i}.png").unlink() for i in range(6)], "masks: no image in it"),
     ],
 )
 def test_what_does_not_pair_up_is_named(six, damage, message):
@@ -217,9 +217,9 @@ def test_an_argument_that_does_not_fit_is_named(six, keys, message):
         folder(six, **keys)
 
 
-def test_one_picture_cannot_train_and_validate(tmp_path):
+def test_one_image_cannot_train_and_validate(tmp_path):
     add(tmp_path, "a")
-    with pytest.raises(InputError, match="one picture cannot train and validate"):
+    with pytest.raises(InputError, match="one image cannot train and validate"):
         folder(tmp_path)
 
 
@@ -334,7 +334,7 @@ def test_16_bit_grey_is_scaled_to_bytes_by_its_white(tmp_path, suffix):
     assert read_image(path, white=4095)[0, :, 0].tolist() == [0, 16, 255, 255]
 
 
-def test_white_reaches_the_pictures_of_a_folder(six):
+def test_white_reaches_the_images_of_a_folder(six):
     for i in range(6):
         (six / f"images/p{i}.jpg").unlink()
         grey16([[0, 4095], [0, 4095]]).save(six / f"images/p{i}.png")
@@ -345,7 +345,7 @@ RGB = Image.fromarray(np.array([[[200, 100, 50], [1, 2, 3]]], np.uint8))
 
 
 @pytest.mark.parametrize(
-    ("picture", "suffix", "expected"),
+    ("image", "suffix", "expected"),
     [
         (RGB, "png", [200, 100, 50]),
         (RGB.convert("RGBA"), "png", [200, 100, 50]),
@@ -357,8 +357,8 @@ RGB = Image.fromarray(np.array([[[200, 100, 50], [1, 2, 3]]], np.uint8))
         (Image.new("1", (2, 1), 1), "png", [255, 255, 255]),
     ],
 )
-def test_pictures_of_every_kind_become_rgb(tmp_path, picture, suffix, expected):
-    picture.save(tmp_path / f"a.{suffix}")
+def test_images_of_every_kind_become_rgb(tmp_path, image, suffix, expected):
+    image.save(tmp_path / f"a.{suffix}")
     assert read_image(tmp_path / f"a.{suffix}")[0, 0].tolist() == expected
 
 
@@ -368,7 +368,7 @@ def test_a_transparent_palette_is_read_without_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize("values", [np.array([[0.5]], np.float32), np.array([[70000]], np.int32)])
-def test_pictures_without_a_white_are_refused(tmp_path, values):
+def test_images_without_a_white_are_refused(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "a.tif")
     with pytest.raises(InputError, match=r"a\.tif: .*store 8 or 16 bits a channel"):
         read_image(tmp_path / "a.tif")

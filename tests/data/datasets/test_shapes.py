@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.datasets.shapes import CLASS_NAMES, Shapes
-from segtrain.data.sample import VOID
 from segtrain.errors import InputError
 
 
-def test_a_picture_depends_on_seed_split_and_index_alone():
+def test_a_image_depends_on_seed_split_and_index_alone():
     one, again, other = Shapes(size=48), Shapes(size=48), Shapes(size=48, seed=1)
     assert np.array_equal(one.train[5].image, again.train[5].image)
     assert np.array_equal(one.train[5].mask, again.train[5].mask)
@@ -22,11 +22,11 @@ def test_train_and_val_share_nothing():
 
 def test_every_class_is_drawn_and_outlines_are_void():
     masks = np.stack([Shapes(size=64).train[i].mask for i in range(60)])
-    assert set(np.unique(masks)) == {*range(len(CLASS_NAMES)), VOID}
-    assert 0.04 < (masks == VOID).mean() < 0.25
-    # No two classes touch: a void pixel lies between them.
+    assert set(np.unique(masks)) == {*range(len(CLASS_NAMES)), IGNORE_INDEX}
+    assert 0.04 < (masks == IGNORE_INDEX).mean() < 0.25
+    # No two classes touch: a ignored pixel lies between them.
     a, b = masks[:, :, :-1].astype(int), masks[:, :, 1:].astype(int)
-    assert not ((a != b) & (a != VOID) & (b != VOID)).any()
+    assert not ((a != b) & (a != IGNORE_INDEX) & (b != IGNORE_INDEX)).any()
 
 
 def test_samples_are_bytes_of_the_asked_size():

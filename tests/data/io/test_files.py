@@ -19,8 +19,8 @@ def write_pair(folder: Path, mask: np.ndarray, *, mode: str | None = None) -> Pa
     folder.mkdir(parents=True, exist_ok=True)
     image = np.random.default_rng(0).integers(0, 256, (*mask.shape[:2], 3), np.uint8)
     Image.fromarray(image).save(folder / "a.jpg")
-    picture = Image.fromarray(mask) if mode is None else Image.fromarray(mask, mode)
-    picture.save(folder / "a.png")
+    image = Image.fromarray(mask) if mode is None else Image.fromarray(mask, mode)
+    image.save(folder / "a.png")
     return Pair("a", folder / "a.jpg", folder / "a.png")
 
 
@@ -110,11 +110,11 @@ def test_camvids_unlabelled_pixels_are_void(camvid):
 
 def test_a_line_that_names_no_pair_is_refused(camvid):
     (camvid / "val.txt").write_text("val/x.png\n")
-    with pytest.raises(InputError, match="does not name a picture and a mask"):
+    with pytest.raises(InputError, match="does not name an image and a mask"):
         _ = CamVid(root=str(camvid)).val
 
 
-def test_a_picture_without_a_mask_is_named(tmp_path):
+def test_a_image_without_a_mask_is_named(tmp_path):
     pair = write_pair(tmp_path, np.zeros((3, 3), np.uint8))
     pair.mask.unlink()
     with pytest.raises(InputError, match=r"a\.png: no such file"):
@@ -124,7 +124,7 @@ def test_a_picture_without_a_mask_is_named(tmp_path):
 def test_a_mask_of_another_size_is_named_with_both_sizes(tmp_path):
     pair = write_pair(tmp_path, np.zeros((3, 4), np.uint8))
     Image.new("L", (4, 5)).save(pair.mask)
-    with pytest.raises(InputError, match=r"a\.png: the mask is 4×5, its picture .*a\.jpg is 4×3"):
+    with pytest.raises(InputError, match=r"a\.png: the mask is 4×5, its image .*a\.jpg is 4×3"):
         read(pair)
 
 
@@ -147,21 +147,21 @@ def test_a_mask_in_colours_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x89PNG\r\n\x1a\n\x00\x00"])
-def test_a_file_that_is_no_picture_is_named(tmp_path, content):
+def test_a_file_that_is_no_image_is_named(tmp_path, content):
     pair = write_pair(tmp_path, np.zeros((3, 3), np.uint8))
     pair.image.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.jpg: cannot be read"):
         read(pair)
 
 
-def test_a_truncated_picture_is_named(tmp_path):
+def test_a_truncated_image_is_named(tmp_path):
     pair = write_pair(tmp_path, np.zeros((64, 64), np.uint8))
     pair.image.write_bytes(pair.image.read_bytes()[:900])
     with pytest.raises(InputError, match=r"a\.jpg: cannot be read"):
         read(pair)
 
 
-def test_a_picture_that_the_camera_turned_is_turned_back(tmp_path):
+def test_a_image_that_the_camera_turned_is_turned_back(tmp_path):
     pair = write_pair(tmp_path, np.zeros((8, 4), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6  # stored lying on its side

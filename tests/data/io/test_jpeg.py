@@ -55,14 +55,14 @@ def test_only_a_header_that_leaves_a_doubt_is_read_by_pillow(tmp_path, monkeypat
         assert len(opened) == count
 
 
-def test_a_picture_above_pillows_limit_is_left_to_pillow(tmp_path, monkeypatch):
+def test_a_image_above_pillows_limit_is_left_to_pillow(tmp_path, monkeypatch):
     (tmp_path / "a.jpg").write_bytes(encoded(smooth(), "JPEG"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 37 * 53 // 3)
     assert decode_jpeg(tmp_path / "a.jpg") is None
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_picture_stands_upright_whichever_decoder_reads_it(tmp_path, orientation):
+def test_a_image_stands_upright_whichever_decoder_reads_it(tmp_path, orientation):
     content = encoded(smooth(), "JPEG", exif=turned(orientation))
     (tmp_path / "a.jpg").write_bytes(content)
     upright = ImageOps.exif_transpose(Image.open(BytesIO(content)))

@@ -14,7 +14,7 @@ from tests.data.malformed import encoded
 NUMBERS = np.random.default_rng(0).integers(0, 5, (13, 17), np.uint8) * 51
 
 
-def picture(mode: str) -> Image.Image:
+def image(mode: str) -> Image.Image:
     image = Image.fromarray(NUMBERS)
     if mode == "P":
         image = Image.frombytes("P", image.size, NUMBERS.tobytes())
@@ -39,8 +39,8 @@ def png(*, rows: bytes | None = None, header: bytes = b"\x08\x00\x00\x00\x00", m
 @pytest.mark.parametrize(
     "content",
     [
-        encoded(picture("P")),
-        encoded(picture("P"), "PNG", transparency=3),
+        encoded(image("P")),
+        encoded(image("P"), "PNG", transparency=3),
         png(),
         png(more=((b"tEXt", b"a\0b"),)),
     ],
@@ -59,17 +59,17 @@ def test_the_numbers_are_pillows(tmp_path, content):
 @pytest.mark.parametrize(
     "content",
     [
-        encoded(picture("L"), "PNG"),  # Pillow filters the rows of a grey one
-        encoded(picture("P").convert("RGB"), "PNG"),
-        encoded(picture("L").convert("1"), "PNG"),
-        encoded(picture("L"), "JPEG"),
+        encoded(image("L"), "PNG"),  # Pillow filters the rows of a grey one
+        encoded(image("P").convert("RGB"), "PNG"),
+        encoded(image("L").convert("1"), "PNG"),
+        encoded(image("L"), "JPEG"),
         png(header=b"\x10\x00\x00\x00\x00"),  # 16 bits
         png(header=b"\x08\x00\x00\x00\x01"),  # interlaced
         png(more=((b"acTL", bytes(8)),)),  # animated
         png(more=((b"ABCD", b""),)),  # unknown, and needed
         png(rows=bytes(13 * 18 - 1)),  # a number too few
         png(rows=bytes(10**7)),  # ten million too many
-        encoded(picture("P"))[:-13],
+        encoded(image("P"))[:-13],
         b"\x89PNG\r\n\x1a\n",
         b"",
     ],
@@ -80,7 +80,7 @@ def test_whatever_else_is_left_to_pillow(tmp_path, content):
 
 
 def test_no_flipped_bit_changes_a_number(tmp_path):
-    content, path = encoded(picture("P")), tmp_path / "a.png"
+    content, path = encoded(image("P")), tmp_path / "a.png"
     for bit in range(8 * len(content)):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
@@ -89,6 +89,6 @@ def test_no_flipped_bit_changes_a_number(tmp_path):
 
 
 def test_a_mask_above_pillows_limit_is_left_to_pillow(tmp_path, monkeypatch):
-    (tmp_path / "a.png").write_bytes(encoded(picture("P")))
+    (tmp_path / "a.png").write_bytes(encoded(image("P")))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", NUMBERS.size - 1)
     assert decode_mask_png(tmp_path / "a.png") is None

@@ -1,6 +1,6 @@
 """The dense CRF on the CPU, compiled by numba: pydensecrf's marginals, many times as fast.
 
-The compiled functions give up Python's lock: several threads can work on a picture each.
+The compiled functions give up Python's lock: several threads can work on an image each.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The field of a picture for `mean_field`: its lattices, and how its pixels hang on them."""
+"""The field of an image for `mean_field`: its lattices, and how its pixels hang on them."""
 
 import contextlib
 import functools
@@ -16,13 +16,13 @@ from segtrain.crf.cpu.vectors import LANES, at, put
 from segtrain.crf.potentials import Kernel
 from segtrain.errors import InputError
 
-KEPT = 1 << 26  # numbers of 4 bytes: memory above 256 MiB is not kept for the next picture
+KEPT = 1 << 26  # numbers of 4 bytes: memory above 256 MiB is not kept for the next image
 _thread = threading.local()
 _free: list[dict[str, np.ndarray]] = []
 
 
 class Field(NamedTuple):
-    """The lattices of a picture, and how its pixels hang on them.
+    """The lattices of an image, and how its pixels hang on them.
 
     Attributes:
         width: of a row of its labels, see `vectors`.
@@ -78,7 +78,7 @@ def make_field(image: np.ndarray, kernels: Sequence[Kernel], width: tuple[int, .
     size = len(width) * LANES
     if size * sum(made.neighbours.shape[1] for made in whole) >= 1 << 31:
         raise InputError(
-            f"dense_crf: a picture of {height}×{across} has too many vertices for so many labels",
+            f"dense_crf: an image of {height}×{across} has too many vertices for so many labels",
             do="give a larger sxy or srgb, or a larger drop_below",
         )
     return Field(width, whole, _hang(whole, others, height * across, size), *_chains(whole, size), band)
@@ -97,7 +97,7 @@ def _is_for_ahead(kernel: Kernel) -> bool:
 
 @functools.lru_cache(maxsize=4)
 def _band(height: int, across: int, kernel: Kernel) -> Band:
-    """Pictures of one size share it."""
+    """Images of one size share it."""
     made = lattice(height, across, NO_COLOURS, kernel.deviations)
     count = made.neighbours.shape[1]
     ahead = made.neighbours - np.arange(count, dtype=np.int32)[:, None]
@@ -172,7 +172,7 @@ def _ahead(band: Band, size: int) -> Ahead:
 
 @contextlib.contextmanager
 def kept_memory() -> Iterator[None]:
-    """Within it `scratch` has memory that the picture before left, of whichever thread."""
+    """Within it `scratch` has memory that the image before left, of whichever thread."""
     outer = getattr(_thread, "memory", None)
     _thread.memory = _free.pop() if _free else {}
     try:

@@ -41,7 +41,7 @@ class Lattice(NamedTuple):
         vertices: int32 N×(d+1), from 1.
         weights: float32 N×(d+1), barycentric: those of a pixel sum to 1.
         neighbours: int32 (d+1)×M×2, along each axis; 0 is none.
-        ones: float32 N, a picture of ones after the filter.
+        ones: float32 N, an image of ones after the filter.
     """
 
     vertices: np.ndarray
@@ -64,7 +64,7 @@ def _new_memory(name: str, dtype: type, count: int) -> np.ndarray:
 def lattice(
     height: int, width: int, colours: np.ndarray, deviations: tuple[float, ...], memory: Memory = _new_memory
 ) -> Lattice:
-    """The lattice of a picture's pixels.
+    """The lattice of an image's pixels.
 
     Args:
         colours: float32 channels×(H·W).

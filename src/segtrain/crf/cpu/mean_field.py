@@ -61,7 +61,7 @@ class Whole(NamedTuple):
 
 
 class Band(NamedTuple):
-    """The lattice that is blurred just ahead of the pixels: pictures of one size share it.
+    """The lattice that is blurred just ahead of the pixels: images of one size share it.
 
     Its rows stand in two rings, vertex i in slot 1 + i & mask; slot 0 is the row of none.
 
@@ -70,7 +70,7 @@ class Band(NamedTuple):
         slots: int32 N×corners, of those vertices in the rings.
         neighbours: int32 axes×M×2: vertices along the first axis, slots along the others.
         reach: no vertex has a neighbour further ahead or behind.
-        last_vertex: int64 H: the last vertex that the picture's rows have touched.
+        last_vertex: int64 H: the last vertex that the image's rows have touched.
         mask: the rings' slots less 2.
     """
 

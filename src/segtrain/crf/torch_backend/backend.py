@@ -17,7 +17,7 @@ from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels
 from segtrain.crf.torch_backend.lattice import LatticeFilter, TorchLattice, torch_lattice
 
 Parameters = Mapping[str, Any]
-_device_is_free = threading.Lock()  # several threads' pictures would take their memory at once
+_device_is_free = threading.Lock()  # several threads' images would take their memory at once
 
 
 class MeanField(nn.Module):

@@ -1,7 +1,7 @@
-"""The permutohedral lattice in torch's operations: for the GPU, over several pictures, and with gradients.
+"""The permutohedral lattice in torch's operations: for the GPU, over several images, and with gradients.
 
 The same vertices as in `lattice`, found by sorting instead of hashing, and in the order of their keys.
-The pictures of a batch share one lattice whose keys begin with the picture.
+The images of a batch share one lattice whose keys begin with the image.
 """
 
 from typing import NamedTuple
@@ -59,13 +59,13 @@ def _filter(values: Tensor, lattice: TorchLattice, *, reverse: bool) -> Tensor:
 
 @torch.no_grad()
 def torch_lattice(features: Tensor) -> TorchLattice:
-    """The lattice of the features, float32 B×N×d, of B pictures. Raises InputError."""
+    """The lattice of the features, float32 B×N×d, of B images. Raises InputError."""
     batch, count, dimensions = features.shape
     if count % 4:  # as in `lattice`: pydensecrf fills up its last four pixels
         features = F.pad(features, (0, 0, 0, 1))
     layout, keys, weights = _simplices(features)
-    picture = torch.arange(batch, device=keys.device)[:, None, None] << int(layout.shifts[-1])
-    found, numbers = torch.unique(keys + picture, return_inverse=True)
+    image = torch.arange(batch, device=keys.device)[:, None, None] << int(layout.shifts[-1])
+    found, numbers = torch.unique(keys + image, return_inverse=True)
     numbers, weights = numbers[:, :count].flatten(0, 1) + 1, weights[:, :count].flatten(0, 1)
     steps = [((dimensions + 1) << int(shift)) - layout.ones for shift in layout.shifts[:-1]] + [-layout.ones]
     neighbours = torch.stack([torch.stack([_find(found, s), _find(found, -s)]) for s in steps])

@@ -15,7 +15,7 @@ INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 class ElasticGrid(albumentations.DualTransform):
     """Displaces pixels by a field that is interpolated from grid × grid random vectors.
 
-    The vectors stand at the centres of as many equal cells. Pictures are sampled linearly, masks at
+    The vectors stand at the centres of as many equal cells. Images are sampled linearly, masks at
     the nearest pixel; what comes from outside is mirrored in both.
 
     Args:
@@ -25,7 +25,7 @@ class ElasticGrid(albumentations.DualTransform):
         distribution: of the vectors.
         interpolation: of the field.
         still_border: the vectors at the grid's border are zero.
-        p: the share of the pictures that are deformed.
+        p: the share of the images that are deformed.
 
     Raises:
         InputError: a smaller grid, or a negative displacement.

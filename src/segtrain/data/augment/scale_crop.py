@@ -6,18 +6,18 @@ import albumentations
 import cv2
 import numpy as np
 
-from segtrain.data.sample import VOID
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.errors import InputError
 
-TOLERANCE = 1 / 64  # of a pixel of the scaled picture, by which a window may lie off its place
+TOLERANCE = 1 / 64  # of a pixel of the scaled image, by which a window may lie off its place
 
 
 class Axis(NamedTuple):
-    """One axis of a window in a scaled picture.
+    """One axis of a window in a scaled image.
 
-    source, scaled: the picture's pixels along it, before and after scaling.
-    first, count: the pixels of the scaled picture that the window has.
-    before: the window's pixels before the picture begins.
+    source, scaled: the image's pixels along it, before and after scaling.
+    first, count: the pixels of the scaled image that the window has.
+    before: the window's pixels before the image begins.
     """
 
     source: int
@@ -34,9 +34,9 @@ class Axis(NamedTuple):
     def part(self) -> tuple[int, int, int]:
         """The source pixels start .. stop-1 that are to be scaled, and what to skip of the result.
 
-        A part that begins at `start` has its pixels where those of the whole scaled picture are only
+        A part that begins at `start` has its pixels where those of the whole scaled image are only
         if start × scale is a whole number. The next start to the left that is so within TOLERANCE
-        is taken; the picture's edge always is.
+        is taken; the image's edge always is.
         """
         factor = self.scaled / self.source
         start = max(int((self.first + 0.5) / factor - 0.5), 0)
@@ -49,15 +49,15 @@ class Axis(NamedTuple):
 class ScaleCrop(albumentations.DualTransform):
     """Scales by a random factor, cuts a window at a random place, and mirrors it, all in one step.
 
-    The same as scaling the whole picture (bilinear without antialiasing, as cv2.resize does; labels
+    The same as scaling the whole image (bilinear without antialiasing, as cv2.resize does; labels
     nearest), padding it in the middle of the window where it is smaller, cropping and flipping: the
-    labels are equal, and the picture lies within 1/64 of a pixel, which is at most 10 of 255 levels
+    labels are equal, and the image lies within 1/64 of a pixel, which is at most 10 of 255 levels
     even in black-and-white noise, and 0.1 on average in a photograph.
 
     Args:
         height, width: of the window, in pixels.
         scale: the least and the largest factor; uniform between them, one for both sides.
-        fill: RGB of what is outside the picture; the mask is void there.
+        fill: RGB of what is outside the image; the mask is void there.
         flip: the probability of mirroring left and right.
 
     Raises:
@@ -93,7 +93,7 @@ class ScaleCrop(albumentations.DualTransform):
         }
 
     def _place(self, source: int, factor: float, window: int) -> Axis:
-        """Where the window lies along one axis: anywhere in the picture, or around its middle."""
+        """Where the window lies along one axis: anywhere in the image, or around its middle."""
         scaled = max(round(source * factor), 1)
         outside = max(window - scaled, 0)
         first = self.py_random.randint(0, max(scaled - window, 0))
@@ -128,12 +128,12 @@ class ScaleCrop(albumentations.DualTransform):
         labels = cv2.transpose(cv2.transpose(mask[top:bottom])[across])[down - top]
         if labels.shape == (self.height, self.width):
             return labels
-        window, place = self._framed(rows, columns, (), VOID)
+        window, place = self._framed(rows, columns, (), IGNORE_INDEX)
         place[:] = labels
         return window
 
     def _framed(self, rows: Axis, columns: Axis, channels: tuple, border) -> tuple[np.ndarray, np.ndarray]:
-        """The window with its border, and the view of it where the picture belongs."""
+        """The window with its border, and the view of it where the image belongs."""
         window = np.empty((self.height, self.width, *channels), np.uint8)
         y, x = rows.before, columns.before
         place = window[y : y + rows.count, x : x + columns.count]

@@ -49,7 +49,7 @@ def make_splits(make: Callable[[], Any]) -> tuple[Any, dict[str, Any], list[Faul
 
 
 def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> Report:
-    """Reads every picture and every mask of a data set.
+    """Reads every image and every mask of a data set.
 
     Args:
         make: builds what `data=` names, with `class_names`, `palette`, `train` and `val`.
@@ -95,7 +95,7 @@ def _listed_again(split, name: str) -> list[Fault]:
 def _overlap(train: list[Looked], val: list[Looked]) -> list[Fault]:
     seen = {one.digest: one.where for one in train if one.digest}
     return [
-        Fault("overlap", one.where, f"the same picture as {seen[one.digest]} in train")
+        Fault("overlap", one.where, f"the same image as {seen[one.digest]} in train")
         for one in val
         if one.digest in seen
     ]
@@ -108,7 +108,7 @@ def _unseen(class_names, pixels: np.ndarray) -> list[Fault]:
 
 
 def _as_a_whole(split, first: Looked, known: list[Fault]) -> list[Fault]:
-    """What the first sample is refused for although its picture and its mask can be read."""
+    """What the first sample is refused for although its image and its mask can be read."""
     try:
         if first.digest and first.counts is not None and not first.faults:
             _ = split[0]

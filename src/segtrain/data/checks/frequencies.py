@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.checks.scan import read_labels, scan
-from segtrain.data.sample import VOID
 
 
 class Frequencies(NamedTuple):
-    """int64 C each. pixels: of the class. present: all pixels (void too) of the pictures that have it."""
+    """int64 C each. pixels: of the class. present: all pixels (void too) of the images that have it."""
 
     pixels: np.ndarray
     present: np.ndarray
@@ -21,7 +21,7 @@ def class_frequencies(split, num_classes: int) -> Frequencies:
     for counts in scan(split, "frequencies", _count):
         size = sum(count for _, count in counts)
         for label, count in counts:
-            if label != VOID:
+            if label != IGNORE_INDEX:
                 pixels[label] += count
                 present[label] += size
     return Frequencies(pixels, present)
@@ -30,7 +30,7 @@ def class_frequencies(split, num_classes: int) -> Frequencies:
 def median_frequency_weights(frequencies: Frequencies) -> list[float]:
     """A weight a class, median(freq) / freq_c (SegNet, PAMI 2017, section 3.2).
 
-    freq_c is c's share of the pixels of those pictures that have it, as in "Predicting Depth,
+    freq_c is c's share of the pixels of those images that have it, as in "Predicting Depth,
     Surface Normals and Semantic Labels", Eigen and Fergus, ICCV 2015. A class that is nowhere in
     the split is left out of the median and gets 1: no pixel is there to be weighted.
     """

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from segtrain.data.sample import VOID, Sample
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.errors import SegtrainError
 
 KINDS = {
@@ -18,10 +18,10 @@ KINDS = {
     "mask": "masks that do not hold one class index a pixel",
     "labels": "labels outside the classes",
     "size": "sizes that do not fit",
-    "turned": "pictures that the camera turned",
-    "kind": "pictures that are not read as they look",
-    "listed": "pictures that are listed more than once",
-    "overlap": "pictures that are in train and in val",
+    "turned": "images that the camera turned",
+    "kind": "images that are not read as they look",
+    "listed": "images that are listed more than once",
+    "overlap": "images that are in train and in val",
     "unseen": "classes without a pixel in train",
 }
 INKS = ("CMYK", "LAB", "HSV")  # modes that Pillow turns into RGB without their profile
@@ -38,7 +38,7 @@ class Fault(NamedTuple):
 class Looked(NamedTuple):
     """What one sample gave.
 
-    where: its picture's file or its name. digest: of the picture's pixels. counts: int64 256, the
+    where: its image's file or its name. digest: of the image's pixels. counts: int64 256, the
     pixels of each label. Both are None where they could not be read.
     """
 
@@ -49,7 +49,7 @@ class Looked(NamedTuple):
 
 
 class Header(NamedTuple):
-    """A picture's mode as stored, its EXIF orientation (1 is upright), and its pages."""
+    """An image's mode as stored, its EXIF orientation (1 is upright), and its pages."""
 
     mode: str
     orientation: int
@@ -72,7 +72,7 @@ class Look:
             return Looked(where, [_read_fault(error, where)], None, None)
 
     def _pair(self, index: int) -> Looked:
-        """A picture and a mask in files, each looked at whatever is wrong with the other."""
+        """An image and a mask in files, each looked at whatever is wrong with the other."""
         _, image_path, mask_path = self.split.pairs[index]
         where, faults = str(image_path), []
         image = mask = None
@@ -108,7 +108,7 @@ class Look:
         try:
             stored = self.split.stored(index)
         except Exception:
-            if _is_picture(path):
+            if _is_image(path):
                 return Fault("mask", str(path), one_line(error, path))
             return _read_fault(error, str(path))
         values, counts = np.unique(stored, return_counts=True)
@@ -117,7 +117,7 @@ class Look:
         named = [
             f"{label} ({count} pixels)"
             for label, count in zip(labels.values(), counts.tolist(), strict=True)
-            if label != VOID and not 0 <= label < self.classes
+            if label != IGNORE_INDEX and not 0 <= label < self.classes
         ]
         if not named:
             return _read_fault(error, str(path))
@@ -129,36 +129,40 @@ def sample_faults(sample: Sample, classes: int) -> list[Fault]:
     image, mask, where = sample
     faults = []
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        what = f"the picture is {image.dtype} {image.shape}, not uint8 H×W×3"
+        what = f"the image is {image.dtype} {image.shape}, not uint8 H×W×3"
         faults.append(Fault("unreadable", where, what))
     if mask.dtype != np.uint8 or mask.ndim != 2:
         what = f"the mask is {mask.dtype} {mask.shape}, not uint8 H×W"
         return [*faults, Fault("mask", where, what)]
     if image.shape[:2] != mask.shape:
-        faults.append(Fault("size", where, f"the mask is {_size(mask)}, its picture {_size(image)}"))
+        faults.append(Fault("size", where, f"the mask is {_size(mask)}, its image {_size(image)}"))
     counts = _counts(mask)
-    named = [f"{label} ({counts[label]} pixels)" for label in counts.nonzero()[0] if classes <= label != VOID]
+    named = [
+        f"{label} ({counts[label]} pixels)"
+        for label in counts.nonzero()[0]
+        if classes <= label != IGNORE_INDEX
+    ]
     return [*faults, Fault("labels", where, _outside_words(named, classes))] if named else faults
 
 
 def _outside_words(named: list[str], classes: int) -> str:
     more = f" and {len(named) - 8} more" if len(named) > 8 else ""
-    return f"label {', '.join(named[:8])}{more}: the classes are 0..{classes - 1}, void is {VOID}"
+    return f"label {', '.join(named[:8])}{more}: the classes are 0..{classes - 1}, void is {IGNORE_INDEX}"
 
 
 def _fit(
     image: np.ndarray, mask: np.ndarray, image_path: Path, mask_path: Path, orientation: int
 ) -> list[Fault]:
-    """Faults of a picture and a mask that were read but do not belong to one another."""
-    turned = f"EXIF orientation {orientation} turns the picture"
+    """Faults of an image and a mask that were read but do not belong to one another."""
+    turned = f"EXIF orientation {orientation} turns the image"
     if image.shape[:2] != mask.shape:
-        what = f"the mask is {_size(mask)}, its picture {image_path} is {_size(image)}"
+        what = f"the mask is {_size(mask)}, its image {image_path} is {_size(image)}"
         if orientation > 4 and image.shape[1::-1] == mask.shape:
             what += f": {turned}, and the mask is as if it did not"
         return [Fault("size", str(mask_path), what)]
     if mask.size == 1:
-        return [Fault("size", str(image_path), "1×1 pixels, as what stands in for a lost picture")]
-    # Different sides show that the mask was drawn on the turned picture; equal ones leave it open.
+        return [Fault("size", str(image_path), "1×1 pixels, as what stands in for a lost image")]
+    # Different sides show that the mask was drawn on the turned image; equal ones leave it open.
     if orientation > 1 and (orientation <= 4 or mask.shape[0] == mask.shape[1]):
         return [Fault("turned", str(image_path), f"{turned}; its mask may not be turned with it")]
     return []
@@ -178,10 +182,10 @@ def one_line(error: Exception, path: Path | None = None) -> str:
     return text.removeprefix(f"{path}: ")
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     try:
-        with Image.open(path) as picture:
-            picture.load()
+        with Image.open(path) as image:
+            image.load()
     except Exception:
         return False
     return True
@@ -189,11 +193,11 @@ def _is_picture(path: Path) -> bool:
 
 def _header(path: Path) -> Header:
     try:
-        with Image.open(path) as picture:
-            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-            pages = getattr(picture, "n_frames", 1) if picture.format in ("TIFF", "GIF", "PNG") else 1
-            return Header(picture.mode, orientation if orientation in range(1, 9) else 1, pages)
-    except Exception:  # not a picture but what the data set reads itself, or EXIF data in disorder
+        with Image.open(path) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            pages = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG") else 1
+            return Header(image.mode, orientation if orientation in range(1, 9) else 1, pages)
+    except Exception:  # not an image but what the data set reads itself, or EXIF data in disorder
         return Header("RGB", 1, 1)
 
 

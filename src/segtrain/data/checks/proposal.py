@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.checks.scan import look_at_all
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.cityscapes import Cityscapes
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import INDEX_MODES
 from segtrain.data.io.label_map import Colour
-from segtrain.data.sample import VOID
 
 MOST_COLOURS = 256  # more are no classes, but smoothed edges or JPEG's noise
 Value = int | Colour
@@ -36,10 +36,10 @@ def mask_files(splits: Iterable[Any]) -> list[Path]:
 def read_content(
     paths: list[Path], *, coloured: bool = False, advance: Callable[[int], None] | None = None
 ) -> Content:
-    """What the masks that can be read as pictures hold; colours as soon as one of them has colours.
+    """What the masks that can be read as images hold; colours as soon as one of them has colours.
 
     Args:
-        coloured: they are meant as colours, palette pictures too.
+        coloured: they are meant as colours, palette images too.
     """
     read = [one for one in look_at_all(len(paths), lambda i: _values(paths[i]), advance) if one]
     coloured = coloured or any(one.coloured for one in read)
@@ -74,7 +74,7 @@ def propose(content: Content, palette: tuple[Colour, ...], given: Mapping[Value,
 
 def describe(label_map: Mapping[Value, int], content: Content, class_names: Iterable[str]) -> str:
     """The map as YAML for `data.label_map`, with what each value was seen in."""
-    names = dict(enumerate(class_names)) | {VOID: "void"}
+    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "void"}
     lines = ["# Proposed by segdata action=check, from what the masks hold. It is a guess: read it first.\n"]
     for value, label in sorted(label_map.items(), key=lambda item: item[1]):
         key = ",".join(map(str, value)) if isinstance(value, tuple) else value
@@ -93,18 +93,18 @@ class _Values(NamedTuple):
 
 def _values(path: Path) -> _Values | None:
     try:
-        with Image.open(path) as picture:
-            picture.load()
-        if picture.mode == "F":
+        with Image.open(path) as image:
+            image.load()
+        if image.mode == "F":
             return None
-        coloured = picture.mode not in INDEX_MODES
-        numbers = {} if coloured else _count(np.asarray(picture))
-        if picture.mode.startswith("I"):  # no colours
+        coloured = image.mode not in INDEX_MODES
+        numbers = {} if coloured else _count(np.asarray(image))
+        if image.mode.startswith("I"):  # no colours
             return _Values(numbers, {}, coloured)
-        red, green, blue = (np.asarray(c, np.int32) for c in picture.convert("RGBA").convert("RGB").split())
+        red, green, blue = (np.asarray(c, np.int32) for c in image.convert("RGBA").convert("RGB").split())
         packed = _count(red << 16 | green << 8 | blue)
         return _Values(numbers, {(c >> 16, c >> 8 & 255, c & 255): n for c, n in packed.items()}, coloured)
-    except Exception:  # whatever is no picture has its fault already
+    except Exception:  # whatever is no image has its fault already
         return None
 
 
@@ -116,42 +116,44 @@ def _count(array: np.ndarray) -> dict[int, int]:
 
 def _own(value: Value, classes: int) -> int:
     """A number's own label where it is one, void for all else."""
-    return value if isinstance(value, int) and 0 <= value < classes else VOID
+    return value if isinstance(value, int) and 0 <= value < classes else IGNORE_INDEX
 
 
 def _by_palette(colours: list[Colour], palette: tuple[Colour, ...]) -> dict[Value, int]:
     """Labels by the palette that has the most of the colours, if it has half of them."""
     tables = [{colour: i for i, colour in enumerate(known)} for known in _palettes(palette)]
     best = max(tables, key=lambda table: sum(colour in table for colour in colours))
-    found = {colour: best.get(colour, VOID) for colour in colours}
+    found = {colour: best.get(colour, IGNORE_INDEX) for colour in colours}
     return found if 2 * sum(colour in best for colour in colours) >= len(colours) > 1 else {}
 
 
 def _by_size(colours: list[Colour], pixels: Mapping[Value, int], classes: int) -> dict[Value, int]:
     """Black first, as background, then by size; what is left over is void."""
     ordered = sorted(colours, key=lambda colour: (colour != (0, 0, 0), -pixels[colour]))
-    return {colour: i if i < classes else VOID for i, colour in enumerate(ordered)}
+    return {colour: i if i < classes else IGNORE_INDEX for i, colour in enumerate(ordered)}
 
 
 def _by_number(numbers: list[int], palette: tuple[Colour, ...]) -> dict[Value, int]:
     """Labels of numbers of which some are no labels."""
     classes = len(palette)
-    if numbers == [0, VOID] and classes == 2:
-        return {0: 0, VOID: 1}
-    if all(_own(number, classes) == number or number == VOID for number in numbers):
+    if numbers == [0, IGNORE_INDEX] and classes == 2:
+        return {0: 0, IGNORE_INDEX: 1}
+    if all(_own(number, classes) == number or number == IGNORE_INDEX for number in numbers):
         return {}
-    inner = [number for number in numbers if number != VOID]
-    for known in _palettes(palette):  # a palette picture that was converted to grey
+    inner = [number for number in numbers if number != IGNORE_INDEX]
+    for known in _palettes(palette):  # a palette image that was converted to grey
         greys = {_grey(colour): i for i, colour in enumerate(known)}
         if len(greys) == classes and len(inner) > 1 and all(number in greys for number in inner):
-            return {number: greys.get(number, VOID) for number in numbers}
+            return {number: greys.get(number, IGNORE_INDEX) for number in numbers}
     for ordered in (inner, numbers):
         if len(ordered) == classes:
-            return {number: ordered.index(number) if number in ordered else VOID for number in numbers}
+            return {
+                number: ordered.index(number) if number in ordered else IGNORE_INDEX for number in numbers
+            }
     for spread in (inner, numbers):  # labels that were multiplied, so as to be seen
         step = reduce(gcd, spread)
         if step > 1 and spread[0] >= 0 and spread[-1] // step < classes:
-            return {number: number // step if number in spread else VOID for number in numbers}
+            return {number: number // step if number in spread else IGNORE_INDEX for number in numbers}
     return {number: _own(number, classes) for number in numbers}
 
 

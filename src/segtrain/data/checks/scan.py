@@ -46,7 +46,7 @@ def look_at_all(count: int, look: Callable[[int], Any], advance: Callable[[int],
 
 
 def read_labels(split, index: int) -> tuple[np.ndarray, str]:
-    """A sample's mask and name, without its picture where the split can read them apart."""
+    """A sample's mask and name, without its image where the split can read them apart."""
     if hasattr(split, "labels"):
         return split.labels(index)
     sample = split[index]

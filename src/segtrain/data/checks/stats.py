@@ -1,4 +1,4 @@
-"""A data set in figures: its pictures' mean, deviation and sizes, and how frequent its classes are."""
+"""A data set in metrics: its images' mean, deviation and sizes, and how frequent its classes are."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,16 +7,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.checks.frequencies import Frequencies
 from segtrain.data.checks.scan import look_at_all
-from segtrain.data.sample import VOID
 
 
 class SplitStats(NamedTuple):
     """Figures of one split.
 
-    mean, deviation: of each channel over all pixels, RGB in 0..255. sizes: pictures of each (width,
-    height). counts: int64 N×256, the pixels of each label in each picture.
+    mean, deviation: of each channel over all pixels, RGB in 0..255. sizes: images of each (width,
+    height). counts: int64 N×256, the pixels of each label in each image.
     """
 
     mean: list[float]
@@ -30,8 +30,8 @@ class SplitStats(NamedTuple):
         present = (own > 0) * self.counts.sum(1)[:, None]
         return Frequencies(own.sum(0), present.sum(0))
 
-    def pictures(self, classes: int) -> list[int]:
-        """The number of pictures that have each class."""
+    def images(self, classes: int) -> list[int]:
+        """The number of images that have each class."""
         return (self.counts[:, :classes] > 0).sum(0).tolist()
 
     def shares(self, classes: int) -> np.ndarray:
@@ -41,7 +41,7 @@ class SplitStats(NamedTuple):
 
 
 def split_stats(split, advance: Callable[[int], None] | None = None) -> SplitStats:
-    """Reads every picture and mask of a split. Raises InputError where one cannot be read."""
+    """Reads every image and mask of a split. Raises InputError where one cannot be read."""
     seen = look_at_all(len(split), lambda index: _look(split, index), advance)
     means, deviations, sizes, counts = zip(*seen, strict=True)
     pixels = np.prod(sizes, axis=1, dtype=float)[:, None]
@@ -64,17 +64,17 @@ def _look(split, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int], n
 
 
 def to_json(stats: dict[str, SplitStats], class_names: tuple[str, ...], weights: list[float]) -> dict:
-    """The figures of the splits by name, and the training split's median-frequency weights."""
+    """The metrics of the splits by name, and the training split's median-frequency weights."""
 
     def of_split(split: SplitStats) -> dict:
         pixels, _ = split.frequencies(len(class_names))
-        rows = zip(class_names, pixels.tolist(), split.pictures(len(class_names)), strict=True)
+        rows = zip(class_names, pixels.tolist(), split.images(len(class_names)), strict=True)
         return {
             "images": len(split.counts),
             "mean": split.mean,
             "deviation": split.deviation,
             "sizes": {f"{width}x{height}": n for (width, height), n in split.sizes.items()},
-            "void_pixels": int(split.counts[:, VOID].sum()),
+            "void_pixels": int(split.counts[:, IGNORE_INDEX].sum()),
             "per_class": {name: {"pixels": p, "images": images} for name, p, images in rows},
         }
 
@@ -83,12 +83,12 @@ def to_json(stats: dict[str, SplitStats], class_names: tuple[str, ...], weights:
 
 
 def figure(stats: dict[str, SplitStats], class_names: tuple[str, ...], palette):
-    """A matplotlib figure: each class's pixels and pictures in every split, and the pictures' sizes."""
+    """A matplotlib figure: each class's pixels and images in every split, and the images' sizes."""
     from matplotlib.figure import Figure
 
     classes = len(class_names)
     result = Figure(figsize=(15, 2.5 + 0.3 * max(classes, 8)), layout="constrained")
-    shares, pictures, sizes = result.subplots(1, 3, width_ratios=(1.2, 1, 1))
+    shares, images, sizes = result.subplots(1, 3, width_ratios=(1.2, 1, 1))
     rows, height = np.arange(classes), 0.8 / len(stats)
     colours = np.array(palette, float) / 255
     for i, (name, split) in enumerate(stats.items()):
@@ -96,22 +96,22 @@ def figure(stats: dict[str, SplitStats], class_names: tuple[str, ...], palette):
         style = {"facecolor": colours, "edgecolor": "0.6", "hatch": "////" if i else None}
         places = rows + (i - (len(stats) - 1) / 2) * height
         shares.barh(places, 100 * split.shares(classes), height, label=name, **style)
-        percent = 100 * np.array(split.pictures(classes)) / len(split.counts)
-        pictures.barh(places, percent, height, label=name, **style)
+        percent = 100 * np.array(split.images(classes)) / len(split.counts)
+        images.barh(places, percent, height, label=name, **style)
         (widths, heights), counts = zip(*split.sizes, strict=True), np.array(list(split.sizes.values()))
         area = 20 + 400 * counts / counts.sum()
         sizes.scatter(widths, heights, area, facecolor="none" if i else "C0", edgecolor="black", label=name)
     shares.set(title="pixels, % without void", xscale="log", xlim=(0.01, 100))
     shares.set(yticks=rows, yticklabels=class_names)
-    pictures.set(title="pictures with the class, %", xlim=(0, 100), yticks=[])
+    images.set(title="images with the class, %", xlim=(0, 100), yticks=[])
     shares.xaxis.set_major_formatter("{x:g}")
-    for axes in (shares, pictures):
+    for axes in (shares, images):
         axes.invert_yaxis()
         axes.margins(y=0.01)
     if len(stats) > 1:
         fill, hatch = stats
         shares.set_xlabel(f"{fill}: filled, {hatch}: hatched")
-    sizes.set(title="sizes (area: number of pictures)", xlabel="width", ylabel="height")
+    sizes.set(title="sizes (area: number of images)", xlabel="width", ylabel="height")
     largest = np.max([size for split in stats.values() for size in split.sizes], axis=0)
     sizes.set(xlim=(0, 1.15 * largest[0]), ylim=(0, 1.15 * largest[1]))
     sizes.legend(loc="lower right", labelspacing=1.5, borderpad=1)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from segtrain.errors import InputError
 
 COLUMNS = ("name", "x", "y", "width", "height", "score")
-SCALES = (1.0, 0.75, 0.5)  # shorter sides of the windows over the picture's: 40 windows on VOC's 500×375
+SCALES = (1.0, 0.75, 0.5)  # shorter sides of the windows over the image's: 40 windows on VOC's 500×375
 ASPECTS = ((1, 1), (2, 1), (1, 2))  # height to width
 
 
 class Box(NamedTuple):
-    """The pixels x .. x+width-1 of the rows y .. y+height-1; it may leave the picture."""
+    """The pixels x .. x+width-1 of the rows y .. y+height-1; it may leave the image."""
 
     x: int
     y: int
@@ -22,7 +22,7 @@ class Box(NamedTuple):
     height: int
 
     def inside(self, height: int, width: int) -> "Box":
-        """What of it lies inside a picture; of width or height 0 where nothing does."""
+        """What of it lies inside an image; of width or height 0 where nothing does."""
         left, top = min(max(self.x, 0), width), min(max(self.y, 0), height)
         right = min(max(self.x + self.width, left), width)
         bottom = min(max(self.y + self.height, top), height)
@@ -35,9 +35,9 @@ class Box(NamedTuple):
 
 
 def grid_boxes(height: int, width: int, scales: tuple[float, ...] = SCALES) -> list[Box]:
-    """Windows of several scales and aspects that cover a picture, the largest first.
+    """Windows of several scales and aspects that cover an image, the largest first.
 
-    Each scale has squares and windows twice as high or wide, cut to the picture's own sides. They
+    Each scale has squares and windows twice as high or wide, cut to the image's own sides. They
     are spread evenly and overlap by at least half.
     """
     boxes = set()
@@ -55,7 +55,7 @@ def _starts(whole: int, part: int) -> list[int]:
 
 
 def read_boxes(path: str) -> dict[str, list[Box]]:
-    """Each picture's boxes, the best first, from a CSV with the columns `name,x,y,width,height,score`.
+    """Each image's boxes, the best first, from a CSV with the columns `name,x,y,width,height,score`.
 
     Lines may come in any order, with further columns; x, y, width and height are pixels (rounded).
     Names that no split has are no mistake: one file may serve several splits.
@@ -85,7 +85,7 @@ def read_boxes(path: str) -> dict[str, list[Box]]:
 
 def _parse(line: dict[str, str | None], place: str) -> tuple[float, Box]:
     if not line["name"]:
-        raise InputError(f"{place}: name is empty", do="give the name of a picture")
+        raise InputError(f"{place}: name is empty", do="give the name of an image")
     values = []
     for column in COLUMNS[1:]:
         try:

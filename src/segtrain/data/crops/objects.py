@@ -6,9 +6,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.checks.scan import read_labels, scan
 from segtrain.data.crops.boxes import Box
-from segtrain.data.sample import VOID
 from segtrain.errors import InputError
 
 BACKGROUND = 0
@@ -24,7 +24,7 @@ class Object(NamedTuple):
 
 
 class Annotated(NamedTuple):
-    """A picture's name, its size in pixels, and its objects."""
+    """An image's name, its size in pixels, and its objects."""
 
     name: str
     height: int
@@ -33,7 +33,7 @@ class Annotated(NamedTuple):
 
 
 def find_objects(split, min_area: int) -> list[Annotated]:
-    """The objects of at least `min_area` pixels of every picture; read once, and cached.
+    """The objects of at least `min_area` pixels of every image; read once, and cached.
 
     Where the split's `instances(index)` gives a mask (H×W: 0 and 255 no object, else its number),
     those are the objects; otherwise the 8-connected regions of each class but background (0) and void:
@@ -42,16 +42,16 @@ def find_objects(split, min_area: int) -> list[Annotated]:
     Raises:
         InputError: an instance mask of another size, or no object in the whole split.
     """
-    pictures = [
+    images = [
         Annotated(name, height, width, [Object(*o[:2], Box(*o[2:6])) for o in objects if o[6] >= min_area])
         for name, height, width, objects in scan(split, "objects", _look)
     ]
-    if not any(picture.objects for picture in pictures):
+    if not any(image.objects for image in images):
         raise InputError(
-            f"crops: no object of crops.min_area={min_area} pixels or more in {len(pictures)} pictures",
-            do="lower crops.min_area, or train on whole pictures with crops=null",
+            f"crops: no object of crops.min_area={min_area} pixels or more in {len(images)} images",
+            do="lower crops.min_area, or train on whole images with crops=null",
         )
-    return pictures
+    return images
 
 
 def object_pixels(mask: np.ndarray, instances: np.ndarray | None, label: int, number: int) -> np.ndarray:
@@ -63,7 +63,7 @@ def object_pixels(mask: np.ndarray, instances: np.ndarray | None, label: int, nu
 
 
 def read_instances(split, index: int, mask: np.ndarray) -> np.ndarray | None:
-    """The instance mask of a picture with these labels, None without one. Raises InputError."""
+    """The instance mask of an image with these labels, None without one. Raises InputError."""
     instances = split.instances(index) if hasattr(split, "instances") else None
     if instances is not None and instances.shape != mask.shape:
         (h, w), (height, width) = instances.shape, mask.shape
@@ -84,7 +84,7 @@ def _look(split, index: int) -> list:
 def _regions(mask: np.ndarray) -> Iterator[list[int]]:
     """[label, number, x, y, width, height, area] of each connected region of a class."""
     for label in np.unique(mask).tolist():
-        if label not in (BACKGROUND, VOID):
+        if label not in (BACKGROUND, IGNORE_INDEX):
             own = (mask == label).astype(np.uint8)
             count, _, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
             for number in range(1, count):
@@ -95,8 +95,8 @@ def _instances(mask: np.ndarray, instances: np.ndarray) -> Iterator[list[int]]:
     """The same of each instance; its class is the one that most of its pixels have."""
     for number in np.unique(instances).tolist():
         labels = mask[instances == number]
-        labels = labels[(labels != BACKGROUND) & (labels != VOID)]
-        if number not in (0, VOID) and labels.size:
+        labels = labels[(labels != BACKGROUND) & (labels != IGNORE_INDEX)]
+        if number not in (0, IGNORE_INDEX) and labels.size:
             label = int(np.bincount(labels).argmax())
             own = object_pixels(mask, instances, label, number).astype(np.uint8)
             yield [label, number, *cv2.boundingRect(own), int(own.sum())]

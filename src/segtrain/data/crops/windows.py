@@ -1,8 +1,8 @@
-"""Windows of a training split instead of its pictures: the two stages of DeconvNet.
+"""Windows of a training split instead of its images: the two stages of DeconvNet.
 
 "Learning Deconvolution Network for Semantic Segmentation", Noh, Hong and Han, ICCV 2015: the
 network learns windows around single objects first, and then windows as proposals give them.
-Padding follows the released window_seg_data_layer.cpp: black in the picture, void in the mask.
+Padding follows the released window_seg_data_layer.cpp: black in the image, void in the mask.
 How many windows the authors took of an object, and by which overlap they chose proposals, was not
 found: here each object and each proposal gives one, and the threshold is ours.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from torch.utils.data import Dataset
 
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.data.crops.boxes import Box, grid_boxes, read_boxes
 from segtrain.data.crops.objects import (
     BACKGROUND,
@@ -21,7 +22,6 @@ from segtrain.data.crops.objects import (
     object_pixels,
     read_instances,
 )
-from segtrain.data.sample import VOID, Sample
 from segtrain.errors import InputError
 
 SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)  # of the windows that stand in for proposals
@@ -32,7 +32,7 @@ class ObjectCrops(Dataset):
     else is background (0).
 
     Args:
-        pictures: a split of any data set; all of its masks are read once (`find_objects`).
+        images: a split of any data set; all of its masks are read once (`find_objects`).
         context: the sides of the window over those of the object's tight box.
         min_area: pixels of an object; smaller ones are left out.
 
@@ -40,20 +40,20 @@ class ObjectCrops(Dataset):
         InputError: no object, or an argument out of its range.
     """
 
-    def __init__(self, pictures: Dataset, *, context: float = 1.2, min_area: int = 100):
+    def __init__(self, images: Dataset, *, context: float = 1.2, min_area: int = 100):
         _check_context(context)
-        self.pictures, self.context = pictures, context
-        found = find_objects(pictures, min_area)
-        self.objects = [(i, one) for i, picture in enumerate(found) for one in picture.objects]
+        self.images, self.context = images, context
+        found = find_objects(images, min_area)
+        self.objects = [(i, one) for i, image in enumerate(found) for one in image.objects]
 
     def __len__(self) -> int:
         return len(self.objects)
 
     def __getitem__(self, index: int) -> Sample:
-        picture, (label, number, box) = self.objects[index]
-        image, mask, name = self.pictures[picture]
-        own = object_pixels(mask, read_instances(self.pictures, picture, mask), label, number)
-        alone = np.where(own | (mask == VOID), mask, BACKGROUND).astype(np.uint8)
+        place, (label, number, box) = self.objects[index]
+        image, mask, name = self.images[place]
+        own = object_pixels(mask, read_instances(self.images, place, mask), label, number)
+        alone = np.where(own | (mask == IGNORE_INDEX), mask, BACKGROUND).astype(np.uint8)
         return cut(Sample(image, alone, name), box.extended(self.context))
 
 
@@ -61,7 +61,7 @@ class ProposalCrops(Dataset):
     """Stage 2: a window around each proposal that overlaps an object, with all labels in it.
 
     Args:
-        pictures: a split of any data set; all of its masks are read once (`find_objects`).
+        images: a split of any data set; all of its masks are read once (`find_objects`).
         boxes: a CSV of proposals (`read_boxes`), such as edge boxes; None takes windows of five scales.
         overlap: least intersection over union of the proposal and an object's tight box.
         context: the sides of the window over the proposal's.
@@ -70,13 +70,13 @@ class ProposalCrops(Dataset):
         min_area: pixels of an object; smaller ones are left out.
 
     Raises:
-        InputError: the file of boxes is faulty or leaves a picture with objects out, no proposal
+        InputError: the file of boxes is faulty or leaves an image with objects out, no proposal
             overlaps an object, or an argument is out of its range.
     """
 
     def __init__(
         self,
-        pictures: Dataset,
+        images: Dataset,
         *,
         boxes: str | None = None,
         overlap: float = 0.5,
@@ -87,13 +87,13 @@ class ProposalCrops(Dataset):
         _check_context(context)
         if not 0 < overlap <= 1:
             raise InputError(f"crops.overlap={overlap}", do="give a number above 0 and up to 1")
-        self.pictures, self.context = pictures, context
-        found = find_objects(pictures, min_area)
+        self.images, self.context = images, context
+        found = find_objects(images, min_area)
         proposals = _proposals(found, boxes)
         windows, labels = [], []
-        for i, picture in enumerate(found):
-            if picture.objects:
-                kept, classes = overlapping(proposals(picture), picture.objects, overlap)
+        for i, image in enumerate(found):
+            if image.objects:
+                kept, classes = overlapping(proposals(image), image.objects, overlap)
                 windows.append(np.insert(kept, 0, i, axis=1))
                 labels.append(classes)
         # An array, since the paper's 2.7 million as objects would fill every loader's memory.
@@ -111,17 +111,17 @@ class ProposalCrops(Dataset):
         return len(self.windows)
 
     def __getitem__(self, index: int) -> Sample:
-        picture, *box = self.windows[index].tolist()
-        return cut(self.pictures[picture], Box(*box).extended(self.context))
+        place, *box = self.windows[index].tolist()
+        return cut(self.images[place], Box(*box).extended(self.context))
 
 
 def cut(sample: Sample, box: Box) -> Sample:
-    """A window of a sample, which may leave the picture: black there, and void.
+    """A window of a sample, which may leave the image: black there, and void.
 
-    Its name is the picture's with the box: NAME_x_y_WIDTHxHEIGHT.
+    Its name is the image's with the box: NAME_x_y_WIDTHxHEIGHT.
     """
     image = np.zeros((box.height, box.width, 3), np.uint8)
-    mask = np.full((box.height, box.width), VOID, np.uint8)
+    mask = np.full((box.height, box.width), IGNORE_INDEX, np.uint8)
     x, y, width, height = box.inside(*sample.mask.shape)
     there = np.s_[y : y + height, x : x + width]
     here = np.s_[y - box.y : y - box.y + height, x - box.x : x - box.x + width]
@@ -142,16 +142,16 @@ def overlapping(boxes: list[Box], objects: list[Object], least: float) -> tuple[
     return candidates[kept], np.array([one.label for one in objects])[iou.argmax(1)[kept]]
 
 
-def _proposals(pictures: list[Annotated], path: str | None) -> Callable[[Annotated], list[Box]]:
-    """What gives a picture's boxes. Raises InputError where the file has none of a picture."""
+def _proposals(images: list[Annotated], path: str | None) -> Callable[[Annotated], list[Box]]:
+    """What gives an image's boxes. Raises InputError where the file has none of an image."""
     if path is None:
-        return lambda picture: grid_boxes(picture.height, picture.width, SCALES)
+        return lambda image: grid_boxes(image.height, image.width, SCALES)
     boxes = read_boxes(path)
-    missing = [picture.name for picture in pictures if picture.objects and picture.name not in boxes]
+    missing = [image.name for image in images if image.objects and image.name not in boxes]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(f"crops.boxes={path}: no box for {missing[0]}{more}", do="add their proposals")
-    return lambda picture: boxes[picture.name]
+    return lambda image: boxes[image.name]
 
 
 def _check_context(context: float) -> None:

@@ -1,17 +1,18 @@
 """ADE20K's scene parsing benchmark: 150 classes indoors and outdoors.
 
 "Scene Parsing through ADE20K Dataset", Zhou et al., CVPR 2017; 20,210 (training) and 2000
-(validation) pictures. Layout of ADEChallengeData2016: images/SPLIT/NAME.jpg and
+(validation) images. Layout of ADEChallengeData2016: images/SPLIT/NAME.jpg and
 annotations/SPLIT/NAME.png with 1..150, and 0 for all that is no class, which does not count;
 objectInfo150.txt names the classes.
 """
 
 from pathlib import Path
 
+from segtrain.contracts import IGNORE_INDEX
+from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import Pair, PairedFiles, Pictures, SplitsByList, find_root, read_list
-from segtrain.data.sample import VOID, check_num_classes
+from segtrain.data.io.files import Images, Pair, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.errors import InputError
 
 CLASSES = 150
@@ -19,7 +20,7 @@ TEST = "testing"  # the split whose labels the server keeps
 
 
 class ADE20K(SplitsByList):
-    """ADE20K's splits, folders of pictures. The colours are VOC's rule, not the benchmark's own.
+    """ADE20K's splits, folders of images. The colours are VOC's rule, not the benchmark's own.
 
     Args:
         root: the folder with objectInfo150.txt, or a parent with ADEChallengeData2016 below.
@@ -45,16 +46,16 @@ class ADE20K(SplitsByList):
         check_num_classes("ade20k", num_classes, self.class_names)
         self.train_split, self.val_split = train_split, val_split
 
-    def split(self, name: str) -> PairedFiles | Pictures:
-        """The pictures of a folder of images; stored label i is class i - 1."""
+    def split(self, name: str) -> PairedFiles | Images:
+        """The images of a folder of images; stored label i is class i - 1."""
         folder = self.root / "images" / name
         masks = self.root / "annotations" / name
         pairs = [Pair(path.stem, path, masks / f"{path.stem}.png") for path in sorted(folder.glob("*.jpg"))]
         if not pairs:
             raise InputError(f"{folder}: no NAME.jpg in it", do="check data.root and the split")
         if name == TEST:
-            return Pictures([(pair.name, pair.image) for pair in pairs])
-        label_map = {0: VOID} | {i + 1: i for i in range(CLASSES)}
+            return Images([(pair.name, pair.image) for pair in pairs])
+        label_map = {0: IGNORE_INDEX} | {i + 1: i for i in range(CLASSES)}
         return PairedFiles(pairs, num_classes=CLASSES, label_map=label_map)
 
 

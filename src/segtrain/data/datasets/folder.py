@@ -1,4 +1,4 @@
-"""Your own pictures and masks, without a line of Python."""
+"""Your own images and masks, without a line of Python."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -6,39 +6,39 @@ from pathlib import Path
 
 import numpy as np
 
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.datasets.pairing import Folders, seeded_split
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import Pair, PairedFiles, read_colours, read_image
 from segtrain.data.io.label_map import Colour, parse_label_map
-from segtrain.data.sample import VOID, Sample
 from segtrain.errors import InputError
 
 LOOKED_AT = 8  # masks, to see whether 255 can be meant as void
 
 
 class Folder:
-    """Two folders of pictures and masks, or lists of them.
+    """Two folders of images and masks, or lists of them.
 
     Masks hold an index a pixel (grey or palette), any numbers that `label_map` turns into labels,
-    or colours that it does. 255 is void. Pictures may be grey or RGB, with 8 or 16 bits; more
+    or colours that it does. 255 is void. Images may be grey or RGB, with 8 or 16 bits; more
     channels and transparency are dropped (`read_image`).
 
     Args:
         root: the folder that all else is relative to.
         num_classes: labels are 0 .. num_classes-1.
-        images, masks: the folders; a picture and its mask have the same name up to the suffix.
+        images, masks: the folders; an image and its mask have the same name up to the suffix.
         mask_suffix: what the masks' names have on top, `_mask` for a.jpg and a_mask.png.
         train_split, val_split: each a list NAME.txt (`Folders.listed`), or a folder images/NAME with
             masks/NAME, or NAME/images with NAME/masks; both null splits at random.
         val_fraction, seed: of a random split.
         class_names: null numbers them.
         label_map: stored number, or colour as "255,0,0", -> label; or the path of such a YAML file.
-        white: the number in a 16-bit grey picture that becomes 255: 4095 where 12 bits are used.
+        white: the number in a 16-bit grey image that becomes 255: 4095 where 12 bits are used.
 
     Raises:
         InputError: an argument that does not fit; when a split is first asked for, nothing found, a
-            picture or mask without its counterpart, or a picture in both splits; on reading, as
+            image or mask without its counterpart, or an image in both splits; on reading, as
             `PairedFiles`, and masks of nothing but 0 and 255 where `label_map` does not say what
             255 is.
     """
@@ -59,8 +59,8 @@ class Folder:
         label_map: Mapping[int | str, int] | str | None = None,
         white: int = 65535,
     ):
-        if not 1 <= num_classes <= VOID:
-            raise InputError(f"data.num_classes={num_classes}", do=f"give 1 to {VOID}")
+        if not 1 <= num_classes <= IGNORE_INDEX:
+            raise InputError(f"data.num_classes={num_classes}", do=f"give 1 to {IGNORE_INDEX}")
         if not 1 <= white <= 65535:
             raise InputError(f"data.white={white}", do="give 1 to 65535")
         self.root = Path(root).expanduser()
@@ -139,16 +139,17 @@ class FolderSplit(PairedFiles):
     @cached_property
     def unexplained(self) -> bool:
         """Whether the first masks hold 0 and 255 only, and nobody said that 255 is void."""
-        if self.colours or VOID in self.label_map:
+        if self.colours or IGNORE_INDEX in self.label_map:
             return False
         first = [np.unique(self.stored(i)).tolist() for i in range(min(LOOKED_AT, len(self)))]
-        return set().union(*first) == {0, VOID}
+        return set().union(*first) == {0, IGNORE_INDEX}
 
     def __getitem__(self, index: int) -> Sample:
         if self.unexplained:
             raise InputError(
-                f"{self.pairs[0].mask}: it and its neighbours hold nothing but 0 and {VOID}",
-                do=f"set data.label_map={{{VOID}:1}} for a class, {{{VOID}:{VOID}}} for void",
+                f"{self.pairs[0].mask}: it and its neighbours hold nothing but 0 and {IGNORE_INDEX}",
+                do=f"set data.label_map={{{IGNORE_INDEX}:1}} for a class,"
+                f" or {{{IGNORE_INDEX}:{IGNORE_INDEX}}} to ignore those pixels",
             )
         return super().__getitem__(index)
 

@@ -10,8 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
+from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.io.files import Pair, PairedFiles, find_root, read_pages
-from segtrain.data.sample import check_num_classes
 from segtrain.errors import InputError
 
 STORED = {"num_classes": 2, "label_map": {255: 1}}  # 255 is the inside of a cell

@@ -1,4 +1,4 @@
-"""Which mask belongs to which picture: by the names in two folders, or by a list."""
+"""Which mask belongs to which image: by the names in two folders, or by a list."""
 
 import re
 from collections import Counter
@@ -14,7 +14,7 @@ SUFFIXES = ".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .pbm".split()
 
 
 class Folders(NamedTuple):
-    """A folder of pictures and one of masks; NAME.jpg belongs to NAME + `mask_suffix` + .png, whatever
+    """A folder of images and one of masks; NAME.jpg belongs to NAME + `mask_suffix` + .png, whatever
     their suffixes. The two may be one folder where `mask_suffix` tells them apart."""
 
     images: Path
@@ -22,7 +22,7 @@ class Folders(NamedTuple):
     mask_suffix: str
 
     def pairs(self) -> list[Pair]:
-        """Every picture with its mask, in the order of their names.
+        """Every image with its mask, in the order of their names.
 
         Raises:
             InputError: a folder is missing or empty, a name is doubled, or one has no counterpart.
@@ -36,15 +36,11 @@ class Folders(NamedTuple):
         images, masks = self._images(), self._masks()
         return [
             *(f"{path} has no mask in {self.masks}" for name, path in images.items() if name not in masks),
-            *(
-                f"{path} has no picture in {self.images}"
-                for name, path in masks.items()
-                if name not in images
-            ),
+            *(f"{path} has no image in {self.images}" for name, path in masks.items() if name not in images),
         ]
 
     def listed(self, path: Path, root: Path) -> list[Pair]:
-        """The pairs of a list: a line is a name, or a picture and its mask, separated by a comma, a
+        """The pairs of a list: a line is a name, or an image and its mask, separated by a comma, a
         tab or blanks, as paths below `root`.
 
         Raises:
@@ -62,11 +58,11 @@ class Folders(NamedTuple):
                 name = Path(line).stem if Path(line).suffix.lower() in SUFFIXES else line
                 image, mask = images.get(name), masks.get(name)
                 if image is None or mask is None:
-                    kind, folder = ("picture", self.images) if image is None else ("mask", self.masks)
+                    kind, folder = ("image", self.images) if image is None else ("mask", self.masks)
                     faults.append(f"{path}: {name} has no {kind} in {folder}")
                     continue
             else:
-                faults.append(f"{path}: {line!r} does not name a picture and a mask")
+                faults.append(f"{path}: {line!r} does not name an image and a mask")
                 continue
             pairs.append(Pair(image.stem, image, mask))
         refuse(faults, do="mend the line")
@@ -80,7 +76,7 @@ class Folders(NamedTuple):
         if self.images != self.masks:
             return found
         if not self.mask_suffix:
-            raise InputError(f"{self.images}: pictures and masks in one folder", do="set data.mask_suffix")
+            raise InputError(f"{self.images}: images and masks in one folder", do="set data.mask_suffix")
         return {name: path for name, path in found.items() if not name.endswith(self.mask_suffix)}
 
     def _masks(self) -> dict[str, Path]:
@@ -91,12 +87,12 @@ class Folders(NamedTuple):
 def seeded_split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pair], list[Pair]]:
     """(train, val): `fraction` of the pairs validates, at least one and not all.
 
-    Who validates hangs on a hash of its name and the seed, so that few change when pictures are added.
+    Who validates hangs on a hash of its name and the seed, so that few change when images are added.
     """
     if not 0 < fraction < 1:
         raise InputError(f"data.val_fraction={fraction}", do="give a number between 0 and 1")
     if len(pairs) < 2:
-        raise InputError(f"{pairs[0].image}: one picture cannot train and validate", do="add pictures")
+        raise InputError(f"{pairs[0].image}: one image cannot train and validate", do="add images")
     count = min(max(round(fraction * len(pairs)), 1), len(pairs) - 1)
     shuffled = sorted(pairs, key=lambda pair: sha256(f"{seed}/{pair.name}".encode()).digest())
     val = set(shuffled[:count])
@@ -104,7 +100,7 @@ def seeded_split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pa
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by their names without suffix."""
+    """The images of a folder by their names without suffix."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder", do="set data.root, data.images and data.masks")
     found: dict[str, Path] = {}
@@ -118,5 +114,5 @@ def _by_name(folder: Path) -> dict[str, Path]:
         hint = (
             f"; for its folders set data.train_split and data.val_split: {', '.join(below)}" if below else ""
         )
-        raise InputError(f"{folder}: no picture in it", do=f"put pictures there{hint}")
+        raise InputError(f"{folder}: no image in it", do=f"put images there{hint}")
     return found

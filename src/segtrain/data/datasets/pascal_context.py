@@ -1,7 +1,7 @@
-"""PASCAL-Context: every pixel of VOC 2010's pictures, labelled with 459 things and stuffs.
+"""PASCAL-Context: every pixel of VOC 2010's images, labelled with 459 things and stuffs.
 
 "The Role of Context for Object Detection and Semantic Segmentation in the Wild", Mottaghi et al.,
-CVPR 2014; 4998 (train) and 5105 (val) pictures, of which the papers score the 59 commonest classes,
+CVPR 2014; 4998 (train) and 5105 (val) images, of which the papers score the 59 commonest classes,
 or 33. Layout: trainval/ID.mat, labels.txt (the 459), 59_labels.txt and 33_labels.txt, and VOC
 2010's JPEGImages and ImageSets/Main. As in FCN's pascalcontext_layers.py classes are found by name,
 three of which differ between the lists, and all that is no class is background.
@@ -11,10 +11,10 @@ import re
 from functools import partial
 from pathlib import Path
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import Pair, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.data.io.mat import read_mat
-from segtrain.data.sample import VOID
 from segtrain.errors import InputError
 
 IN_ALL_LABELS = {"diningtable": "table", "bedcloth": "bedclothes", "clothes": "cloth"}
@@ -45,7 +45,7 @@ class PascalContext(SplitsByList):
             f" labels.txt and {classes}_labels.txt"
         )
         self.root = find_root("PASCAL-Context", root, ("pascal-context", *voc), "labels.txt", how_to_get)
-        self.label_map = dict.fromkeys(range(460), 0 if background else VOID)
+        self.label_map = dict.fromkeys(range(460), 0 if background else IGNORE_INDEX)
         subset = tuple(_read_numbers(self.root / f"{classes}_labels.txt", classes))
         numbers = _read_numbers(self.root / "labels.txt", 459)
         for label, name in enumerate(subset, start=int(background)):
@@ -58,7 +58,7 @@ class PascalContext(SplitsByList):
         self.train_split, self.val_split = train_split, val_split
 
     def split(self, name: str) -> PairedFiles:
-        """The pictures that ImageSets/Main/`name`.txt lists."""
+        """The images that ImageSets/Main/`name`.txt lists."""
         images, masks = self.voc / "JPEGImages", self.root / "trainval"
         ids = read_list(self.voc / "ImageSets" / "Main" / f"{name}.txt")
         return PairedFiles(

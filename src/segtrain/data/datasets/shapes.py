@@ -1,6 +1,6 @@
 """`shapes`: the embedded data set, drawn from (seed, index) and never stored.
 
-Small pictures that cannot be segmented by colour, by texture or by outline alone:
+Small images that cannot be segmented by colour, by texture or by outline alone:
 
 - Three textures, each worn by two classes (dots: disc, ring; stripes: box, cross; checks:
   triangle, rod), so that texture names the pair and only context names the class.
@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
-from segtrain.data.sample import VOID, Sample, check_num_classes
+from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.data.datasets.class_count import check_num_classes
 
 CLASS_NAMES = ("background", "disc", "ring", "box", "cross", "triangle", "rod")
 PALETTE = (
@@ -34,12 +35,12 @@ Rng = np.random.Generator
 
 
 class Shapes:
-    """The two splits of `shapes`; they share no picture, since the split enters the seed.
+    """The two splits of `shapes`; they share no image, since the split enters the seed.
 
     Args:
-        size: height and width of a picture, in pixels.
-        train_images, val_images: pictures in the splits.
-        seed: another seed gives other pictures.
+        size: height and width of an image, in pixels.
+        train_images, val_images: images in the splits.
+        seed: another seed gives other images.
         num_classes: must be 7, the classes that are drawn.
     """
 
@@ -61,7 +62,7 @@ class Shapes:
 
 
 class ShapesSplit(Dataset):
-    """Pictures 0 .. images-1 of one split, drawn when they are asked for."""
+    """Images 0 .. images-1 of one split, drawn when they are asked for."""
 
     def __init__(self, split: str, images: int, size: int, seed: int):
         self.split, self.images, self.size, self.seed = split, images, size, seed
@@ -76,7 +77,7 @@ class ShapesSplit(Dataset):
 
 
 def draw_scene(rng: Rng, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (uint8 size×size×3 RGB) and its labels (uint8 size×size, 255 = void)."""
+    """An image (uint8 size×size×3 RGB) and its labels (uint8 size×size, 255 = void)."""
     image = _background(rng, size)
     labels = np.zeros((size, size), np.uint8)
     void = np.zeros((size, size), np.uint8)
@@ -93,7 +94,7 @@ def draw_scene(rng: Rng, size: int) -> tuple[np.ndarray, np.ndarray]:
         void |= outline
     image = image * _light(rng, size)
     image = image + rng.normal(0, rng.uniform(4, 10), image.shape)
-    labels[void == 1] = VOID
+    labels[void == 1] = IGNORE_INDEX
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 

@@ -2,7 +2,7 @@
 
 "Nonparametric Scene Parsing: Label Transfer via Dense Scene Alignment", Liu, Yuen and Torralba,
 CVPR 2009; the geometric labels are those of "SuperParsing", Tighe and Lazebnik, ECCV 2010. 2688
-pictures, split 2486 and 200 by the lists of FCN, which leave out the two without labels.
+images, split 2486 and 200 by the lists of FCN, which leave out the two without labels.
 Layout: Images, SemanticLabels (1..33, 0 = void) and GeoLabels (1..3, -1 = void), each with
 spatial_envelope_256x256_static_8outdoorcategories/NAME.jpg or .mat, and SPLIT.txt with the names.
 Cow, desert and moon are nowhere in test: the papers average over the 30 other classes.
@@ -10,10 +10,11 @@ Cow, desert and moon are nowhere in test: the papers average over the 30 other c
 
 from functools import partial
 
+from segtrain.contracts import IGNORE_INDEX
+from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import Pair, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.data.io.mat import read_mat
-from segtrain.data.sample import VOID, check_num_classes
 
 SEMANTIC = tuple(
     """awning balcony bird boat bridge building bus car cow crosswalk desert door fence field grass
@@ -48,13 +49,13 @@ class SIFTFlow(SplitsByList):
         self.train_split, self.val_split = train_split, val_split
 
     def split(self, name: str) -> PairedFiles:
-        """The pictures that `name`.txt lists; stored label i is class i - 1."""
+        """The images that `name`.txt lists; stored label i is class i - 1."""
         images = self.root / "Images" / SCENES
         masks = self.root / ("GeoLabels" if self.class_names is GEOMETRIC else "SemanticLabels") / SCENES
         classes = len(self.class_names)
         return PairedFiles(
             [Pair(i, images / f"{i}.jpg", masks / f"{i}.mat") for i in read_list(self.root / f"{name}.txt")],
             num_classes=classes,
-            label_map={-1: VOID, 0: VOID} | {i + 1: i for i in range(classes)},
+            label_map={-1: IGNORE_INDEX, 0: IGNORE_INDEX} | {i + 1: i for i in range(classes)},
             read=partial(read_mat, names=("S",)),
         )

@@ -6,9 +6,9 @@ import numpy as np
 
 
 class Submission(NamedTuple):
-    """Label pictures in a server's form.
+    """Label images in a server's form.
 
-    path: of a picture's PNG, with {name} for its name. stored: the number that stands for each class.
+    path: of an image's PNG, with {name} for its name. stored: the number that stands for each class.
     palette: the colours of a palette PNG; without one it is grey.
     """
 

@@ -3,7 +3,7 @@
 "The PASCAL Visual Object Classes Challenge: A Retrospective", Everingham et al., IJCV 2015.
 Devkit layout: JPEGImages/ID.jpg, SegmentationClass/ID.png (palette, 255 = void),
 SegmentationObject/ID.png (the same by object), ImageSets/Segmentation/SPLIT.txt with 1464
-(train), 1449 (val) and 2913 (trainval) pictures.
+(train), 1449 (val) and 2913 (trainval) images.
 """
 
 import tarfile
@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.io.files import (
+    Images,
     Pair,
     PairedFiles,
-    Pictures,
     SplitsByList,
     find_root,
     read_list,
@@ -26,7 +27,6 @@ from segtrain.data.io.files import (
     stamp,
 )
 from segtrain.data.io.mat import read_mat
-from segtrain.data.sample import check_num_classes
 from segtrain.errors import InputError
 
 CLASS_NAMES = tuple(
@@ -83,27 +83,27 @@ class VOC(SplitsByList):
     def submission(self) -> Submission:
         return voc_submission(self.val_split)
 
-    def split(self, name: str) -> PairedFiles | Pictures:
-        """The pictures that ImageSets/Segmentation/`name`.txt lists."""
+    def split(self, name: str) -> PairedFiles | Images:
+        """The images that ImageSets/Segmentation/`name`.txt lists."""
         if name == TEST:
-            return Pictures([(i, self.root / f"JPEGImages/{i}.jpg") for i in self.ids(name)])
+            return Images([(i, self.root / f"JPEGImages/{i}.jpg") for i in self.ids(name)])
         return VOCSplit([self.masks(i) for i in self.ids(name)])
 
     def ids(self, name: str) -> list[str]:
-        """The names of a split's pictures. Raises InputError."""
+        """The names of a split's images. Raises InputError."""
         return read_list(self.lists / f"{name}.txt")
 
     def masks(self, name: str) -> tuple[Pair, Path]:
-        """A picture with its mask, and the path of the mask of its objects."""
+        """An image with its mask, and the path of the mask of its objects."""
         image, mask = self.root / f"JPEGImages/{name}.jpg", self.root / f"SegmentationClass/{name}.png"
         return Pair(name, image, mask), self.root / f"SegmentationObject/{name}.png"
 
 
 class VOCSplit(PairedFiles):
-    """Pictures whose masks are VOC's palette PNG or SBD's .mat.
+    """Images whose masks are VOC's palette PNG or SBD's .mat.
 
     Args:
-        masks: of each picture its pair, and the path of its objects' mask, which need not be there.
+        masks: of each image its pair, and the path of its objects' mask, which need not be there.
     """
 
     def __init__(self, masks: list[tuple[Pair, Path]]):

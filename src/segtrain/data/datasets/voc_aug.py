@@ -1,17 +1,17 @@
-"""PASCAL VOC 2012 with the further labels of SBD: the 10,582 pictures of "train_aug".
+"""PASCAL VOC 2012 with the further labels of SBD: the 10,582 images of "train_aug".
 
-"Semantic Contours from Inverse Detectors", Hariharan et al., ICCV 2011: 11,355 labelled pictures of
-VOC 2011, in lists of their own (8498 train, 2857 val) that overlap VOC's val. A picture that VOC
+"Semantic Contours from Inverse Detectors", Hariharan et al., ICCV 2011: 11,355 labelled images of
+VOC 2011, in lists of their own (8498 train, 2857 val) that overlap VOC's val. An image that VOC
 labelled keeps VOC's mask with its void outlines; SBD's masks have none. Layout of SBD:
-cls/ID.mat (classes), inst/ID.mat (objects), train.txt, val.txt; the pictures are VOC's.
+cls/ID.mat (classes), inst/ID.mat (objects), train.txt, val.txt; the images are VOC's.
 """
 
 from pathlib import Path
 
+from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.datasets.voc import TEST, VOC, VOCSplit, downloading, voc_submission
-from segtrain.data.io.files import Pair, Pictures, SplitsByList, find_root, read_list
-from segtrain.data.sample import check_num_classes
+from segtrain.data.io.files import Images, Pair, SplitsByList, find_root, read_list
 from segtrain.errors import InputError
 
 SBD_BELOW = ("sbd", "SBD", "benchmark_RELEASE/dataset")
@@ -20,10 +20,10 @@ SBD_BELOW = ("sbd", "SBD", "benchmark_RELEASE/dataset")
 class VOCAug(SplitsByList):
     """VOC 2012 and SBD, with splits that are computed from the lists of both:
 
-    train_aug: VOC's train and all of SBD without VOC's val, 10,582 pictures.
+    train_aug: VOC's train and all of SBD without VOC's val, 10,582 images.
     trainval_aug: the same with VOC's val, 12,031.
     sbd_train, sbd_val: SBD's own, with SBD's masks; FCN trains on sbd_train.
-    seg11valid: VOC 2011's val without sbd_train, the 736 pictures that FCN validates on (footnote 7).
+    seg11valid: VOC 2011's val without sbd_train, the 736 images that FCN validates on (footnote 7).
         It takes a list that VOC 2012 and SBD lack, of VOC 2011 beside VOC 2012 or seg11valid.txt.
     Any other name is a list of VOC 2012; `test` has no labels.
 
@@ -57,8 +57,8 @@ class VOCAug(SplitsByList):
     def submission(self) -> Submission:
         return voc_submission(self.val_split)
 
-    def split(self, name: str) -> VOCSplit | Pictures:
-        """The pictures of a split, in the order of their names."""
+    def split(self, name: str) -> VOCSplit | Images:
+        """The images of a split, in the order of their names."""
         if name == TEST:
             return self.voc.split(name)
         if name in ("sbd_train", "sbd_val"):

@@ -1,4 +1,4 @@
-"""Pictures and masks in files: read as they are stored, checked as they are read."""
+"""Images and masks in files: read as they are stored, checked as they are read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from torch.utils.data import Dataset
 
+from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.io.jpeg import decode_jpeg
 from segtrain.data.io.png import decode_mask_png
-from segtrain.data.sample import VOID, Sample
 from segtrain.errors import InputError
 
 STORE = "store 8 or 16 bits a channel"
@@ -22,7 +22,7 @@ INDEX_MODES = ("1", "L", "P", "I;16", "I")  # one number a pixel, and never a co
 
 
 class Pair(NamedTuple):
-    """A picture, its mask, and the name that messages and predictions use."""
+    """An image, its mask, and the name that messages and predictions use."""
 
     name: str
     image: Path
@@ -30,17 +30,17 @@ class Pair(NamedTuple):
 
 
 class PairedFiles(Dataset):
-    """A split whose pictures and masks are files.
+    """A split whose images and masks are files.
 
     Args:
         pairs: what is in the split.
         num_classes: labels are 0 .. num_classes-1, or 255 for void.
         label_map: stored value -> label, for the values that are not stored as labels.
-        read: gives the stored numbers (H×W, integers) of a mask's path; None reads pictures.
+        read: gives the stored numbers (H×W, integers) of a mask's path; None reads images.
 
     Raises:
         InputError: no pair, or a file is missing; on reading, a file that is damaged, of another
-            size than its picture, not an index mask, or with a label outside the classes.
+            size than its image, not an index mask, or with a label outside the classes.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class PairedFiles(Dataset):
         image, mask = self.image(index), self.stored(index)
         if mask.shape != image.shape[:2]:
             raise InputError(
-                f"{mask_path}: the mask is {_size(mask)}, its picture {image_path} is {_size(image)}",
+                f"{mask_path}: the mask is {_size(mask)}, its image {image_path} is {_size(image)}",
                 do="both must have the same size",
             )
         return Sample(image, self._labels(mask, mask_path), name)
 
     def image(self, index: int) -> np.ndarray:
-        """A sample's picture, uint8 H×W×3 RGB. Raises InputError."""
+        """A sample's image, uint8 H×W×3 RGB. Raises InputError."""
         return read_image(self.pairs[index].image)
 
     def stored(self, index: int) -> np.ndarray:
@@ -83,7 +83,7 @@ class PairedFiles(Dataset):
         return self.read(self.pairs[index].mask)
 
     def labels(self, index: int) -> tuple[np.ndarray, str]:
-        """A sample's mask and name, without reading its picture. Raises InputError."""
+        """A sample's mask and name, without reading its image. Raises InputError."""
         name, _, path = self.pairs[index]
         return self._labels(self.stored(index), path), name
 
@@ -103,41 +103,41 @@ class PairedFiles(Dataset):
             values, places = np.unique(mask, return_inverse=True)
             places = places.reshape(mask.shape)
         labels = np.array([self.label_map.get(value, value) for value in values.tolist()])
-        outside = (labels != VOID) & ((labels < 0) | (labels >= self.num_classes))
+        outside = (labels != IGNORE_INDEX) & ((labels < 0) | (labels >= self.num_classes))
         found = labels[places[_look_up(outside.astype(np.uint8), places) == 1]]
         if found.size:
             raise InputError(
                 f"{path}: label {found[0]} ({found.size} pixels) is outside the classes"
-                f" 0..{self.num_classes - 1} and is not {VOID} (void)",
+                f" 0..{self.num_classes - 1} and is not {IGNORE_INDEX} (void)",
                 do="correct the mask, data.num_classes or data.label_map",
             )
         return _look_up(labels.astype(np.uint8), places)
 
 
-class Pictures(Dataset):
+class Images(Dataset):
     """A split without labels, as those that servers score: every mask is void.
 
     Args:
-        pictures: names and paths.
+        images: names and paths.
 
     Raises:
-        InputError: no picture, or a file is missing; on reading, a file that is damaged.
+        InputError: no image, or a file is missing; on reading, a file that is damaged.
     """
 
-    def __init__(self, pictures: list[tuple[str, Path]]):
-        missing = [path for _, path in pictures if not path.is_file()]
+    def __init__(self, images: list[tuple[str, Path]]):
+        missing = [path for _, path in images if not path.is_file()]
         refuse([f"{path}: no such file, though the split lists it" for path in missing], do="add the file")
-        if not pictures:
+        if not images:
             raise InputError("the split is empty", do="check the list file")
-        self.pictures = pictures
+        self.images = images
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
-        name, path = self.pictures[index]
+        name, path = self.images[index]
         image = read_image(path)
-        return Sample(image, np.full(image.shape[:2], VOID, np.uint8), name)
+        return Sample(image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), name)
 
 
 class SplitsByList:
@@ -176,9 +176,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = (
-            "not a picture that Pillow reads" if isinstance(error, UnidentifiedImageError) else str(error)
-        )
+        reason = "not an image that Pillow reads" if isinstance(error, UnidentifiedImageError) else str(error)
         raise InputError(f"{path}: cannot be read ({reason})", do="get the file anew") from error
 
 
@@ -207,22 +205,22 @@ def read_image(path: Path, white: int = 65535) -> np.ndarray:
     jpeg = decode_jpeg(path)
     if jpeg is not None:
         return jpeg
-    picture = ImageOps.exif_transpose(_open(path))
-    if picture.mode.startswith("I"):
-        numbers = np.asarray(picture)
+    image = ImageOps.exif_transpose(_open(path))
+    if image.mode.startswith("I"):
+        numbers = np.asarray(image)
         if numbers.min() < 0 or numbers.max() > 65535:
             raise InputError(f"{path}: {numbers.min()} to {numbers.max()} are no 16-bit pixels", do=STORE)
         grey = (numbers * np.float32(255 / white)).round().clip(0, 255).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
-    if picture.mode == "F":
+    if image.mode == "F":
         raise InputError(f"{path}: its pixels are floating-point numbers", do=STORE)
-    return np.asarray(_rgb(picture, path))
+    return np.asarray(_rgb(image, path))
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """The stored numbers, H×W, of an index or palette picture. Raises InputError.
+    """The stored numbers, H×W, of an index or palette image. Raises InputError.
 
-    Nothing is converted: a palette picture's `.convert("L")` would turn class 3 into 113.
+    Nothing is converted: a palette image's `.convert("L")` would turn class 3 into 113.
     """
     numbers = decode_mask_png(path)
     if numbers is not None:
@@ -237,10 +235,10 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def read_colours(path: Path, labels: Mapping[tuple[int, int, int], int]) -> np.ndarray:
-    """The label of each pixel's RGB colour, H×W; a palette picture's colours are looked up.
+    """The label of each pixel's RGB colour, H×W; a palette image's colours are looked up.
 
     Raises:
-        InputError: the picture is damaged, or has a colour without a label.
+        InputError: the image is damaged, or has a colour without a label.
     """
     mask = _open(path)
     if mask.mode[0] in "IF":
@@ -254,15 +252,15 @@ def read_colours(path: Path, labels: Mapping[tuple[int, int, int], int]) -> np.n
         colour = ",".join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))
         raise InputError(
             f"{path}: the colour {colour} ({np.sum(unknown == unknown[0])} pixels) has no label",
-            do=f'add "{colour}": LABEL to data.label_map, {VOID} for void',
+            do=f'add "{colour}": LABEL to data.label_map, {IGNORE_INDEX} for void',
         )
     return np.array([labels[colour] for colour in sorted(labels)], np.uint8)[places]
 
 
-def _rgb(picture: Image.Image, path: Path) -> Image.Image:
+def _rgb(image: Image.Image, path: Path) -> Image.Image:
     try:
         # Pillow warns where it drops a palette's transparency, but not by way of RGBA.
-        return (picture.convert("RGBA") if "transparency" in picture.info else picture).convert("RGB")
+        return (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be turned into RGB ({error})", do="store it as RGB") from error
 

@@ -9,9 +9,9 @@ from PIL import ExifTags, Image
 
 START = b"\xff\xd8"
 FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-SCAN = 0xDA  # the marker that the picture's data follow
-SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments with the picture's size
-UNSURE = (0xE1, 0xE2, 0xEE)  # of EXIF and XMP, of a second picture, of Adobe's colours
+SCAN = 0xDA  # the marker that the image's data follow
+SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of segments with the image's size
+UNSURE = (0xE1, 0xE2, 0xEE)  # of EXIF and XMP, of a second image, of Adobe's colours
 
 
 def decode_jpeg(path: Path) -> np.ndarray | None:
@@ -33,7 +33,7 @@ def decode_jpeg(path: Path) -> np.ndarray | None:
 
 
 def _is_plain(content: bytes) -> bool:
-    """Whether the header can only be that of an upright grey or RGB picture of common size.
+    """Whether the header can only be that of an upright grey or RGB image of common size.
 
     Pillow knows this too, but takes a tenth of the time of the decoding for it.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from segtrain.data.sample import VOID
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.errors import InputError
 
 Colour = tuple[int, int, int]
@@ -34,9 +34,9 @@ def parse_label_map(
     numbers: dict[int, int] = {}
     colours: dict[Colour, int] = {}
     for key, label in label_map.items():
-        if type(label) is not int or not (0 <= label < num_classes or label == VOID):
+        if type(label) is not int or not (0 <= label < num_classes or label == IGNORE_INDEX):
             what = f"data.label_map: the label {label} of {key} is no class"
-            raise InputError(what, do=f"give 0 to {num_classes - 1}, or {VOID} for void")
+            raise InputError(what, do=f"give 0 to {num_classes - 1}, or {IGNORE_INDEX} for void")
         try:
             stored = tuple(map(int, str(key).split(",")))
         except ValueError:

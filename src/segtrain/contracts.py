@@ -1,0 +1,184 @@
+"""The contracts between the rooms: what a data set, a model, a loss, a metric, a logger and an
+inference offer. One's own class needs no base class of ours, only these methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:  # torch takes a second to import, and the command line needs none of it
+    from torch import Tensor, nn
+
+IGNORE_INDEX = 255  # the label of an ignored pixel, in every mask that leaves a data set
+MEAN_COLOUR = (
+    124,
+    116,
+    104,
+)  # ImageNet's RGB: what is padded is nearly zero once a backbone has normalised it
+
+Colour = tuple[int, int, int]
+
+
+class Sample(NamedTuple):
+    """One image with its mask.
+
+    Attributes:
+        image: uint8 H×W×3, RGB.
+        mask: uint8 H×W of class indices; 255 is an ignored pixel.
+        name: of the image, for messages and files.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    name: str
+
+
+class Split(Protocol):
+    """The images of one split, by index. A split may also satisfy HasInstances, HasIdentity or HasPairs."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+class Dataset(Protocol):
+    """A data set: `data=` builds one. It may also satisfy HasSubmission or HasMetrics.
+
+    Attributes:
+        class_names: one for each class index.
+        palette: the RGB colour of each class, 0..255.
+    """
+
+    class_names: tuple[str, ...]
+    palette: tuple[Colour, ...]
+
+    @property
+    def train(self) -> Split: ...
+
+    @property
+    def val(self) -> Split: ...
+
+
+@runtime_checkable
+class HasInstances(Protocol):
+    """A split with instance masks, as VOC's SegmentationObject."""
+
+    def instances(self, index: int) -> np.ndarray | None:
+        """uint8 H×W: the number of the object at each pixel, 0 for none; None where there is no file."""
+        ...
+
+
+@runtime_checkable
+class HasSubmission(Protocol):
+    """A data set that a benchmark's server scores."""
+
+    submission: Any
+
+
+@runtime_checkable
+class HasMetrics(Protocol):
+    """A data set with metrics of its own: options of `metric=`, by name."""
+
+    extra_metrics: Sequence[str]
+
+
+class Model(Protocol):
+    """A network: images N×C×H×W (uint8 or float in the data's range) to {"out": logits N×K×h×w}, and in
+    training its auxiliaries by name. What is pretrained is `backbone`."""
+
+    def __call__(self, images: Tensor, /) -> dict[str, Tensor]: ...
+
+
+class Loss(Protocol):
+    """A loss: `loss=` builds one. The step divides the sums of all batches and ranks by their counts.
+
+    Attributes:
+        weights: output name -> weight; `out`, and a model's auxiliaries by their names.
+    """
+
+    weights: Mapping[str, float]
+
+    def __call__(self, outputs: dict[str, Tensor], masks: Tensor, /) -> Tensor:
+        """The weighted sum (a scalar) over what `count` counts, of uint8 masks N×H×W."""
+        ...
+
+    def count(self, masks: Tensor, /) -> Tensor:
+        """What the batch adds to the divisor (float32 scalar)."""
+        ...
+
+
+class Metric(Protocol):
+    """A metric beyond the confusion matrix: `metric=` builds it, once for the network and once for the CRF.
+
+    Attributes:
+        sums: what is added up over the images; processes add theirs up again before `compute`.
+    """
+
+    sums: Tensor
+
+    def update(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
+        """Adds an image.
+
+        Args:
+            labels: the predicted class indices, uint8 H×W.
+            confidence: the probability of each, float32 H×W.
+        """
+        ...
+
+    def compute(self, sums: Tensor) -> dict[str, Any]:
+        """The values by name, for `metrics.json`: numbers, None where undefined, or dicts of them."""
+        ...
+
+
+class RunInfo(NamedTuple):
+    """What a logger is told when a run begins.
+
+    Attributes:
+        folder: of the run, where a logger may write.
+        command: train or eval.
+        config: the resolved config.
+        step: the step that the run was resumed at; 0 for a new one.
+    """
+
+    folder: Path
+    command: str
+    config: dict[str, Any]
+    step: int = 0
+
+
+class Logger(Protocol):
+    """Where the values of a run go: `logger=` builds them. Only rank 0 has loggers."""
+
+    def start(self, run: RunInfo) -> None:
+        """Called once, before anything is logged. Values of steps after `run.step`, left by the run that
+        is resumed, will be logged again."""
+        ...
+
+    def log_scalars(self, step: int, split: str, values: Mapping[str, float | None]) -> None:
+        """Values of a step by name; `split` is train or val."""
+        ...
+
+    def log_image(self, step: int, name: str, image: np.ndarray) -> None:
+        """An image, uint8 H×W×3 RGB."""
+        ...
+
+    def log_hyperparameters(self, values: Mapping[str, Any], results: Mapping[str, float]) -> None:
+        """The run's row in a table of runs: the options and numbers it was started with, and its results."""
+        ...
+
+    def flush(self) -> None:
+        """Hands everything to the operating system: a kill after it loses nothing."""
+        ...
+
+    def close(self) -> None:
+        """Called once, also where the run failed."""
+        ...
+
+
+Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W
+Schedule = Callable[[int, int], float]  # step, max_steps -> factor of the base learning rate
+OptimizerFactory = Callable[["nn.Module"], Any]

@@ -1,0 +1,55 @@
+"""The one progress bar, on a terminal and in a notebook; elsewhere a line every ten seconds."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+SECONDS = 10  # between lines where there is no bar
+
+Advance = Callable[..., None]  # advance(count, text="")
+
+
+@contextmanager
+def progress_bar(
+    what: str, total: int | None, *, console: Console, done: int = 0, quiet: bool = False
+) -> Iterator[Advance]:
+    """Yields `advance(count, text="")`, which adds `count` to what is done and shows `text` beside it.
+
+    Args:
+        what: is being done: `training`.
+        total: how many there are; None where nobody knows.
+        done: how many were done before.
+        quiet: shows nothing.
+    """
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not (console.is_terminal or console.is_jupyter),
+    )
+    task = bar.add_task(what, total=total, completed=done, text="")
+    start = last = time.monotonic()
+    first = done
+
+    def advance(count: int = 1, text: str = "") -> None:
+        nonlocal last, done
+        done += count
+        bar.update(task, advance=count, text=text or bar.tasks[task].fields["text"])
+        if bar.disable and not quiet and time.monotonic() - last >= SECONDS:
+            last = time.monotonic()
+            rest = ""
+            if total is not None:
+                rest = (
+                    f"/{total}  {text}  {(last - start) / max(done - first, 1) * (total - done):.0f} s left"
+                )
+            console.print(f"{what} {done}{rest}", highlight=False)
+
+    with bar:
+        yield advance
