@@ -4,13 +4,16 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all stress lint format bench bench-gpu bench-crf bench-data bench-eval
+.PHONY: help install train test test-all test-gpu stress lint format bench bench-gpu bench-crf bench-data bench-eval
 .PHONY: reproduce-gpu clean
 
 help: ## lists these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-install: $(STAMP) ## makes .venv and installs segtrain with all that it needs
+install: $(STAMP) ## makes .venv and installs segtrain in it; EXTRAS=export,sweep adds extras
+ifdef EXTRAS
+	@bash scripts/install.sh "$(PYTHON)" "$(EXTRAS)"
+endif
 
 $(STAMP): pyproject.toml
 	@bash scripts/install.sh "$(PYTHON)"
@@ -19,26 +22,28 @@ $(STAMP): pyproject.toml
 train: $(STAMP) ## trains FCN-8s on the embedded data and evaluates it without and with the CRF
 	@bash scripts/train.sh
 
-test: $(STAMP) ## the tests, under ten minutes on two cores
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+test: lint ## the tests and `make lint`, under ten minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not gpu"
 
 test-all: $(STAMP) ## also the slow ones, those that need a GPU, and those on real data in SEGTRAIN_DATA
 	$(BIN)/python -m pytest
 
-stress: $(STAMP) ## every promise about trust at full count, as a table: kills, damage, hostile files, ...
+stress: $(STAMP) ## every promise about reliability at full count, as a table: kills, damage, hostile files, ...
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.stress
 
-lint: $(STAMP) ## checks style and format
+test-gpu: $(STAMP) ## the tests marked gpu, on one GPU
+	$(BIN)/python -m pytest -m gpu -rs
+
+lint: $(STAMP) ## checks style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
-format: $(STAMP) ## puts the code into its format
+format: $(STAMP) ## formats the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## speed and memory of the whole beside its peers, as one table (half an hour; SEGTRAIN_DATA for CamVid)
+bench: $(STAMP) ## speed and memory beside other tools, as one table (half an hour; SEGTRAIN_DATA for CamVid)
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python scripts/bench/table.py
 
@@ -52,11 +57,11 @@ reproduce-gpu: $(STAMP) ## FC-DenseNet56 on CamVid from scratch in half an hour 
 bench-crf: $(STAMP) ## the dense CRF against pydensecrf
 	$(BIN)/python scripts/bench/table.py crf
 
-bench-data: $(STAMP) ## what a loader's worker spends beyond decoding, beside three common ways
+bench-data: $(STAMP) ## what a loader's worker spends beyond decoding, beside three other tools
 	$(BIN)/python scripts/bench/table.py augmenting
 
 bench-eval: $(STAMP) ## the confusion matrix, and upsampling with argmax, against what others do
 	$(BIN)/python scripts/bench/table.py labels
 
 clean: ## removes .venv and the caches; runs below outputs/ stay
-	rm -rf .venv .pytest_cache .ruff_cache
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache
