@@ -35,7 +35,7 @@ from segtrain.engine.device import keep_freed_memory
 from segtrain.engine.loader import Augmented
 
 WINDOW, SCALES, FILL, IGNORE_INDEX = 512, (0.5, 2.0), (124, 116, 104), 255
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def drawn(folder: Path) -> list[Pair]:
@@ -118,7 +118,7 @@ def torchvision_references(pair: Pair, rng: random.Random):
     y, x = rng.randint(0, image.height - WINDOW), rng.randint(0, image.width - WINDOW)
     image, mask = F.crop(image, y, x, WINDOW, WINDOW), F.crop(mask, y, x, WINDOW, WINDOW)
     tensor = F.convert_image_dtype(F.pil_to_tensor(image), torch.float)
-    return F.normalize(tensor, MEAN, DEVIATION), F.pil_to_tensor(mask).squeeze(0).long()
+    return F.normalize(tensor, MEAN, STD), F.pil_to_tensor(mask).squeeze(0).long()
 
 
 def mmsegmentation_steps(pair: Pair, rng: random.Random):

@@ -25,7 +25,7 @@ from segtrain.crf.pipeline import refine_ahead
 from segtrain.data.datasets.shapes import Shapes
 
 LABELS, HEIGHT, WIDTH = 21, 375, 500
-PARAMETERS = {  # and what is to be reached: exact, and with the default pruning
+PARAMETERS = {  # and the targets: exact, and with the default pruning
     "3/3; 10/80/13": ({"sxy": 3, "compat": 3}, {"sxy": 80, "srgb": 13, "compat": 10}, "≥ 11 ×", "≥ 18 ×"),
     "3/1; 4/67/3": ({"sxy": 1, "compat": 3}, {"sxy": 67, "srgb": 3, "compat": 4}, "≥ 7.5 ×", "≥ 16 ×"),
 }
@@ -100,14 +100,14 @@ def compare(few: bool, name: str, count: int, threads: int, repetitions: int) ->
     theirs = seconds["pydensecrf", 1]
     if not few:
         wanted[1] = "reported"
-    for kind, reach in zip(kinds, wanted, strict=True):
+    for kind, target in zip(kinds, wanted, strict=True):
         pairs = zip(labels[kind, 1], labels["pydensecrf", 1], strict=True)
         equal = min((a == b).mean() for a, b in pairs)
         details = f"{times(theirs / seconds[kind, 1])} on one; {theirs / len(images):.2f} s for theirs;"
         details += f" {100 * equal:.3f} % of labels equal in the worst image"
         details += f", marginals within {away:.0e}" if kind == "all labels" else ""
         what = f"CRF, 375×500, {classes}, kernels {name}, {kind}, {threads} threads"
-        row(what, "pydensecrf, one process", times(theirs / seconds[kind, threads]), reach, details)
+        row(what, "pydensecrf, one process", times(theirs / seconds[kind, threads]), target, details)
 
 
 def large(backend: str) -> None:

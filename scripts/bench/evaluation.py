@@ -1,4 +1,4 @@
-"""An evaluation of whole count, loader and confusion matrix and all, beside the bare forward passes."""
+"""An evaluation of whole images, loader and confusion matrix and all, beside the bare forward passes."""
 
 import argparse
 

@@ -39,7 +39,7 @@ def by_histograms(labels: Tensor, predictions: Tensor) -> list[Tensor]:
 
 
 def maps() -> tuple[Tensor, Tensor]:
-    """Smooth labels with 2 % void, and predictions of which 10 % are noise; uint8 H×W."""
+    """Smooth labels with 2 % ignored pixels, and predictions of which 10 % are noise; uint8 H×W."""
     random = torch.Generator().manual_seed(0)
     coarse = torch.randn(1, CLASSES, 16, 32, generator=random)
     labels = upsample_logits(coarse, (HEIGHT, WIDTH)).argmax(1)[0].to(torch.uint8)
@@ -67,10 +67,10 @@ def confusion_arms() -> Arms:
                 )
             )
     arms["segtrain"] = lambda: confusion_matrix(labels, predictions, CLASSES)
-    hits, labelled, predicted = arms["three histograms, uint8"]()
+    hits, targets, predicted = arms["three histograms, uint8"]()
     matrix = arms["segtrain"]()
     assert torch.equal(matrix.diag(), hits.long())
-    assert torch.equal(matrix.sum(1), labelled.long())
+    assert torch.equal(matrix.sum(1), targets.long())
     assert torch.equal(matrix.sum(0), predicted.long())
     for name, arm in arms.items():
         assert "histograms" in name or torch.equal(arm(), matrix), name

@@ -70,8 +70,8 @@ def _in_group(work, arguments: tuple, rank: int, ranks: int, port: int, folder: 
     for stream, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{folder}/{rank}.{name}", os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
     if ranks > 1:
-        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_PORT": port}
-        os.environ.update({name: str(value) for name, value in told.items()}, MASTER_ADDR="localhost")
+        environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in environment.items()}, MASTER_ADDR="localhost")
     import torch
 
     torch.set_num_threads(1)

@@ -90,9 +90,9 @@ def make_files(good: Checkpoint, folder: Path, mark: Path) -> list[Case]:
         group = ("model", "data", "inference", "dense_crf")[i % 4]
         node = {"_target_": target, "self": str(mark), "command": f"touch {mark}", "num_classes": 7}
         cases.append(config_case(good, config | {group: node}, folder / f"target_{i}.ckpt"))
-        inner = config["model"] | {"dropout": node}
+        nested = config["model"] | {"dropout": node}
         if i % 8 == 0:  # deep inside a node that is our own
-            cases.append(config_case(good, config | {"model": inner}, folder / f"inner_{i}.ckpt"))
+            cases.append(config_case(good, config | {"model": nested}, folder / f"inner_{i}.ckpt"))
     for name, node in NODES.items():
         file = folder / f"{name.replace(' ', '_')}.ckpt"
         cases.append(config_case(good, config | {"data": node}, file))

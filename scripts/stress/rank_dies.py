@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts.stress._processes import Ranks, segtrain
 from segtrain.errors import InputError, RankLost
 
-PROMISE = "One rank dies: all are gone within 30 s, and the first cause is told once"
+PROMISE = "One rank dies: all are gone within 30 s, and the first cause is reported once"
 FULL, SAMPLE = 30, 1
 SECONDS, STEPS = 30, 6
 CAUSE = "image 7 is broken"
@@ -67,8 +67,8 @@ def check(started: Ranks, fault: Fault, what: str) -> float:
     others = [r for r in range(len(codes)) if r != fault.rank]
     assert {codes[r] for r in others} == {RankLost.exit_code}, f"{what}: {codes}"
     lines = [line for r in others for line in started.said(r).splitlines()]
-    told = started.said(fault.rank).count(CAUSE)
-    assert told == (0 if fault.kind == "kill" else 1), f"{what}: {started.said(fault.rank)}"
+    messages = started.said(fault.rank).count(CAUSE)
+    assert messages == (0 if fault.kind == "kill" else 1), f"{what}: {started.said(fault.rank)}"
     assert lines, f"{what}: the other ranks said nothing"
     assert all("another rank went away" in line for line in lines), f"{what}: the others said {lines}"
     return seconds

@@ -1,4 +1,4 @@
-"""Eight photos in one pass, or in passes and ranks: one gradient, though void is spread unevenly."""
+"""Eight images in one batch, or in several batches and ranks: one gradient."""
 
 import dataclasses
 from pathlib import Path
@@ -17,12 +17,12 @@ from segtrain.engine.state import Run, Settings
 from segtrain.losses.cross_entropy import CrossEntropy
 
 PROMISE = (
-    "The same gradient on 1, 2 and 4 ranks and with 1, 2 and 4 passes a step, with void spread unevenly and"
-    " batches of void alone: within 1e-6 (float32) and 1e-12 (float64), always finite"
+    "The same gradient on 1, 2 and 4 ranks and with 1, 2 and 4 batches a step, with uneven ignored pixels and"
+    " batches of ignored pixels alone: within 1e-6 (float32) and 1e-12 (float64), always finite"
 )
 FULL, SAMPLE = 20, 2
 IMAGES, CLASSES = 8, 4
-SPLITS = [(ranks, passes) for ranks in (1, 2, 4) for passes in (1, 2, 4) if ranks * passes <= IMAGES]
+SPLITS = [(ranks, batches) for ranks in (1, 2, 4) for batches in (1, 2, 4) if ranks * batches <= IMAGES]
 ALLOWED = {torch.float32: 1e-6, torch.float64: 1e-12}
 
 
@@ -46,7 +46,7 @@ def run(count: int, seed: int, folder: Path) -> str:
     worst = dict.fromkeys(ALLOWED, 0.0)
     for (case, dtype, *split), gradient in gradients.items():
         whole = gradients[case, dtype, 1, 1]
-        what = f"case {case}, seed {seed}, {dtype}, {split[0]} ranks × {split[1]} passes"
+        what = f"case {case}, seed {seed}, {dtype}, {split[0]} ranks × {split[1]} batches"
         assert gradient.isfinite().all(), f"{what}: not finite"
         error = ((gradient - whole).norm() / whole.norm().clamp(min=1e-30)).item()
         assert error <= ALLOWED[dtype], f"{what}: relative error {error:.1e}"
@@ -56,20 +56,20 @@ def run(count: int, seed: int, folder: Path) -> str:
 
 
 def work(count: int, seed: int, folder: str) -> None:
-    """Every case's gradient in this many ranks, by (case, dtype, ranks, passes)."""
+    """Every case's gradient in this many ranks, by (case, dtype, ranks, batches)."""
     with process_group.join(torch.device("cpu")):
         ranks, gradients = process_group.world_size(), {}
         for case in range(count):
-            images, masks = photos(case, seed)
+            images, masks = eight_images(case, seed)
             for dtype in ALLOWED:
-                for passes in (p for r, p in SPLITS if r == ranks):
-                    gradients[case, dtype, ranks, passes] = gradient(images, masks, dtype, passes, folder)
+                for batches in (p for r, p in SPLITS if r == ranks):
+                    gradients[case, dtype, ranks, batches] = gradient(images, masks, dtype, batches, folder)
         if process_group.rank() == 0:
             torch.save(gradients, f"{folder}/{ranks}.pt")
 
 
-def photos(case: int, seed: int) -> tuple[Tensor, Tensor]:
-    """uint8 8×3×H×W and 8×H×W; each mask has its own share of void, some are void alone."""
+def eight_images(case: int, seed: int) -> tuple[Tensor, Tensor]:
+    """uint8 8×3×H×W and 8×H×W; each mask has its own share of ignored pixels, in some all are."""
     rng = np.random.default_rng([seed, case])
     images = rng.integers(0, 256, (IMAGES, 3, 12, 12), np.uint8)
     masks = rng.integers(0, CLASSES, (IMAGES, 12, 12), np.uint8)
@@ -77,16 +77,16 @@ def photos(case: int, seed: int) -> tuple[Tensor, Tensor]:
     if case % 5 == 4:
         shares[:] = 1.0  # the whole step
     elif case % 5 == 3:
-        shares[: IMAGES // 2] = 1.0  # the first of two ranks or passes
+        shares[: IMAGES // 2] = 1.0  # the first of two ranks or batches
     masks[rng.random(masks.shape) < shares[:, None, None]] = IGNORE_INDEX
     return torch.from_numpy(images), torch.from_numpy(masks)
 
 
-def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, passes: int, folder: str) -> Tensor:
+def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, batches: int, folder: str) -> Tensor:
     """What a step's optimizer gets, flat."""
     torch.manual_seed(0)
     net = Net().to(dtype)
-    size = IMAGES // (process_group.world_size() * passes)
+    size = IMAGES // (process_group.world_size() * batches)
     values = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), 0)
     run = Run(
         model=net,
@@ -94,13 +94,13 @@ def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, passes: int, fol
         optimizer=optim.sgd(net, lr=0.1),
         schedule=schedules.Poly(),
         compute=Compute(torch.device("cpu"), "32"),
-        settings=Settings(**values | {"batch_size": size, "accumulate": passes}),
+        settings=Settings(**values | {"batch_size": size, "accumulate": batches}),
         meta={},
     )
     seen = []
     parameters = list(net.parameters())
     run.optimizer.register_step_pre_hook(lambda *_: seen.append([p.grad.flatten() for p in parameters]))
-    places = [p * process_group.world_size() + process_group.rank() for p in range(passes)]
-    own = [slice(place * size, (place + 1) * size) for place in places]
+    indices = [p * process_group.world_size() + process_group.rank() for p in range(batches)]
+    own = [slice(index * size, (index + 1) * size) for index in indices]
     step.train_step(run, [(images[s], masks[s], []) for s in own], Path(folder))
     return torch.cat(seen[0]).clone()

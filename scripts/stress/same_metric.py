@@ -22,7 +22,7 @@ CPU = Compute(torch.device("cpu"), "32")
 
 
 class Noise(Dataset):
-    """Random images and labels, void among them, of three sizes."""
+    """Random images and masks with ignored pixels, of three sizes."""
 
     def __init__(self, length: int, seed: int):
         self.length, self.seed = length, seed

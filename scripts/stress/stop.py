@@ -79,13 +79,13 @@ def stopped(rng, ranks, number, to_all, seconds, folder, what) -> tuple[float, b
         seconds *= 0.8  # it was over already: the machine is faster than before
         for file in (folder / "run").rglob("*.*"):
             file.unlink()
-    told = "".join(started.said(rank) for rank in range(ranks))
+    printed = "".join(started.said(rank) for rank in range(ranks))
     saved = load(folder / "run/checkpoints" / LAST)
     # The ranks that no signal reached take it for SIGTERM.
     allowed = {CODES[number]} if to_all else {CODES[number], 143}
-    assert set(codes) <= allowed, f"{what}: exit codes {codes}: {told}"
-    assert told.count("stopped by") == 1, f"{what}: said {told}"
-    assert "Traceback" not in told, f"{what}: {told}"
+    assert set(codes) <= allowed, f"{what}: exit codes {codes}: {printed}"
+    assert printed.count("stopped by") == 1, f"{what}: printed {printed}"
+    assert "Traceback" not in printed, f"{what}: {printed}"
     assert saved.meta["step"] <= before + 2, f"{what}: {before} steps before, {saved.meta['step']} saved"
     return time.monotonic() - start, saved.meta["validation_left"]
 
