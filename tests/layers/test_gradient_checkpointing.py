@@ -49,7 +49,7 @@ def test_nothing_but_the_inputs_waits_for_the_backward_pass():
     with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
         net, x = pair()[0], torch.rand(3, 4, 5, 5, requires_grad=True)
         checkpointed(net, x)
-        assert [k is x for k in kept] == [True]
+        assert [k is x for k in kept if k.numel()] == [True]  # torch 2.11 keeps an empty one too
         net(x)
     assert len(kept) > 6
 

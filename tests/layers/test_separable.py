@@ -29,7 +29,7 @@ def test_weights_are_k2_c_in_plus_c_in_c_out_instead_of_k2_c_in_c_out(
 
 def test_it_is_a_convolution_whose_kernel_is_the_product_of_its_parts():
     torch.manual_seed(0)
-    conv = SeparableConv(4, 6, 3, dilation=3, eps=0.0, relu=False).eval()
+    conv = SeparableConv(4, 6, 3, dilation=3, eps=1e-12, relu=False).eval()
     kernel = conv.pointwise.weight * conv.depthwise.weight.transpose(0, 1)  # 6 × 4 × 3 × 3
     x = torch.randn(2, 4, 13, 9)
     assert torch.allclose(conv(x), F.conv2d(x, kernel, padding=3, dilation=3), atol=1e-6)
