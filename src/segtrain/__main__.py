@@ -1,6 +1,6 @@
-"""`python -m segtrain` is `segtrain`, for `torchrun -m segtrain`."""
+"""`python -m segtrain` is `segtrain`, for `torchrun -m segtrain`; `python -m segtrain eval` is `segeval`."""
 
-from segtrain.cli.entry import segtrain
+from segtrain.cli.entry import main
 
 if __name__ == "__main__":
-    segtrain()
+    main()

@@ -1,4 +1,4 @@
-"""The switches at the root of the configs: their types and ranges, in one table."""
+"""The scalars at the root of the configs: their types and ranges, in one table."""
 
 import difflib
 from typing import Any, Literal
@@ -39,6 +39,7 @@ TYPES: dict[str, Any] = {
     "compare": bool,
     "submission": bool,
     "metrics": list[str],
+    "crf_ranges": dict,
     "format": str | None,
     "weights": str | None,
     "out": str | None,
@@ -54,13 +55,25 @@ AT_LEAST = dict.fromkeys(
 
 AT_MOST = {"seed": 2**63 - 1}  # what torch takes
 
+# Keys at the root that hold more keys: groups, and what only some commands have.
+GROUPS = frozenset(
+    "model data crops augment loss optimizer schedule metric logger inference dense_crf experiment".split()
+)
+
 
 def check_scalars(config: dict[str, Any]) -> None:
-    """Raises InputError for a root key whose value is not of its type or out of its range, and for one
-    that was added (`+batchsize=4`) and is nearly the name of another."""
-    for key in config.keys() - TYPES.keys():
-        for near in difflib.get_close_matches(key, TYPES, 1, cutoff=0.8):
-            raise InputError(f"{key}: no such key", do=f"did you mean {near}?")
+    """Checks the keys at the root of a config.
+
+    Args:
+        config: composed, as plain dicts and lists.
+
+    Raises:
+        InputError: a value is not of its type or out of its range, or nobody knows a key that was
+            added (`+batchsize=4`).
+    """
+    for key in sorted(config.keys() - TYPES.keys() - GROUPS):
+        near = difflib.get_close_matches(key, [*TYPES, *GROUPS], 1)
+        raise InputError(f"{key}: no such key", do=f"did you mean {near[0]}?" if near else "see --help")
     for key in TYPES.keys() & config.keys():
         value = config[key]
         if not fits(value, TYPES[key]):

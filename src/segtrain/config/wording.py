@@ -2,7 +2,10 @@
 
 import difflib
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
+import yaml
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -10,29 +13,42 @@ from omegaconf.errors import OmegaConfBaseException
 from segtrain.config.compose import CONFIG_DIR, compose_config
 from segtrain.errors import InputError
 
-CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
-def explain(error: Exception, root: str) -> InputError:
-    """The InputError that says what a HydraException or OmegaConf's says, but shorter.
+def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> InputError:
+    """The InputError that says what Hydra's or OmegaConf's exception says, but shorter.
 
     Args:
+        error: one of CONFIG_ERRORS.
         root: the root config, `train` or `eval`, whose keys are proposed.
+        arguments: of the command line; the keys of the options that they choose are proposed.
+
+    Returns:
+        The error to show; it is not raised.
     """
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return InputError(f"{error.override}: not of the form key=value", do="quote what has = or , in it")
-    if found := re.search(r"Could not find '([\w/]+)/([^']+)'", text):
+        return InputError(
+            f"{error.override}: must be of the form key=value", do="quote what has = or , in it"
+        )
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return InputError(
+            f"{mark.name}, line {mark.line + 1}: not YAML ({error.problem})", do="mend the file"
+        )
+    if found := re.search(r"Could not find '([\w/@.]+)/([^']+)'", text):
         group, option = found.groups()
-        return _unknown_option(group, option)
+        return _unknown_option(group.partition("@")[0], option)
     if found := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text):
-        return _unknown_key(found[1] or found[2], root)
+        return _unknown_key(found[1] or found[2], root, arguments)
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-    return InputError(first.strip().rstrip("."), do="see segtrain --help")
+    command = "segtrain" if root == "train" else f"seg{root}"
+    return InputError(first.strip().rstrip("."), do=f"see {command} --help")
 
 
 def _unknown_option(group: str, option: str) -> InputError:
-    options = sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+    options = option_names(group)
     near = difflib.get_close_matches(option, options, 1)
     hint = f"did you mean {group}={near[0]}? " if near else ""
     return InputError(
@@ -40,13 +56,34 @@ def _unknown_option(group: str, option: str) -> InputError:
     )
 
 
-def _unknown_key(key: str, root: str) -> InputError:
-    config = compose_config(root, [])
+def _unknown_key(key: str, root: str, arguments: Sequence[str]) -> InputError:
+    command = "segtrain" if root == "train" else f"seg{root}"
+    chosen = [a for a in arguments if _chooses_an_option(a)]
+    if key == "model/backbone":
+        model = next((a.partition("=")[2] for a in chosen if a.startswith("model=")), "this model")
+        return InputError(
+            f"{key}: {model} takes no other backbone", do=f"leave it out, or see {command} --help"
+        )
+    try:
+        config = compose_config(root, chosen)
+    except CONFIG_ERRORS:  # the options do not fit together, or are the user's own
+        config = compose_config(root, [])
     keys = [*_keys(config), *(p.name for p in CONFIG_DIR.iterdir() if p.is_dir())]
     near = difflib.get_close_matches(key, [k for k in keys if k != key], 1)
     return InputError(
-        f"{key}: no such key", do=f"did you mean {near[0]}?" if near else f"see seg{root} --help"
+        f"{key}: no such key", do=f"did you mean {near[0]}?" if near else f"see {command} --help"
     )
+
+
+def option_names(group: str) -> list[str]:
+    """The options of a group, `model` or `model/backbone`, in order."""
+    return sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml"))
+
+
+def _chooses_an_option(argument: str) -> bool:
+    """Whether it is `group=option` with an option that is ours."""
+    group, _, option = argument.lstrip("+").partition("=")
+    return Path(CONFIG_DIR / group / f"{option}.yaml").is_file()
 
 
 def _keys(config: DictConfig, prefix: str = "") -> list[str]:

@@ -1,0 +1,185 @@
+"""Hydra around a command, and one line and an exit code for every known failure."""
+
+import errno
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from segtrain import __version__
+from segtrain.cli.help import help_text
+from segtrain.cli.sweep import SweepFailed
+from segtrain.config.compose import CONFIG_DIR
+from segtrain.config.wording import CONFIG_ERRORS, explain
+from segtrain.distributed import launch
+from segtrain.distributed.signals import Stopped, ask_when_parent_ends
+from segtrain.errors import InputError, SaveError, SegtrainError
+from segtrain.files import write_atomically
+
+ENVIRONMENT = {
+    "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
+    "NO_ALBUMENTATIONS_UPDATE": "1",  # or importing it asks the network for its newest version
+}
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class Command(NamedTuple):
+    """A command of the command line.
+
+    Attributes:
+        root: the root config; `seg` and this is the command's name, but for `segtrain`.
+        function: takes the composed config and the run's folder, gives the metrics if it has any.
+        recorded: `metrics.json` gets the metrics, or why there are none.
+    """
+
+    root: str
+    function: Callable[[DictConfig, Path], dict[str, Any] | None]
+    recorded: bool = False
+
+
+def run_command(command: Command, arguments: list[str]) -> None:
+    """Runs a command under Hydra and leaves the process with its exit code.
+
+    Args:
+        arguments: of the command line, without the program's name.
+    """
+    if {"--help", "-h"} & set(arguments):
+        print(help_text(command.root), flush=True)
+        return
+    if "--version" in arguments:
+        print(f"segtrain {__version__}", flush=True)
+        return
+    _prepare_process()
+    sys.argv[1:] = arguments  # where Hydra reads them
+    job = Job(command)
+    main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
+    try:
+        main()
+        if job.failure is not None:
+            raise job.failure
+    except KeyboardInterrupt:
+        _leave(command.root, "stopped", 130, show=launch.rank() == 0)
+    except (Stopped, SweepFailed) as stop:  # on every rank alike
+        _leave(command.root, stop, stop.exit_code, show=launch.rank() == 0)
+    except CONFIG_ERRORS as error:
+        _leave(command.root, explain(error, command.root, arguments), InputError.exit_code)
+    except SegtrainError as error:
+        _leave(command.root, error, error.exit_code)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno in CANNOT_WRITE:
+            _leave(command.root, _cannot_write(error, job.folder), SaveError.exit_code)
+        _leave_with_traceback(error)
+    except Exception as error:
+        _leave_with_traceback(error)
+
+
+class Job:
+    """What Hydra calls: once, or for every run of a sweep.
+
+    Attributes:
+        folder: of the last run. failure: of a run that was no part of a sweep.
+    """
+
+    def __init__(self, command: Command):
+        self.command, self.folder = command, Path()
+        self.failure: Exception | None = None
+
+    def run(self, config: DictConfig) -> float:
+        """Runs the command; gives the mean IoU, which a sweeper may maximise."""
+        settings = HydraConfig.get()
+        self.folder, overrides = Path(settings.runtime.output_dir), list(settings.overrides.task)
+        sweeping = settings.mode == RunMode.MULTIRUN
+        if sweeping and launch.rank() == 0:
+            print(f"\n── run {settings.job.num}: {' '.join(overrides) or 'defaults'}", flush=True)
+        try:
+            metrics = self._recorded(config, overrides)
+        except Exception as error:
+            # A sweep's other runs are made; its callback reads of this one, wherever it was launched.
+            if not sweeping:
+                self.failure = error  # raised after Hydra's own cleaning up, which would print it too
+            elif not isinstance(error, (SegtrainError, *CONFIG_ERRORS)):
+                traceback.print_exc()
+            return 0.0
+        # Optuna takes no nan: a run without a metric is as bad as can be.
+        return (metrics and metrics["mean_iou"]) or 0.0
+
+    def _recorded(self, config: DictConfig, overrides: list[str]) -> dict[str, Any] | None:
+        """The command's metrics; `metrics.json` gets them, or why it failed, with the overrides."""
+        if not self.command.recorded:
+            return self.command.function(config, self.folder)
+        path = self.folder / "metrics.json"
+        try:
+            metrics = self.command.function(config, self.folder)
+        except BaseException as error:
+            reason = (
+                explain(error, self.command.root, overrides) if isinstance(error, CONFIG_ERRORS) else error
+            )
+            failed = {"error": str(reason), "exit_code": getattr(reason, "exit_code", 1)}
+            with suppress(OSError, SaveError):  # a full disk may be the very error
+                _write_metrics(failed, overrides, path)
+            raise
+        _write_metrics(metrics, overrides, path)
+        return metrics
+
+
+def _prepare_process() -> None:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII only shows ? for the rest
+        with suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # notebooks have others
+    launch.adopt_slurm()
+    if launch.several():  # or torch warns of its search for parameters without a gradient
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if launch.by_torchrun():  # else its processes would run on where it does not handle a signal
+        ask_when_parent_ends(signal.SIGTERM)
+
+
+def _write_metrics(metrics: dict[str, Any] | None, overrides: list[str], path: Path) -> None:
+    if launch.rank() > 0:
+        with suppress(OSError):  # Hydra made it, and the time in its name may not be the first rank's
+            path.parent.rmdir()
+    elif metrics is not None:
+        text = json.dumps(metrics | {"overrides": overrides}, indent=2)
+        write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _cannot_write(error: OSError, folder: Path) -> SaveError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    do = "free some space; the checkpoints are as they were" if full else "choose another hydra.run.dir"
+    return SaveError(f"{error.filename or folder}: could not be written ({error.strerror})", do=do)
+
+
+def _is_first(message: str) -> bool:
+    """Whether no other process of the group has shown this message."""
+    if not launch.several():
+        return True
+    from segtrain.distributed import process_group
+
+    return process_group.first_to_say(message)
+
+
+def _leave(root: str, message: object, code: int, *, show: bool | None = None) -> NoReturn:
+    if _is_first(str(message)) if show is None else show:
+        rank = f"rank {launch.rank()}: " if launch.several() else ""
+        print(f"seg{root}: {rank}{message}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _leave_with_traceback(error: Exception) -> NoReturn:
+    """A defect of ours."""
+    if _is_first(str(error)):
+        raise error
+    sys.exit(1)
