@@ -13,7 +13,8 @@ from segtrain.contracts import IGNORE_INDEX
 from segtrain.distributed import process_group
 from segtrain.engine import step
 from segtrain.engine.device import Compute
-from segtrain.engine.state import Run, Settings
+from segtrain.engine.state import TrainSettings, TrainState
+from segtrain.losses.composite import CompositeLoss
 from segtrain.losses.cross_entropy import CrossEntropy
 
 PROMISE = (
@@ -87,14 +88,14 @@ def gradient(images: Tensor, masks: Tensor, dtype: torch.dtype, batches: int, fo
     torch.manual_seed(0)
     net = Net().to(dtype)
     size = IMAGES // (process_group.world_size() * batches)
-    values = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), 0)
-    run = Run(
+    values = dict.fromkeys((field.name for field in dataclasses.fields(TrainSettings)), 0)
+    run = TrainState(
         model=net,
-        loss=CrossEntropy(weights={"out": 1.0}),
+        loss=CompositeLoss({"cross_entropy": CrossEntropy(weights={"out": 1.0})}),
         optimizer=optim.sgd(net, lr=0.1),
         schedule=schedules.Poly(),
         compute=Compute(torch.device("cpu"), "32"),
-        settings=Settings(**values | {"batch_size": size, "accumulate": batches}),
+        settings=TrainSettings(**values | {"batch_size": size, "accumulate": batches}),
         meta={},
     )
     seen = []

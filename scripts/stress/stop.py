@@ -87,7 +87,7 @@ def stopped(rng, ranks, number, to_all, seconds, folder, what) -> tuple[float, b
     assert printed.count("stopped by") == 1, f"{what}: printed {printed}"
     assert "Traceback" not in printed, f"{what}: {printed}"
     assert saved.meta["step"] <= before + 2, f"{what}: {before} steps before, {saved.meta['step']} saved"
-    return time.monotonic() - start, saved.meta["validation_left"]
+    return time.monotonic() - start, saved.meta["validation_pending"]
 
 
 def wait_for_loop(started: Ranks) -> None:

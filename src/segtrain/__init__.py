@@ -1,20 +1,53 @@
 """segtrain: train, compare and understand semantic segmentation.
 
-`build_model` gives a model of the zoo, `load_model` a trained one, `segtrain.crf.dense_crf` the
-dense CRF. Everything else is reached by the commands `segtrain` and `segeval`.
+    import segtrain
+
+    result = segtrain.train(model="fcn8s", data="camvid", data__root="data/CamVid", max_steps=2000)
+    model = segtrain.load_model(result.folder)
+    segtrain.predict(model, "street.png")
+
+Keyword arguments are the command line's keys, `__` for the dot; `segtrain --help` explains them. torch is
+imported when a function is first used.
 """
 
+from __future__ import annotations
+
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segtrain import crf
+    from segtrain.api import (
+        build_model,
+        evaluate,
+        list_backbones,
+        list_models,
+        load_model,
+        predict,
+        train,
+    )
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "build_model",
+    "crf",
+    "evaluate",
+    "list_backbones",
+    "list_models",
+    "load_model",
+    "predict",
+    "train",
+]
 
-def __getattr__(name: str):
-    # torch and Hydra are imported when a function is first asked for, not with the package.
-    if name in ("build_model", "load_model"):
-        from segtrain.commands import build
 
-        return getattr(build, name)
+def __getattr__(name: str) -> Any:
     if name == "crf":
         return importlib.import_module("segtrain.crf")
+    if name in __all__:
+        return getattr(importlib.import_module("segtrain.api"), name)
     raise AttributeError(f"module 'segtrain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -13,6 +13,11 @@ import numpy as np
 if TYPE_CHECKING:  # torch takes a second to import, and the command line needs none of it
     from torch import Tensor, nn
 
+
+class EvaluationStopped(Exception):
+    """An evaluation was stopped on request: there are no metrics."""
+
+
 IGNORE_INDEX = 255  # the label of an ignored pixel, in every mask that leaves a data set
 MEAN_COLOUR = (
     124,
@@ -111,6 +116,43 @@ class Loss(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowsProgress(Protocol):
+    """A loss that changes as training proceeds.
+
+    Attributes:
+        progress: the share of the training that is done, from 0 to 1; the training loop sets it.
+    """
+
+    progress: float
+
+
+@runtime_checkable
+class BalancesClasses(Protocol):
+    """A loss with class weights, which may be computed from the classes' frequencies.
+
+    Attributes:
+        wants_frequencies: whether `balance` must be called before the loss is used.
+        class_weights: float32 C, or None.
+    """
+
+    wants_frequencies: bool
+    class_weights: Tensor | None
+
+    def balance(self, weights: Sequence[float], /) -> None:
+        """Sets the class weights."""
+        ...
+
+
+@runtime_checkable
+class ChecksClasses(Protocol):
+    """A loss that only some numbers of classes fit."""
+
+    def check(self, num_classes: int, /) -> None:
+        """Raises InputError where the number of classes does not fit."""
+        ...
+
+
 class Metric(Protocol):
     """A metric beyond the confusion matrix: `metric=` builds it, once for the network and once for the CRF.
 
@@ -132,6 +174,20 @@ class Metric(Protocol):
     def compute(self, sums: Tensor) -> dict[str, Any]:
         """The values by name, for `metrics.json`: numbers, None where undefined, or dicts of them."""
         ...
+
+
+class HasMeanIoU(Protocol):
+    """Scores with a mean IoU, from 0 to 1; None where no class occurs."""
+
+    @property
+    def mean_iou(self) -> float | None: ...
+
+
+class ValidationResult(Protocol):
+    """What the training loop needs of a validation: the network's mean IoU decides which step is the best."""
+
+    @property
+    def network(self) -> HasMeanIoU: ...
 
 
 class RunInfo(NamedTuple):

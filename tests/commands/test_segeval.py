@@ -61,7 +61,7 @@ def test_a_checkpoint_cannot_be_told_apart_from_itself(tiny, run):
     done = run("segeval", f"ckpt=[{trained},{trained}]", "compare=true", *EVAL)
     assert done.code == 0, done.err
     found = metrics(done)
-    assert found["difference"] == {"mean_iou": 0, "interval": [0, 0], "told_apart": False}
+    assert found["difference"] == {"mean_iou": 0, "interval": [0, 0], "significant": False}
     assert found["compared_with"]["mean_iou"] == found["mean_iou"]
     assert "A and B cannot be told apart: +0.0 [+0.0, +0.0]" in done.out
 

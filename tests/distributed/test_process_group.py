@@ -15,7 +15,7 @@ from segtrain.engine import checkpoint
 from segtrain.errors import InputError
 from segtrain.evaluation.report import Report
 from tests.engine.test_train import do, make_run, weights
-from tests.evaluation.test_evaluate import CPU, NAMES, Images, Settings, evaluate, predictor
+from tests.evaluation.test_evaluate import CPU, NAMES, EvaluationSettings, Images, evaluate, predictor
 
 PALETTE = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
 
@@ -29,9 +29,11 @@ def work(rank: int, port: int, folder: str) -> None:
         run.model.dropout.p = 0.0
         do(run, Path(folder, str(rank)))
         report = Report(NAMES, PALETTE)
-        metrics = evaluate(predictor(2), Images(), NAMES, CPU.device, Settings(), watch=report.watch)
+        metrics = evaluate(
+            predictor(2), Images(), NAMES, CPU.device, EvaluationSettings(), on_image=report.add
+        )
         report.gather()
-        names = [line.name for line in report.lines], [row.name for row in report.extremes.rows]
+        names = [image.name for image in report.images], [row.name for row in report.extremes.rows]
         done = {"weights": weights(run), "matrix": metrics["confusion_matrix"], "names": names}
         done["resumed"] = weights(resume(make_run(batch_size=2, max_steps=6), folder, rank))
         with pytest.raises(InputError) as error:
@@ -84,7 +86,7 @@ def test_two_ranks_make_the_steps_of_one_process_though_void_is_uneven(ranks, al
 
 
 def test_two_ranks_count_the_pixels_of_one_process(ranks):
-    matrix = evaluate(predictor(2), Images(), NAMES, CPU.device, Settings())["confusion_matrix"]
+    matrix = evaluate(predictor(2), Images(), NAMES, CPU.device, EvaluationSettings())["confusion_matrix"]
     assert ranks[0]["matrix"] == ranks[1]["matrix"] == matrix
 
 
@@ -103,8 +105,8 @@ def test_two_ranks_go_on_with_the_run_of_one_where_a_step_is_of_as_many_images(r
 
 
 def test_ranks_that_would_make_other_steps_are_refused(ranks):
-    assert "a step was 4 images" in ranks[0]["refused"]
-    assert "batch_size=4 × accumulate=1 × 2 processes is 8" in ranks[0]["refused"]
+    assert "a step must have 4 images as before, got 8 images" in ranks[0]["refused"]
+    assert "batch_size=4 × accumulate=1 × 2 processes" in ranks[0]["refused"]
 
 
 def test_all_ranks_have_the_same_statistics_of_batch_norm(ranks):

@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,16 +13,18 @@ import torch
 from torch import nn
 
 from segtrain import optim, schedules
-from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.contracts import IGNORE_INDEX, EvaluationStopped, Sample
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine import checkpoint, train
 from segtrain.engine.device import Compute
 from segtrain.engine.loader import Augmented
-from segtrain.engine.state import Run, Settings, freeze_norms
+from segtrain.engine.state import TrainSettings, TrainState, freeze_norms
 from segtrain.engine.train import fit
 from segtrain.errors import DivergedError
-from segtrain.evaluation.evaluate import Interrupted
+from segtrain.loggers.jsonl import JSONL
 from segtrain.loggers.run_log import RunLog
+from segtrain.loggers.tensorboard import TensorBoard
+from segtrain.losses.composite import CompositeLoss
 from segtrain.losses.cross_entropy import CrossEntropy
 
 CPU = Compute(torch.device("cpu"), "32")
@@ -52,7 +55,7 @@ class Net(nn.Module):
         return {"out": self.score(self.dropout(torch.relu(self.backbone(images / 255))))}
 
 
-def make_run(**changes) -> Run:
+def make_run(**changes) -> TrainState:
     values = {
         "seed": 0,
         "max_steps": 12,
@@ -69,22 +72,28 @@ def make_run(**changes) -> Run:
     lr = changes.pop("lr", 0.1)
     torch.manual_seed(0)
     net = Net()
-    return Run(
+    return TrainState(
         model=net,
-        loss=CrossEntropy(weights={"out": 1.0}),
+        loss=CompositeLoss({"cross_entropy": CrossEntropy(weights={"out": 1.0})}),
         optimizer=optim.sgd(net, lr=lr),
         schedule=schedules.Poly(),
         compute=CPU,
-        settings=Settings(**values | changes),
+        settings=TrainSettings(**values | changes),
         meta={"config": {}},
     )
 
 
-def do(run, folder, validate=lambda model, step: {"mean_iou": step / 100}, stop=None):
+def result(mean_iou: float | None):
+    """As much of a validation's result as the training loop reads."""
+    return SimpleNamespace(network=SimpleNamespace(mean_iou=mean_iou))
+
+
+def do(run, folder, validate=lambda model, step: result(step / 100), stop=None):
     import albumentations
 
     dataset = Augmented(Blocks(), [albumentations.HorizontalFlip(p=0.5)], seed=run.settings.seed)
-    with RunLog(folder, "train") as log:
+    with RunLog(folder, "train", loggers={"jsonl": JSONL(), "tensorboard": TensorBoard()}) as log:
+        log.start({}, run.step)
         return fit(run, dataset, log, validate, stop or StopSignals())
 
 
@@ -170,7 +179,7 @@ def test_the_gradient_is_clipped_to_its_largest_norm(tmp_path):
 def test_the_running_average_is_what_is_validated_and_stored(tmp_path):
     seen = []
     run = make_run(ema=0.9)
-    do(run, tmp_path, lambda model, step: seen.append(model) or {"mean_iou": 0.5})
+    do(run, tmp_path, lambda model, step: seen.append(model) or result(0.5))
     assert seen[0] is run.averaged.module
     saved = checkpoint.load(tmp_path / "checkpoints/best.ckpt")
     assert torch.equal(saved.weights()["score.weight"], run.averaged.module.score.weight)
@@ -179,14 +188,15 @@ def test_the_running_average_is_what_is_validated_and_stored(tmp_path):
 
 def test_the_best_validation_is_kept_and_a_worse_one_is_not(tmp_path):
     scores = {2: 0.3, 4: 0.6, 6: 0.5}
-    do(make_run(max_steps=6, val_every=2), tmp_path, lambda _, step: {"mean_iou": scores[step]})
+    do(make_run(max_steps=6, val_every=2), tmp_path, lambda _, step: result(scores[step]))
     assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 4
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 6
 
 
 def test_the_crf_makes_no_network_the_best(tmp_path):
-    metrics = {2: {"mean_iou": 0.6}, 4: {"mean_iou": 0.7, "without_crf": {"mean_iou": 0.5}}}
-    do(make_run(max_steps=4, val_every=2), tmp_path, lambda _, step: metrics[step])
+    after_crf = SimpleNamespace(mean_iou=0.7)
+    results = {2: result(0.6), 4: SimpleNamespace(network=result(0.5).network, crf=after_crf)}
+    do(make_run(max_steps=4, val_every=2), tmp_path, lambda _, step: results[step])
     assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 2
 
 
@@ -214,7 +224,7 @@ def test_a_network_that_is_not_finite_is_never_saved(tmp_path):
 
     run.optimizer.step = spoiling_step
     with pytest.raises(DivergedError, match=r"score\.bias is not finite after step 6"):
-        do(run, tmp_path, lambda *_: {"mean_iou": 0.0})
+        do(run, tmp_path, lambda *_: result(0.0))
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 3
 
 
@@ -229,9 +239,10 @@ def test_the_records_of_a_folder_go_on_without_a_double_or_a_gap(tmp_path):
     import albumentations
 
     dataset = Augmented(Blocks(), [albumentations.HorizontalFlip(p=0.5)], seed=0)
-    with RunLog(tmp_path / "a", "train") as log:
-        log.go_on_after(run.step)
-        fit(run, dataset, log, lambda model, step: {"mean_iou": step / 100}, StopSignals())
+    loggers = {"jsonl": JSONL(), "tensorboard": TensorBoard()}
+    with RunLog(tmp_path / "a", "train", loggers=loggers) as log:
+        log.start({}, run.step)
+        fit(run, dataset, log, lambda model, step: result(step / 100), StopSignals())
 
     def untimed(text):
         return [(v["step"], v["split"], v["loss"], v["lr"]) for v in map(json.loads, text.splitlines())]
@@ -265,13 +276,13 @@ def test_a_validation_that_a_signal_breaks_off_is_made_after_the_resume(tmp_path
 
     def break_off(model, step):
         stop.requested, stop.number = True, signal.SIGTERM
-        raise Interrupted
+        raise EvaluationStopped
 
     with pytest.raises(Stopped, match="at step 3"):
         do(make_run(max_steps=6, val_every=3), tmp_path, break_off, stop)
     resumed, validated = make_run(max_steps=6, val_every=3), []
     resumed.restore(checkpoint.load(tmp_path / "checkpoints/last.ckpt"))
-    do(resumed, tmp_path, lambda _, step: validated.append(step) or {"mean_iou": 0.5})
+    do(resumed, tmp_path, lambda _, step: validated.append(step) or result(0.5))
     assert validated == [3, 6]
     assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 3
 

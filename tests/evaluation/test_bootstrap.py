@@ -61,7 +61,7 @@ def test_a_model_and_itself_differ_by_nothing():
     same = bootstrap.difference(counts, counts)
     assert same.mean_iou == 0
     assert same.interval == (0, 0)
-    assert not same.told_apart
+    assert not same.is_significant
 
 
 def test_a_small_gain_on_every_image_is_told_apart_though_the_intervals_overlap():
@@ -69,7 +69,7 @@ def test_a_small_gain_on_every_image_is_told_apart_though_the_intervals_overlap(
     better = matrices + 4 * np.eye(3, dtype=np.int64)
     before, after = map(bootstrap.image_counts, (matrices, better))
     found = bootstrap.difference(before, after)
-    assert found.told_apart
+    assert found.is_significant
     assert found.interval[0] < found.mean_iou < found.interval[1]
     assert bootstrap.interval(before)[1] > bootstrap.interval(after)[0]
     assert bootstrap.difference(after, before).mean_iou == pytest.approx(-found.mean_iou)
@@ -77,4 +77,4 @@ def test_a_small_gain_on_every_image_is_told_apart_though_the_intervals_overlap(
 
 def test_gains_and_losses_that_even_out_cannot_be_told_apart():
     one, other = (bootstrap.image_counts(images(40, 0.5, seed)) for seed in (1, 2))
-    assert not bootstrap.difference(one, other).told_apart
+    assert not bootstrap.difference(one, other).is_significant

@@ -8,11 +8,12 @@ from torch import nn
 from segtrain import kernels
 from segtrain.contracts import Sample
 from segtrain.engine.device import Compute
-from segtrain.evaluation.evaluate import Settings, evaluate
+from segtrain.evaluation import evaluate as evaluation
+from segtrain.evaluation.evaluate import EvaluationSettings
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
 from segtrain.inference import Whole
 from segtrain.inference.rows import rows_of
-from segtrain.metrics.boundary import BFScore
+from segtrain.metrics.bf_score import BFScore
 from segtrain.metrics.calibration import Calibration
 
 CPU = Compute(torch.device("cpu"), "32")
@@ -48,12 +49,17 @@ class Threshold(nn.Module):
         return {"out": torch.cat([1 - bright, bright, torch.full_like(bright, -9)], 1)}
 
 
+def evaluate(*arguments, **keys):
+    """The result in the form of metrics.json."""
+    return evaluation.evaluate(*arguments, **keys).as_json()
+
+
 def predictor(stride=1):
     return Predictor(Threshold(stride).eval(), Whole(), CPU)
 
 
 def test_a_perfect_model_has_perfect_figures_and_void_counts_nowhere():
-    metrics = evaluate(predictor(), Images(), NAMES, CPU.device, Settings(batch_size=2))
+    metrics = evaluate(predictor(), Images(), NAMES, CPU.device, EvaluationSettings(batch_size=2))
     assert metrics["mean_iou"] == metrics["pixel_accuracy"] == 1
     assert set(metrics["per_class"]["never"].values()) == {None}
     assert metrics["images"] == 3
@@ -62,8 +68,8 @@ def test_a_perfect_model_has_perfect_figures_and_void_counts_nowhere():
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_the_figures_do_not_depend_on_the_batch_size(batch_size):
-    metrics = evaluate(predictor(2), Images(), NAMES, CPU.device, Settings(batch_size=batch_size))
-    one = evaluate(predictor(2), Images(), NAMES, CPU.device, Settings())
+    metrics = evaluate(predictor(2), Images(), NAMES, CPU.device, EvaluationSettings(batch_size=batch_size))
+    one = evaluate(predictor(2), Images(), NAMES, CPU.device, EvaluationSettings())
     assert metrics["confusion_matrix"] == one["confusion_matrix"]
 
 
@@ -79,7 +85,9 @@ def test_with_a_crf_both_figures_are_there():
         return probabilities[[1, 0, 2]]
 
     watched = []
-    metrics = evaluate(predictor(), Images(), NAMES, CPU.device, Settings(), crf=spoil, watch=watched.append)
+    metrics = evaluate(
+        predictor(), Images(), NAMES, CPU.device, EvaluationSettings(), crf=spoil, on_image=watched.append
+    )
     assert metrics["mean_iou"] == 0
     assert metrics["without_crf"]["mean_iou"] == 1
     assert [seen.index for seen in watched] == [0, 1, 2]
@@ -94,7 +102,9 @@ def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
     def extra():
         return [BFScore(), Calibration()]
 
-    metrics = evaluate(predictor(), Images(), NAMES, CPU.device, Settings(), crf=spoil, extra=extra)
+    metrics = evaluate(
+        predictor(), Images(), NAMES, CPU.device, EvaluationSettings(), crf=spoil, make_metrics=extra
+    )
     assert metrics["without_crf"]["bf_score"] == 1
     # Confident and wrong everywhere: Threshold's logits 1 and 0 make 0.73.
     assert metrics["calibration_error"] == pytest.approx(0.731, abs=1e-3)
@@ -126,7 +136,7 @@ class Counting(Predictor):
 @pytest.mark.parametrize("crf", [None, lambda image, probabilities: probabilities])
 def test_all_the_probabilities_are_made_only_where_the_crf_needs_them(extra, crf):
     predict = Counting(Threshold().eval(), Whole(), CPU)
-    evaluate(predict, Images(), NAMES, CPU.device, Settings(), extra=extra, crf=crf)
+    evaluate(predict, Images(), NAMES, CPU.device, EvaluationSettings(), make_metrics=extra, crf=crf)
     assert predict.calls == (3 if crf else 0)
 
 
@@ -183,6 +193,6 @@ def test_the_network_works_on_the_next_image_while_the_crf_refines_the_one_befor
         return probabilities
 
     network = Watched(Threshold().eval(), Whole(), CPU)
-    metrics = evaluate(network, Images(), NAMES, CPU.device, Settings(), crf=wait)
+    metrics = evaluate(network, Images(), NAMES, CPU.device, EvaluationSettings(), crf=wait)
     assert waited == [True, True, True]
     assert metrics["mean_iou"] == metrics["without_crf"]["mean_iou"] == 1

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from segtrain.errors import InputError
+from segtrain.losses.bootstrapped import Bootstrapped
 from segtrain.losses.cross_entropy import CrossEntropy
-from segtrain.losses.hard_pixels import BootstrappedCrossEntropy, OHEMCrossEntropy
+from segtrain.losses.ohem import OHEM
 
 
 def bootstrapped(pixels, logits, masks):
     """The sum, and what it is divided by."""
-    loss = BootstrappedCrossEntropy(weights={"out": 1.0}, pixels=pixels)
+    loss = Bootstrapped(weights={"out": 1.0}, pixels=pixels)
     return loss({"out": logits}, masks).item(), loss.count(masks).item()
 
 
@@ -46,7 +47,7 @@ def test_a_image_smaller_than_the_number_of_pixels_is_averaged_whole():
 
 def test_only_the_hardest_pixels_have_a_gradient():
     logits = LOGITS.clone().requires_grad_()
-    loss = BootstrappedCrossEntropy(weights={"out": 0.5}, pixels=1)
+    loss = Bootstrapped(weights={"out": 0.5}, pixels=1)
     loss({"out": logits}, torch.zeros(2, 1, 4, dtype=torch.uint8)).backward()
     assert logits.grad[:, 1].flatten().nonzero().flatten().tolist() == [3, 4]
     assert logits.grad[0, 1, 0, 3].item() == pytest.approx(0.5 / (1 + math.exp(-3)))
@@ -68,17 +69,17 @@ SURE_MASKS = torch.tensor([[[0, 0, 0, 0, 255]]], dtype=torch.uint8)
     ],
 )
 def test_unsure_pixels_are_averaged_and_at_least_the_hardest(threshold, min_kept, kept):
-    loss = OHEMCrossEntropy(weights={"out": 1.0}, threshold=threshold, min_kept=min_kept)
+    loss = OHEM(weights={"out": 1.0}, threshold=threshold, min_kept=min_kept)
     expected = -sum(map(math.log, kept)) / len(kept)
     assert loss(SURE_LOGITS, SURE_MASKS).item() == pytest.approx(expected, rel=1e-5)
     assert loss.count(SURE_MASKS).item() == 1
 
 
 def test_a_image_of_void_alone_has_no_hard_pixels():
-    loss = OHEMCrossEntropy(weights={"out": 1.0})
+    loss = OHEM(weights={"out": 1.0})
     assert loss(SURE_LOGITS, torch.full((1, 1, 5), 255, dtype=torch.uint8)).item() == 0
 
 
 def test_a_threshold_that_is_no_probability_is_refused():
     with pytest.raises(InputError, match=r"loss\.threshold=70"):
-        OHEMCrossEntropy(weights={"out": 1.0}, threshold=70)
+        OHEM(weights={"out": 1.0}, threshold=70)

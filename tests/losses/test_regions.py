@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from segtrain.losses.dice import Dice
 from segtrain.losses.focal import Focal
-from segtrain.losses.regions import Dice, Lovasz
+from segtrain.losses.lovasz import Lovasz
 
 # Labels 1 and 0; the probability of class 1 is 0.6 and 0.3. A third pixel is void.
 P = torch.tensor([0.6, 0.3, 0.9])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from segtrain.losses.unet import BorderCrossEntropy, border_weights
+from segtrain.losses.unet import UNetLoss, border_weights
 
 
 def gap(width):
@@ -43,7 +43,7 @@ def test_many_cells_give_what_whole_distance_maps_give():
 
 def test_pixels_enter_with_their_weights_and_are_counted_once():
     masks = torch.from_numpy(gap(1))[None]
-    loss = BorderCrossEntropy(weights={"out": 1.0})
+    loss = UNetLoss(weights={"out": 1.0})
     value = loss({"out": torch.zeros(1, 2, 5, 9)}, masks).item()
     total = border_weights(gap(1), 10.0, 5.0, cell=1).sum()
     assert value == pytest.approx(math.log(2) * total, rel=1e-5)

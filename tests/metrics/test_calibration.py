@@ -10,12 +10,12 @@ def added(mask, probabilities) -> Calibration:
     mask, ones = np.array([mask], np.uint8), np.array([probabilities], np.float32)
     metric, both = Calibration(), np.stack([1 - ones, ones])
     sample = Sample(np.zeros((*mask.shape, 3), np.uint8), mask, "a")
-    metric.add(sample, both.argmax(0).astype(np.uint8), both.max(0))
+    metric.update(sample, both.argmax(0).astype(np.uint8), both.max(0))
     return metric
 
 
 def error(metric: Calibration) -> float | None:
-    return metric.metrics(metric.sums)["calibration_error"]
+    return metric.compute(metric.sums)["calibration_error"]
 
 
 def test_eight_of_ten_right_at_a_confidence_of_08_is_no_error():
@@ -41,4 +41,4 @@ def test_void_does_not_count():
 def test_sums_of_processes_add_up():
     one, other = added([1, 0], [0.9, 0.8]), added([1, 1], [0.9, 0.7])
     together = added([1, 0, 1, 1], [0.9, 0.8, 0.9, 0.7])
-    assert one.metrics(one.sums + other.sums) == pytest.approx(together.metrics(together.sums))
+    assert one.compute(one.sums + other.sums) == pytest.approx(together.compute(together.sums))

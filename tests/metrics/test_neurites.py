@@ -44,10 +44,10 @@ def test_the_best_threshold_counts_and_sums_of_processes_add_up():
     mask = np.ones((4, 9), np.uint8)
     mask[:, 4] = 0
     cell = np.where(mask == 1, 0.9, 0.55)  # told apart above 0.55 only
-    both = [Neurites(), Neurites()]
+    both = [Neurites(num_classes=2), Neurites(num_classes=2)]
     for neurites in both:
-        neurites.add(Sample(np.zeros((4, 9, 3), np.uint8), mask, "a"), np.ones_like(mask), cell)
-    metrics = both[0].metrics(torch.stack([n.sums for n in both]).sum(0))
+        neurites.update(Sample(np.zeros((4, 9, 3), np.uint8), mask, "a"), np.ones_like(mask), cell)
+    metrics = both[0].compute(torch.stack([n.sums for n in both]).sum(0))
     assert metrics == pytest.approx({"v_rand": 1, "v_info": 1})
     assert both[0].sums[0, 0] < 1
 
@@ -56,7 +56,7 @@ def test_a_likely_membrane_is_an_unlikely_cell():
     mask = np.ones((4, 9), np.uint8)
     mask[:, 4] = 0
     sample = Sample(np.zeros((4, 9, 3), np.uint8), mask, "a")
-    of_cell, of_both = Neurites(), Neurites()
-    of_cell.add(sample, np.ones_like(mask), np.where(mask == 1, 0.9, 0.25))
-    of_both.add(sample, mask, np.where(mask == 1, 0.9, 0.75))
+    of_cell, of_both = Neurites(num_classes=2), Neurites(num_classes=2)
+    of_cell.update(sample, np.ones_like(mask), np.where(mask == 1, 0.9, 0.25))
+    of_both.update(sample, mask, np.where(mask == 1, 0.9, 0.75))
     assert torch.equal(of_cell.sums, of_both.sums)

@@ -1,19 +1,24 @@
 """The commands, one line each, and what each does with its composed config."""
 
+from __future__ import annotations
+
 import os
-import re
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from segtrain.cli.runner import Command, run_command
-from segtrain.config.compose import SAVED_GROUPS, evaluation_config, plain
+from segtrain.config.compose import evaluation_config, plain
+from segtrain.config.overrides import complete_overrides
 from segtrain.config.schema import check_scalars
 from segtrain.errors import InputError
+
+if TYPE_CHECKING:
+    from segtrain.evaluation.result import EvaluationResult
 
 # What a run is named by in TensorBoard's table and in sweeps.
 GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
@@ -33,7 +38,7 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
 
     choices = HydraConfig.get().runtime.choices
     named = {group: option for group, option in choices.items() if option and group in GROUPS}
-    return train(values, named, folder)
+    return train(values, named, folder).as_json()
 
 
 def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -41,14 +46,19 @@ def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
     if config.tune_crf:
         from segtrain.commands.tune_crf import tune_checkpoints
 
-        return tune_checkpoints(configs, saved, folder)
+        return as_json(*tune_checkpoints(configs, saved, folder))
     if config.compare:
         from segtrain.commands.compare import compare_checkpoints
 
-        return compare_checkpoints(configs, saved, folder)
+        return as_json(*compare_checkpoints(configs, saved, folder))
     from segtrain.commands.evaluate import evaluate_checkpoints
 
-    return evaluate_checkpoints(configs, saved, folder)
+    return as_json(*evaluate_checkpoints(configs, saved, folder))
+
+
+def as_json(result: EvaluationResult, beside: dict[str, Any]) -> dict[str, Any]:
+    """What `metrics.json` holds."""
+    return result.as_json() | beside
 
 
 def predict(config: DictConfig, folder: Path) -> None:
@@ -97,9 +107,8 @@ FROM_CHECKPOINT = ("eval", "predict", "export")  # their groups come from a chec
 
 def run(name: str, arguments: list[str]) -> None:
     """Runs a command by its name in COMMANDS: `run("eval", ["ckpt=PATH"])`."""
-    if name in FROM_CHECKPOINT:  # `data.root=X` adds to what the composed config does not have yet
-        group_key = re.compile(rf"({'|'.join(SAVED_GROUPS)})\.")
-        arguments = [f"++{a}" if group_key.match(a) else a for a in arguments]
+    if name in FROM_CHECKPOINT:
+        arguments = complete_overrides(name, arguments)
     try:
         run_command(COMMANDS[name], arguments)
     except BrokenPipeError:  # `segtrain --help | head`: whoever read the output has seen enough

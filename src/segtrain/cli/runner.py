@@ -1,7 +1,6 @@
 """Hydra around a command, and one line and an exit code for every known failure."""
 
 import errno
-import json
 import os
 import signal
 import sys
@@ -18,13 +17,13 @@ from omegaconf import DictConfig
 
 from segtrain import __version__
 from segtrain.cli.help import help_text
-from segtrain.cli.sweep import SweepFailed
+from segtrain.cli.sweep import SweepFailed, network_metrics
+from segtrain.commands.paths import write_metrics
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.distributed import launch
 from segtrain.distributed.signals import Stopped, ask_when_parent_ends
 from segtrain.errors import InputError, SaveError, SegtrainError
-from segtrain.files import write_atomically
 
 ENVIRONMENT = {
     "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
@@ -113,13 +112,12 @@ class Job:
                 traceback.print_exc()
             return 0.0
         # Optuna takes no nan: a run without a metric is as bad as can be.
-        return (metrics and metrics["mean_iou"]) or 0.0
+        return (metrics and network_metrics(metrics)["mean_iou"]) or 0.0
 
     def _recorded(self, config: DictConfig, overrides: list[str]) -> dict[str, Any] | None:
         """The command's metrics; `metrics.json` gets them, or why it failed, with the overrides."""
         if not self.command.recorded:
             return self.command.function(config, self.folder)
-        path = self.folder / "metrics.json"
         try:
             metrics = self.command.function(config, self.folder)
         except BaseException as error:
@@ -128,9 +126,9 @@ class Job:
             )
             failed = {"error": str(reason), "exit_code": getattr(reason, "exit_code", 1)}
             with suppress(OSError, SaveError):  # a full disk may be the very error
-                _write_metrics(failed, overrides, path)
+                _write_metrics(failed, overrides, self.folder)
             raise
-        _write_metrics(metrics, overrides, path)
+        _write_metrics(metrics, overrides, self.folder)
         return metrics
 
 
@@ -147,13 +145,12 @@ def _prepare_process() -> None:
         ask_when_parent_ends(signal.SIGTERM)
 
 
-def _write_metrics(metrics: dict[str, Any] | None, overrides: list[str], path: Path) -> None:
+def _write_metrics(metrics: dict[str, Any] | None, overrides: list[str], folder: Path) -> None:
     if launch.rank() > 0:
         with suppress(OSError):  # Hydra made it, and the time in its name may not be the first rank's
-            path.parent.rmdir()
+            folder.rmdir()
     elif metrics is not None:
-        text = json.dumps(metrics | {"overrides": overrides}, indent=2)
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_metrics(metrics, overrides, folder)
 
 
 def _cannot_write(error: OSError, folder: Path) -> SaveError:

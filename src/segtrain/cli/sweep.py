@@ -1,24 +1,38 @@
 """What a sweep ends with: its runs side by side, the best first."""
 
+from __future__ import annotations
+
 import csv
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 from rich.console import Console
-from rich.text import Text
 
 from segtrain.distributed import launch
-from segtrain.loggers.run_log import METRIC_LABELS, WIDTH, percent, table
+from segtrain.files import write_atomically
+from segtrain.loggers.run_log import WIDTH
+from segtrain.viz.tables import METRIC_LABELS, percent, table
 
-COLUMNS = ("run", "overrides", *METRIC_LABELS, "parameters", "seconds_per_step", "error")
+# The network's metrics, and the CRF's mean IoU where there is one.
+COLUMNS = (
+    "run",
+    "overrides",
+    *METRIC_LABELS,
+    "mean_iou_crf",
+    "parameters",
+    "seconds_per_step",
+    "error",
+)
 
 
 class SweepFailed(BaseException):
     """A run of a sweep failed; no Exception, for Hydra turns one of a callback into a warning."""
 
-    def __init__(self, run: dict, failed: int, runs: int):
+    def __init__(self, run: dict[str, Any], failed: int, runs: int):
         super().__init__(f"{failed} of {runs} runs failed, run {run['run']}: {run['error']}")
         self.exit_code = run["exit_code"]
 
@@ -30,13 +44,15 @@ class Comparison(Callback):
     launchers whose jobs run elsewhere.
     """
 
-    def on_multirun_start(self, config: DictConfig, **_) -> None:
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Makes Optuna maximise: our metric is better the larger it is."""
         sweeper = config.hydra.sweeper
-        if "direction" in sweeper:  # Optuna's: our figure is better the larger it is
+        if "direction" in sweeper:
             with read_write(config):
                 sweeper.direction = "maximize"
 
-    def on_multirun_end(self, config: DictConfig, **_) -> None:
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Shows the table and writes the CSV. Raises SweepFailed where a run failed."""
         folder = Path(config.hydra.sweep.dir)
         runs = read_runs(folder)
         if not runs or launch.rank() > 0:
@@ -48,36 +64,61 @@ class Comparison(Callback):
             raise SweepFailed(failed[0], len(failed), len(runs))
 
 
-def read_runs(folder: Path) -> list[dict]:
+def read_runs(folder: Path) -> list[dict[str, Any]]:
     """The runs below a sweep's folder, best mean IoU first, failed ones last."""
     runs = []
     for path in folder.glob("*/metrics.json"):
-        run = json.loads(path.read_text())
+        run = network_metrics(json.loads(path.read_text()))
         run["run"] = path.parent.name
-        run["overrides"] = " ".join(run["overrides"])
         runs.append({column: run.get(column) for column in (*COLUMNS, "exit_code")})
     return sorted(runs, key=lambda run: (run["mean_iou"] is None, -(run["mean_iou"] or 0), run["run"]))
 
 
-def write_csv(runs: list[dict], path: Path) -> None:
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(runs)
+def network_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics of a `metrics.json`, `mean_iou` the network's and `mean_iou_crf` the CRF's."""
+    if "without_crf" not in metrics:
+        return metrics
+    return metrics | metrics["without_crf"] | {"mean_iou_crf": metrics["mean_iou"]}
 
 
-def print_runs(runs: list[dict], folder: Path) -> None:
-    result = table("the sweep, best first", "run", "", *METRIC_LABELS.values(), "parameters", "s/step")
-    result.columns[1].justify, result.columns[1].overflow = "left", "fold"
-    for column in (result.columns[0], *result.columns[2:]):
-        column.no_wrap = True
+def write_csv(runs: list[dict[str, Any]], path: Path) -> None:
+    """Writes every run with all of its overrides."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(run | {"overrides": " ".join(run["overrides"])} for run in runs)
+    write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+
+
+def print_runs(runs: list[dict[str, Any]], folder: Path) -> None:
+    """Shows a table of the runs: what varies as columns, what all share once above, failed runs below."""
+    shared, varying = split_overrides([run["overrides"] for run in runs])
+    done = [run for run in runs if not run["error"]]
+    has_crf = any(run["mean_iou_crf"] is not None for run in done)
+    labels = METRIC_LABELS | ({"mean_iou_crf": "with CRF"} if has_crf else {})
+    console = Console(width=None if Console().is_terminal else WIDTH)
+    if shared:
+        console.print(f"all runs: {' '.join(shared)}", highlight=False, markup=False)
+    result = table("the sweep, best first", "run", *varying, *labels.values(), "parameters", "s/step*")
+    for column in result.columns[1 : 1 + len(varying)]:
+        column.justify, column.overflow = "left", "fold"
+    for run in done:
+        values = dict(override.split("=", 1) for override in run["overrides"] if "=" in override)
+        seconds = "-" if run["seconds_per_step"] is None else f"{run['seconds_per_step']:.2f}"
+        cells = [values.get(key, "") for key in varying] + [percent(run[key]) for key in labels]
+        result.add_row(run["run"], *cells, f"{run['parameters']:,}", seconds)
+    if done:
+        console.print(result)
+        console.print("* seconds a step on this machine", highlight=False)
     for run in runs:
         if run["error"]:
-            result.add_row(run["run"], run["overrides"], Text(run["error"], style="red"))
-        else:
-            seconds = "-" if run["seconds_per_step"] is None else f"{run['seconds_per_step']:.2f}"
-            metrics = [percent(run[key]) for key in METRIC_LABELS]
-            result.add_row(run["run"], run["overrides"], *metrics, f"{run['parameters']:,}", seconds)
-    console = Console(width=None if Console().is_terminal else WIDTH)
-    console.print(result)
-    console.print(f"{folder}/comparison.csv", highlight=False)
+            what = f"run {run['run']} failed ({' '.join(run['overrides'])}): {run['error']}"
+            console.print(what, style="red", markup=False, highlight=False)
+    console.print(f"{folder}/comparison.csv", highlight=False, markup=False)
+
+
+def split_overrides(overrides: list[list[str]]) -> tuple[list[str], list[str]]:
+    """The overrides that all runs share, and the keys of those that vary, in their order."""
+    shared = [o for o in overrides[0] if all(o in of for of in overrides)]
+    varying = dict.fromkeys(o.split("=", 1)[0] for of in overrides for o in of if o not in shared)
+    return shared, list(varying)

@@ -1,5 +1,6 @@
-"""From a resolved config or a checkpoint to models and data sets; the Python API's two functions."""
+"""From a resolved config or a checkpoint to built objects."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,58 +8,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from segtrain.config.compose import SAVED_GROUPS, check_trust, compose_config, offline, plain
+from segtrain.config.compose import SAVED_GROUPS, compose_config, plain
 from segtrain.config.instantiate import describe, fits, instantiate
-from segtrain.config.wording import CONFIG_ERRORS, explain
+from segtrain.contracts import Dataset, HasMetrics, Logger, Metric
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
+from segtrain.losses.composite import CompositeLoss
 
 META = {"config": dict, "step": int, "class_names": list[str], "palette": list[list[int]]}
-
-
-def build_model(
-    name: str, *, num_classes: int, backbone: str | dict | None = None, width: float = 1.0, **overrides
-) -> nn.Module:
-    """A model of the zoo by the name of its YAML: `build_model("fcn8s", num_classes=21)`.
-
-    Args:
-        name: an option of `model=`.
-        backbone: an option of `model/backbone=`, or a dict of its keys.
-        width: multiplies every number of channels.
-        overrides: keys of the model's YAML.
-
-    Raises:
-        InputError: an unknown name or key, or a value of the wrong type.
-    """
-    chosen = [f"model={name}"] + ([f"model/backbone={backbone}"] if isinstance(backbone, str) else [])
-    try:
-        node = compose_config("train", [*chosen, f"data.num_classes={num_classes}", f"width={width}"])
-        model = plain(node)["model"]
-    except CONFIG_ERRORS as error:
-        raise explain(error, "train") from error
-    if isinstance(backbone, dict):
-        model["backbone"] |= backbone
-    return instantiate(model | overrides, "model")
-
-
-def load_model(path: str | Path, *, trust: str | None = None) -> nn.Module:
-    """The trained model of a checkpoint in eval mode, with `class_names` and `palette`.
-
-    Args:
-        path: a checkpoint, or the folder of a run (its best.ckpt).
-        trust: a package outside segtrain whose classes the checkpoint may name.
-
-    Raises:
-        InputError: not a checkpoint, damaged, or one that names other code.
-    """
-    saved = read_checkpoint(path)
-    config = saved.meta["config"]
-    check_trust(config, "config", trust)
-    model = restore_model(offline(config["model"]), saved)
-    model.class_names = tuple(saved.meta["class_names"])
-    model.palette = tuple(map(tuple, saved.meta["palette"]))
-    return model
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -128,3 +86,45 @@ def saved_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def build_loss(config: dict[str, Any]) -> CompositeLoss:
+    """The loss of `loss=`, one term or several, each with its `weight`. Raises InputError."""
+    terms, weights = {}, {}
+    for name, node in config["loss"].items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise InputError(f"loss.{name}={node}: no such loss", do=f"choose it: loss=[...,{name}]")
+        weights[name] = node.get("weight", 1.0)
+        if not fits(weights[name], float):
+            raise InputError(
+                f"loss.{name}.weight must be a number, got {weights[name]!r}", do="give a number"
+            )
+        terms[name] = instantiate({k: v for k, v in node.items() if k != "weight"}, f"loss.{name}")
+    return CompositeLoss(terms, weights)
+
+
+def build_metrics(config: dict[str, Any], data: Dataset) -> Callable[[], list[Metric]]:
+    """What makes the metrics of `metric=` and the data set's own, anew at every call.
+
+    Raises:
+        InputError: a metric that does not fit.
+    """
+    nodes = dict(config.get("metric") or {})
+    own = [name for name in data.extra_metrics if name not in nodes] if isinstance(data, HasMetrics) else []
+    if own:
+        options = f"metric=[{','.join(own)}]"
+        nodes |= plain(compose_config("train", [options, f"data.num_classes={len(data.class_names)}"]))[
+            "metric"
+        ]
+
+    def make() -> list[Metric]:
+        return [instantiate(node, f"metric.{name}") for name, node in nodes.items()]
+
+    make()  # what does not fit is said now
+    return make
+
+
+def build_loggers(config: dict[str, Any]) -> dict[str, Logger]:
+    """The loggers of `logger=`, by name. Raises InputError."""
+    nodes = config.get("logger") or {}
+    return {name: instantiate(node, f"logger.{name}") for name, node in nodes.items()}

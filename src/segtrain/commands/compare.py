@@ -1,11 +1,15 @@
-"""`segeval ckpt=[A,B] compare=true`: which of two checkpoints is better, and is that sure?"""
+"""`segeval ckpt=[A,B] compare=true`: which of two checkpoints is better, and how sure is that?"""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from rich.table import Table
 
 from segtrain.commands.build import build_crf
-from segtrain.commands.evaluate import Validation, build_predictor, examine
+from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.instantiate import instantiate
 from segtrain.distributed import process_group
@@ -14,84 +18,110 @@ from segtrain.engine.device import choose
 from segtrain.errors import InputError
 from segtrain.evaluation.bootstrap import Difference, difference
 from segtrain.evaluation.report import Report, write_rows
-from segtrain.loggers.run_log import METRIC_LABELS, RunLog, interval, percent, table
+from segtrain.evaluation.result import EvaluationResult
+from segtrain.files import write_atomically
+from segtrain.loggers.run_log import RunLog
+from segtrain.metrics.regions import Scores
+from segtrain.viz.tables import METRIC_LABELS, gain, interval, percent, table
 
 NAMES = ("A", "B")
 
 
-def compare_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> dict:
-    """Evaluates two checkpoints, each by itself below `folder`/A and /B, and compares them image by
-    image; gives A's metrics with B's and the difference.
+class Compared(NamedTuple):
+    """One of the two checkpoints, evaluated."""
+
+    path: str
+    result: EvaluationResult
+    report: Report
+    parameters: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Its metrics, with where it came from."""
+        return self.result.as_json() | {"ckpt": self.path, "parameters": self.parameters}
+
+
+def compare_checkpoints(
+    configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
+) -> tuple[EvaluationResult, dict[str, Any]]:
+    """Evaluates two checkpoints, each below `folder`/A and /B, and compares them image by image.
 
     Args:
         configs: of each checkpoint, with the user's keys on top; the data set, the CRF and the
-            switches are the first one's.
+            scalars are the first one's.
+        folder: of the run.
+
+    Returns:
+        A's result, and what `metrics.json` holds beside it: B's metrics and the difference.
 
     Raises:
         InputError: not two checkpoints.
     """
-    config, paths = configs[0], configs[0]["ckpt"]
+    config = configs[0]
     if len(saved) != 2:
-        raise InputError(f"compare=true with {len(saved)} checkpoints", do="give two: ckpt=[A,B]")
+        raise InputError(f"compare=true needs two checkpoints, got {len(saved)}", do="give two: ckpt=[A,B]")
     compute = choose(config["device"], str(config["precision"]))
-    with process_group.join(compute.device), RunLog(folder, "eval", silent=process_group.rank() > 0) as log:
+    with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         write_yaml(config, folder / "config.yaml")
         data, crf = instantiate(config["data"], "data"), build_crf(config)
-        both: list[tuple[dict, Report]] = []
-        for name, path, node, checkpoint in zip(NAMES, paths, configs, saved, strict=True):
+        both = []
+        for name, path, node, checkpoint in zip(NAMES, config["ckpt"], configs, saved, strict=True):
             log.say(f"{name}: {path}")
             with RunLog(folder / name, "eval", silent=process_group.rank() > 0) as own:
                 predict, parameters = build_predictor([node], [checkpoint], compute)
                 validation = Validation(data, compute, config, own, crf)
-                metrics, report = examine(validation, predict, checkpoint.meta["step"])
-            both.append((metrics | {"ckpt": path, "parameters": parameters}, report))
-        (a, of_a), (b, of_b) = both
-        found = difference(of_a.counts(), of_b.counts())
-        log.say(comparison_table(a, b, found))
-        log.say(verdict(found, a["images"]))
+                both.append(
+                    Compared(path, *examine(validation, predict, checkpoint.meta["step"]), parameters)
+                )
+        a, b = both
+        found = difference(a.report.counts(), b.report.counts())
+        log.say(comparison_table(a.result.final, b.result.final, found))
+        log.say(verdict(found, a.result.images))
         if process_group.rank() == 0:
-            write_files(folder, a, b, of_a, of_b)
+            write_files(folder, a, b)
         log.say(f"metrics: {relative(folder)}/metrics.json")
-    return a | {"compared_with": b, "difference": found._asdict() | {"told_apart": found.told_apart}}
+    shown = found._asdict() | {"significant": found.is_significant}
+    beside = {"ckpt": a.path, "parameters": a.parameters, "compared_with": b.as_json(), "difference": shown}
+    return a.result, beside
 
 
-def comparison_table(a: dict, b: dict, found: Difference):
+def comparison_table(a: Scores, b: Scores, found: Difference) -> Table:
     """Every class's IoU and the four metrics of both, and B's gain."""
     result = table("IoU %", "", *NAMES, "B - A")
 
     def add(label: str, before: float | None, after: float | None) -> None:
-        gain = "" if before is None or after is None else f"{100 * (after - before):+.1f}"
-        result.add_row(label, percent(before), percent(after), gain)
+        result.add_row(label, percent(before), percent(after), gain(before, after))
 
-    for name, values in a["per_class"].items():
-        add(name, values["iou"], b["per_class"][name]["iou"])
+    for name, values in a.per_class.items():
+        add(name, values["iou"], b.per_class[name]["iou"])
     result.add_section()
     for key, label in METRIC_LABELS.items():
-        add(label, a[key], b[key])
+        add(label, getattr(a, key), getattr(b, key))
         if key == "mean_iou":
-            own = [interval(metrics["mean_iou_interval"]) for metrics in (a, b)]
-            result.add_row("  95 % interval", *own, interval(found.interval, sign="+"))
+            own = [interval(scores.mean_iou_interval) for scores in (a, b)]
+            result.add_row("  95 % interval", *own, interval(found.interval, "+"))
     return result
 
 
 def verdict(found: Difference, images: int) -> str:
-    """In a line: which is better, by how much, how sure."""
-    if found.interval is None:
-        return "one image cannot tell A and B apart"
-    (low, high), gain = found.interval, 100 * found.mean_iou
-    of = f"mean IoU, 95 % interval over {images} images"
-    if not found.told_apart:
-        return f"A and B cannot be told apart: {gain:+.1f} {interval((low, high), sign='+')} {of}"
+    """In a line: which checkpoint is better, by how much, how sure."""
+    if found.interval is None or found.mean_iou is None:
+        return "one image cannot decide between A and B"
+    (low, high), points = found.interval, 100 * found.mean_iou
+    of = f"mean IoU, 95 % interval over {images} images; another seed of the same model may differ as much"
+    if not found.is_significant:
+        spread = interval((low, high), "+")
+        return f"no significant difference between checkpoints A and B: {points:+.1f} {spread} {of}"
     if high < 0:
-        return f"A is better by {-gain:.1f} {interval((-high, -low))} {of}"
-    return f"B is better by {gain:.1f} {interval((low, high))} {of}"
+        return f"checkpoint A is better by {-points:.1f} {interval((-high, -low))} {of}"
+    return f"checkpoint B is better by {points:.1f} {interval((low, high))} {of}"
 
 
-def write_files(folder: Path, a: dict, b: dict, of_a: Report, of_b: Report) -> None:
+def write_files(folder: Path, a: Compared, b: Compared) -> None:
     """Each one's metrics.json, and images.csv with both side by side."""
-    rows = [["name", "mean_iou_A", "mean_iou_B"]]
-    for x, y in zip(of_a.lines, of_b.lines, strict=True):
-        rows.append([x.name, x.metrics[-1]["mean_iou"], y.metrics[-1]["mean_iou"]])
+    rows: list[list[Any]] = [["name", "mean_iou_A", "mean_iou_B"]]
+    for x, y in zip(a.report.images, b.report.images, strict=True):
+        rows.append([x.name, x.scores[-1].mean_iou, y.scores[-1].mean_iou])
     write_rows(rows, folder / "images.csv")
-    for name, metrics in zip(NAMES, (a, b), strict=True):
-        (folder / name / "metrics.json").write_text(json.dumps(metrics, indent=2))
+    for name, one in zip(NAMES, (a, b), strict=True):
+        text = json.dumps(one.as_json(), indent=2).encode()
+        write_atomically(folder / name / "metrics.json", lambda file, text=text: file.write(text))

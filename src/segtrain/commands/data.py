@@ -23,8 +23,9 @@ from segtrain.data.checks.stats import figure, split_stats, to_json
 from segtrain.data.io.label_map import parse_label_map
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
-from segtrain.loggers.run_log import WIDTH, table
+from segtrain.loggers.run_log import WIDTH
 from segtrain.viz.preview import draw_samples
+from segtrain.viz.tables import table
 
 SHOWN = 6  # faults of a kind that the terminal shows; the report has all
 TYPES = {"action": Literal["check", "stats", "preview"], "accept": list[str], "images": int, "seed": int}

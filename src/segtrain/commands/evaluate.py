@@ -1,179 +1,207 @@
 """What `segeval` does with a composed config, and every validation of `segtrain`."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from segtrain.commands.build import build_crf, count_parameters, restore_model
+from segtrain.commands.build import build_crf, build_loggers, build_metrics, count_parameters, restore_model
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.instantiate import instantiate
+from segtrain.contracts import Crf, Dataset, HasSubmission
 from segtrain.data.datasets.submission import Submission
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose
 from segtrain.errors import InputError
-from segtrain.evaluation.evaluate import Extra, Seen, evaluate
-from segtrain.evaluation.evaluate import Settings as EvaluationSettings
+from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evaluate
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
 from segtrain.evaluation.report import Report
-from segtrain.loggers.run_log import METRIC_LABELS, RunLog, evaluation_table, percent
-from segtrain.metrics.boundary import BFScore, BoundaryIoU, Trimap
-from segtrain.metrics.calibration import Calibration
-from segtrain.viz.drawing import save_labels, strip
+from segtrain.evaluation.result import EvaluationResult
+from segtrain.loggers.run_log import RunLog
+from segtrain.metrics.regions import Scores
+from segtrain.viz.drawing import confusion_figure, figure_image, save_labels, strip
+from segtrain.viz.tables import METRIC_LABELS, evaluation_table, percent
 
-EXTRA_METRICS: dict[str, Callable[[int], list[Extra]]] = {  # of a number of classes
-    "boundary": lambda classes: [Trimap(classes), BoundaryIoU(classes), BFScore()],
-    "calibration": lambda _: [Calibration()],
-    "neurites": lambda classes: [_neurites(classes)],
-}
-IMAGES = 4  # validation images that TensorBoard shows
+IMAGES = 4  # validation images that are logged
 
 
-def evaluate_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> dict:
+def evaluate_checkpoints(
+    configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
+) -> tuple[EvaluationResult, dict[str, Any]]:
     """Evaluates a checkpoint's model, or an ensemble of several, on the validation split.
 
     Args:
         configs: of each checkpoint, with the user's keys on top; the data set, the CRF and the
-            switches are the first one's.
+            scalars are the first one's.
+        folder: of the run.
+
+    Returns:
+        The result, and what `metrics.json` holds beside it.
     """
     config = configs[0]
     compute = choose(config["device"], str(config["precision"]))
-    with process_group.join(compute.device), RunLog(folder, "eval", silent=process_group.rank() > 0) as log:
+    with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         write_yaml(config, folder / "config.yaml")
+        log.start(config)
         validation = Validation(instantiate(config["data"], "data"), compute, config, log, build_crf(config))
         predict, parameters = build_predictor(configs, saved, compute)
-        metrics, _ = examine(validation, predict, saved[0].meta["step"])
+        result, _ = examine(validation, predict, saved[0].meta["step"])
         log.say(f"metrics: {relative(folder)}/metrics.json")
-    return metrics | {"parameters": parameters}
+    return result, {"parameters": parameters}
 
 
-def examine(validation: "Validation", predict: Predict, step: int) -> tuple[dict, Report]:
-    """A whole evaluation: the metrics with their intervals, printed, and every image's, written into
-    the log's folder."""
+def open_log(config: dict[str, Any], folder: Path, command: str) -> RunLog:
+    """The log of a run, with the loggers of `logger=`, on rank 0."""
+    silent = process_group.rank() > 0
+    return RunLog(folder, command, loggers={} if silent else build_loggers(config), silent=silent)
+
+
+def examine(validation: Validation, predict: Predict, step: int) -> tuple[EvaluationResult, Report]:
+    """A whole evaluation: shows the result with its intervals, and writes the files of a report into the
+    log's folder."""
     report = Report(validation.data.class_names, validation.data.palette)
 
-    def watch(seen: Seen) -> None:
-        report.watch(seen)
+    def on_image(image: ImageResult) -> None:
+        report.add(image)
         if validation.submission:
-            submit(seen, validation.submission, validation.log.folder / "submission")
+            submit(image, validation.submission, validation.log.folder / "submission")
 
-    metrics = validation.of(predict, step, watch)
+    result = validation.of(predict, step, on_image)
     report.gather()
-    metrics = report.with_intervals(metrics)
-    report.write(validation.log.folder, metrics)
-    validation.log.say(evaluation_table(metrics))
-    return metrics, report
+    result = report.with_intervals(result)
+    report.write(validation.log.folder, result)
+    validation.log.say(result_table(result))
+    return result, report
 
 
-def submit(seen: Seen, submission: Submission, folder: Path) -> None:
-    """Writes an image's labels, those after the CRF where there is one, as the server wants them."""
-    labels = seen.predicted if seen.refined is None else seen.refined
-    path = folder / submission.path.format(name=seen.sample.name)
-    save_labels(submission.labels(labels), path, submission.palette)
+def result_table(result: EvaluationResult):
+    """The table of a result, for the terminal."""
+    title = f"{result.images} images, {result.seconds:.1f} s"
+    gain = result.crf_gain and result.crf_gain.interval
+    return evaluation_table(title, result.network, result.crf, gain)
+
+
+def submit(image: ImageResult, submission: Submission, folder: Path) -> None:
+    """Writes an image's prediction, after the CRF where there is one, as the server wants it."""
+    path = folder / submission.path.format(name=image.sample.name)
+    save_labels(submission.labels(image.final), path, submission.palette)
 
 
 def build_predictor(
     configs: list[dict[str, Any]], saved: list[Checkpoint], compute: Compute
 ) -> tuple[Predict, int]:
-    """A checkpoint's model with its way of inference, or the ensemble of several; and its parameters."""
-    members, parameters = [], 0
+    """A checkpoint's model with its inference, or the ensemble of several; and its parameters."""
+    members: list[Predict] = []
+    parameters = 0
     for node, checkpointed in zip(configs, saved, strict=True):
         model = restore_model(node["model"], checkpointed)
-        model = model.to(compute.device, memory_format=torch.channels_last)
+        model = model.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters += count_parameters(model)
         members.append(Predictor(model, instantiate(node["inference"], "inference"), compute))
     return members[0] if len(members) == 1 else Ensemble(members, configs[0]["ensemble"]), parameters
 
 
 class Validation:
-    """Evaluates on the validation split, logs the metrics and a few images of them.
+    """Evaluates on the validation split, logs the metrics and a few images.
 
     The CRF, where there is one, takes part in the run's last validation only: it may take longer
-    than the network. `interrupted` is asked after every image whether to break off.
+    than the network.
+
+    Args:
+        data: the data set; `config`: resolved.
+        crf: the dense CRF, or None.
+        should_stop: asked after every image.
+
+    Raises:
+        InputError: an unknown metric, or a submission of data that no server scores.
     """
 
     def __init__(
         self,
-        data,
+        data: Dataset,
         compute: Compute,
         config: dict[str, Any],
         log: RunLog,
-        crf: partial | None,
-        interrupted: Callable[[], bool] = lambda: False,
+        crf: Crf | None,
+        should_stop: Callable[[], bool] = lambda: False,
     ):
-        self.data, self.compute, self.log, self.crf, self.interrupted = data, compute, log, crf, interrupted
+        self.data, self.compute, self.log, self.crf, self.should_stop = data, compute, log, crf, should_stop
         self.inference = instantiate(config["inference"], "inference")
         self.last_step = config.get("max_steps")
         self.settings = EvaluationSettings(config["batch_size"], config["num_workers"])
-        names = {*getattr(data, "extra_metrics", ()), *config.get("metrics", ())}
-        self.extra = partial(extra_metrics, sorted(names), len(data.class_names))
-        self.extra()  # an unknown name is told now
-        self.submission = getattr(data, "submission", None) if config.get("submission") else None
-        if config.get("submission") and self.submission is None:
-            raise InputError(
-                "submission=true: no server scores this data set", do="use data=voc, cityscapes or ade20k"
-            )
+        self.make_metrics = build_metrics(config, data)
+        self.submission: Submission | None = None
+        if config.get("submission"):
+            if not isinstance(data, HasSubmission) or data.submission is None:
+                raise InputError(
+                    "submission=true: no server scores this data set", do="use data=voc, cityscapes or ade20k"
+                )
+            self.submission = data.submission
 
-    def __call__(self, model: nn.Module, step: int) -> dict:
+    def __call__(self, model: nn.Module, step: int) -> EvaluationResult:
         with evaluating(model):
             return self.of(Predictor(model, self.inference, self.compute), step)
 
-    def of(self, predict: Predict, step: int, watch: Callable[[Seen], None] = lambda _: None) -> dict:
-        """The metrics of whatever predicts, a model or an ensemble; `watch` gets every image."""
+    def of(
+        self, predict: Predict, step: int, on_image: Callable[[ImageResult], None] = lambda _: None
+    ) -> EvaluationResult:
+        """Evaluates a model or an ensemble; `on_image` gets the result of every image."""
         crf = self.crf if self.last_step in (None, step) else None
 
-        def show(seen: Seen) -> None:
-            if seen.index < IMAGES:
-                image = strip(seen.sample, seen.predicted, seen.refined, self.data.palette)
-                self.log.image(step, f"val/{seen.index}_{seen.sample.name}", image)
-            watch(seen)
+        def show(image: ImageResult) -> None:
+            if image.index < IMAGES:
+                drawn = strip(image.sample, image.network, image.crf, self.data.palette)
+                self.log.image(step, f"val/{image.index}_{image.sample.name}", drawn)
+            on_image(image)
 
         with self.log.progress("evaluating", len(self.data.val)) as advance:
-            metrics = evaluate(
+            result = evaluate(
                 predict,
                 self.data.val,
                 self.data.class_names,
                 self.compute.device,
                 self.settings,
                 crf=crf,
-                extra=self.extra,
-                watch=show,
+                make_metrics=self.make_metrics,
+                on_image=show,
                 advance=advance,
-                interrupted=self.interrupted,
+                should_stop=self.should_stop,
             )
-        self.log.evaluation(step, metrics, self.data.class_names)
-        self.log.say(f"step {step}: {summary(metrics)}")
-        return metrics
+        self._log(step, result)
+        self.log.say(f"step {step}: {summary(result)}")
+        return result
+
+    def _log(self, step: int, result: EvaluationResult) -> None:
+        """The network's metrics by their names, the CRF's with `_crf`; each class's IoU and the confusion
+        matrix of the final predictions."""
+        values = numbers(result.network)
+        if result.crf is not None:
+            values |= {f"{name}_crf": value for name, value in numbers(result.crf).items()}
+        per_class = {name: metrics["iou"] for name, metrics in result.final.per_class.items()}
+        if not self.log.has_logged(step, "val"):
+            self.log.scalars(step, "iou", per_class)
+        figure = confusion_figure(result.final.confusion_matrix, self.data.class_names)
+        self.log.image(step, "confusion_matrix", figure_image(figure))
+        self.log.scalars(step, "val", values)
 
 
-def _neurites(classes: int) -> Extra:
-    if classes != 2:
-        raise InputError(
-            f"metrics=[neurites] with {classes} classes", do="it tells cells from membrane: give data of 2"
-        )
-    from segtrain.metrics.neurites import Neurites  # SciPy takes a third of a second to import
-
-    return Neurites()
+def numbers(scores: Scores) -> dict[str, float | None]:
+    """The metrics that are single numbers, by name."""
+    extra = {k: v for k, v in scores.extra.items() if v is None or isinstance(v, float | int)}
+    return {key: getattr(scores, key) for key in METRIC_LABELS} | extra
 
 
-def extra_metrics(names: list[str], num_classes: int) -> list[Extra]:
-    """New metrics by their names. Raises InputError."""
-    unknown = [name for name in names if name not in EXTRA_METRICS]
-    if unknown:
-        raise InputError(f"metrics=[{unknown[0]}]", do=f"give some of {', '.join(EXTRA_METRICS)}")
-    return [metric for name in names for metric in EXTRA_METRICS[name](num_classes)]
-
-
-def summary(metrics: dict) -> str:
+def summary(result: EvaluationResult) -> str:
     """The four metrics in a line, with and without the CRF."""
 
-    def line(values: dict) -> str:
-        return ", ".join(f"{label} {percent(values[key])}" for key, label in METRIC_LABELS.items())
+    def line(scores: Scores) -> str:
+        return ", ".join(f"{label} {percent(getattr(scores, key))}" for key, label in METRIC_LABELS.items())
 
-    if "without_crf" in metrics:
-        return f"without CRF {line(metrics['without_crf'])}; with CRF {line(metrics)}"
-    return line(metrics)
+    if result.crf is not None:
+        return f"without CRF {line(result.network)}; with CRF {line(result.crf)}"
+    return line(result.network)

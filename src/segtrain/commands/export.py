@@ -10,7 +10,7 @@ from segtrain.commands.paths import relative
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.errors import InputError
 from segtrain.export.formats import SMALLEST, SUFFIX, export
-from segtrain.loggers.run_log import table
+from segtrain.viz.tables import table
 
 
 def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -> None:

@@ -1,17 +1,30 @@
-"""The files that a command leaves, and how it names them."""
+"""The files that a command writes, and how it names them."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from segtrain.distributed import process_group
+from segtrain.distributed import launch
+from segtrain.files import write_atomically
 
 
 def write_yaml(config: dict[str, Any], path: Path) -> None:
-    if process_group.rank() == 0:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
+    """Writes a config on rank 0."""
+    if launch.rank() == 0:
+        text = yaml.safe_dump(config, sort_keys=False)
+        write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_metrics(metrics: dict[str, Any], overrides: Sequence[str], folder: Path) -> None:
+    """Writes `metrics.json` into a run's folder on rank 0, with the overrides that the run was given."""
+    if launch.rank() == 0:
+        text = json.dumps(metrics | {"overrides": list(overrides)}, indent=2)
+        write_atomically(folder / "metrics.json", lambda file: file.write(text.encode()))
 
 
 def relative(path: Path) -> str:

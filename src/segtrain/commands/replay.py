@@ -1,13 +1,12 @@
-"""What `segtrain replay=PATH` does: the step that was not finite, once more, layer by layer."""
+"""What `segtrain replay=PATH` does: the step that was not finite is run again, layer by layer."""
 
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from segtrain.commands.build import restore_model
+from segtrain.commands.build import build_loss, restore_model
 from segtrain.config.compose import check_trust, offline
-from segtrain.config.instantiate import instantiate
 from segtrain.engine import checkpoint
 from segtrain.engine.device import choose
 from segtrain.engine.replay import first_not_finite, kept_batches
@@ -19,8 +18,8 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
     """Prints which layer's output was the first that was not finite.
 
     Args:
+        path: a diverged.ckpt.
         precision: auto is the run's own, where the device has it.
-
         trust: a package outside segtrain whose classes the file may name.
 
     Raises:
@@ -37,8 +36,8 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
     model = model.to(compute.device, memory_format=torch.channels_last).train()
     if saved.meta["freeze_norm"]:
         freeze_norms(model)
-    loss = instantiate(config["loss"], "loss")
-    loss.progress = saved.meta["progress"]
+    loss = build_loss(config)
+    loss.set_progress(saved.meta["progress"])
     if saved.meta["class_weights"] is not None:
         loss.balance(saved.meta["class_weights"])
     found = first_not_finite(model, loss, kept_batches(saved), compute, seed=at["seed"])

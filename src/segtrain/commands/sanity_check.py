@@ -1,4 +1,6 @@
-"""What a run would fail at, found before its data are read: a first forward pass of grey batch_images."""
+"""What a run would fail at, found before its data are read: a first forward pass over grey images."""
+
+from __future__ import annotations
 
 import copy
 from typing import Any
@@ -11,28 +13,44 @@ from segtrain.config.instantiate import REFUSALS, check
 from segtrain.engine.device import Compute
 from segtrain.engine.loader import Augmented
 from segtrain.errors import InputError, SegtrainError
-from segtrain.losses.cross_entropy import CrossEntropy
+from segtrain.losses.composite import CompositeLoss
 
 # The data first: the model repeats their number of classes.
-GROUPS = ("data", "model", "crops", "augment", "loss", "optimizer", "schedule", "inference", "dense_crf")
-POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or image
+GROUPS = ("data", "model", "crops", "augment", "optimizer", "schedule", "inference", "dense_crf")
+LISTS = ("loss", "metric", "logger")  # groups of several options, each under its name
+PARTIAL = ("crops", "optimizer", "dense_crf")  # they still need their split, model or image
 
 
 def check_groups(config: dict[str, Any]) -> None:
-    """Raises InputError for a key or a type that no group's target takes; builds nothing."""
+    """Checks every key of every group against the signature of its target; builds nothing.
+
+    Raises:
+        InputError: a key or a type that a target does not take.
+    """
     for group in GROUPS:
         if config.get(group) is not None:
-            check(config[group], group, partial=group in POSITIONAL)
+            check(config[group], group, partial=group in PARTIAL)
+    for group in LISTS:
+        for name, node in (config.get(group) or {}).items():
+            if isinstance(node, dict):
+                own = {k: v for k, v in node.items() if not (group == "loss" and k == "weight")}
+                check(own, f"{group}.{name}")
 
 
-def rehearse(
-    model: nn.Module, loss: nn.Module, batch_size: int, dataset: Augmented, classes: int, compute: Compute
+def first_forward_pass(
+    model: nn.Module,
+    loss: CompositeLoss,
+    batch_size: int,
+    dataset: Augmented,
+    classes: int,
+    compute: Compute,
 ) -> None:
-    """A forward pass of the training's network and loss on one or two images without content.
+    """A forward pass of the network and the loss on one or two images without content.
 
     Args:
         model: on `compute.device`, in the mode of the training; is left as it was.
         dataset: of the training split; its first sample is read for its size.
+        classes: of the data.
 
     Raises:
         InputError: the network does not take such images, BatchNorm gets one value a channel, the
@@ -42,13 +60,12 @@ def rehearse(
     if isinstance(sample, SegtrainError):
         raise sample
     size, loss = sample.mask.shape, copy.deepcopy(loss)
-    if isinstance(loss, CrossEntropy):
-        if loss.wants_frequencies:  # which are counted later
-            loss.balance([1.0] * classes)
-        loss.check(classes)
-    batch_images = min(batch_size, 2)  # one alone is what BatchNorm may refuse
-    images = torch.full((batch_images, 3, *size), 127, dtype=torch.uint8, device=compute.device)
-    labels = torch.zeros(batch_images, *size, dtype=torch.uint8, device=compute.device)
+    if loss.wants_frequencies:  # which are counted later
+        loss.balance([1.0] * classes)
+    loss.check(classes)
+    count = min(batch_size, 2)  # one alone is what BatchNorm may refuse
+    images = torch.full((count, 3, *size), 127, dtype=torch.uint8, device=compute.device)
+    labels = torch.zeros(count, *size, dtype=torch.uint8, device=compute.device)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.no_grad():
         try:

@@ -10,7 +10,7 @@ import yaml
 from torch.utils.data import Subset
 
 from segtrain.commands.build import build_crf
-from segtrain.commands.evaluate import Validation, build_predictor, examine
+from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.instantiate import fits, instantiate
 from segtrain.crf.tuning import Examples, Ranges, Trial, search, trials_in, with_values
@@ -19,16 +19,20 @@ from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose
 from segtrain.engine.loader import evaluation_batches
 from segtrain.errors import InputError
-from segtrain.evaluation.evaluate import Predict
+from segtrain.evaluation.predictor import Predict
 from segtrain.evaluation.report import write_rows
-from segtrain.loggers.run_log import RunLog, percent, table
+from segtrain.evaluation.result import EvaluationResult
+from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import confusion_matrix, scores
+from segtrain.viz.tables import percent, table
 
 SHOWN = 5  # trials in the table
 NAME = "tuned"  # of the option that is written
 
 
-def tune_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> dict:
+def tune_checkpoints(
+    configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
+) -> tuple[EvaluationResult, dict[str, Any]]:
     """Searches `crf_ranges` for the parameters with the best mean IoU on `tune_crf` images, writes them
     as `folder`/dense_crf/tuned.yaml, and evaluates the whole split with them.
 
@@ -48,7 +52,7 @@ def tune_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], fol
     ranges = read_ranges(config["crf_ranges"])
     check_ranges(config["dense_crf"], ranges)
     compute = choose(config["device"], str(config["precision"]))
-    with process_group.join(compute.device), RunLog(folder, "eval", silent=process_group.rank() > 0) as log:
+    with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         data = instantiate(config["data"], "data")
         tuner = Tuner(config, data, compute, log)
         predict, parameters = build_predictor(configs, saved, compute)
@@ -59,11 +63,11 @@ def tune_checkpoints(configs: list[dict[str, Any]], saved: list[Checkpoint], fol
         if process_group.rank() == 0:
             write_files(folder, tuned, trials, tuner.images)
         validation = Validation(data, compute, tuned, log, build_crf(tuned))
-        metrics, _ = examine(validation, predict, saved[0].meta["step"])
+        result, _ = examine(validation, predict, saved[0].meta["step"])
         log.say(f"{tuner.images} of these images chose the parameters; to use them:")
         log.say(f"segeval --config-dir {relative(folder)} ckpt=... crf=true dense_crf={NAME}")
     best = {"images": tuner.images, "values": trials[0].values, "mean_iou": trials[0].score}
-    return metrics | {"parameters": parameters, "tuned_crf": best}
+    return result, {"parameters": parameters, "tuned_crf": best}
 
 
 class Tuner:
@@ -97,7 +101,7 @@ class Tuner:
         best = 0.0
         with self.log.progress("tuning", trials_in(ranges)) as advance:
 
-            def tell(trial: Trial) -> None:
+            def show(trial: Trial) -> None:
                 nonlocal best
                 best = max(best, trial.score)
                 advance(1, f"best mean IoU {percent(best)}")
@@ -105,7 +109,7 @@ class Tuner:
             def score(values: Mapping[str, float]) -> float:
                 return self.mean_iou(examples, with_values(self.parameters, values))
 
-            return search(score, ranges, tell=tell)
+            return search(score, ranges, on_trial=show)
 
     def mean_iou(self, examples: Examples, parameters: Mapping[str, Any]) -> float:
         """Of all processes' images."""
@@ -115,7 +119,7 @@ class Tuner:
             matrix += confusion_matrix(torch.from_numpy(mask), torch.from_numpy(labels), classes)
         if process_group.world_size() > 1:
             matrix = process_group.sum_over_ranks(matrix.to(self.compute.device)).cpu()
-        return scores(matrix, ())["mean_iou"] or 0.0
+        return scores(matrix, ()).mean_iou or 0.0
 
 
 def read_ranges(node: Mapping[str, Any], key: str = "") -> dict[str, tuple[float, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from segtrain.errors import InputError
 
@@ -23,9 +23,21 @@ def compose_config(name: str, overrides: list[str]) -> DictConfig:
         return compose(name, overrides=overrides)
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """A resolved config as plain dicts and lists."""
-    return OmegaConf.to_container(config, resolve=True)
+def compose_with_choices(name: str, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
+    """As `compose_config`, and the option that each group was chosen by, `{"model": "fcn8s"}`."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        config = compose(name, overrides=overrides, return_hydra_config=True)
+    choices = {group: str(option) for group, option in config.hydra.runtime.choices.items() if option}
+    with open_dict(config):
+        del config["hydra"]
+    return config, {group: option for group, option in choices.items() if "hydra" not in group}
+
+
+def plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+    """A config as plain dicts and lists, its interpolations resolved."""
+    values = OmegaConf.to_container(config, resolve=resolve)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
 
 
 @cache

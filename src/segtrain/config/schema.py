@@ -38,7 +38,6 @@ TYPES: dict[str, Any] = {
     "ensemble": Literal["mean", "product"],
     "compare": bool,
     "submission": bool,
-    "metrics": list[str],
     "crf_ranges": dict,
     "format": str | None,
     "weights": str | None,

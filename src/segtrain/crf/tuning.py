@@ -79,7 +79,7 @@ def search(
     ranges: Ranges,
     *,
     rounds: int = 3,
-    tell: Callable[[Trial], None] = lambda _: None,
+    on_trial: Callable[[Trial], None] = lambda _: None,
 ) -> list[Trial]:
     """Every trial, the best first.
 
@@ -88,14 +88,14 @@ def search(
         ranges: the values of the first round, ascending, above 0; one value alone stays.
         rounds: the first tries all combinations, each further one the best so far and two values
             nearer to it in each range, half the factor up and down.
-        tell: gets each trial when it is done.
+        on_trial: gets each trial when it is done.
     """
     tried: dict[tuple[float, ...], float] = {}
     for _ in range(rounds):
         for values in itertools.product(*ranges.values()):
             if values not in tried:
                 tried[values] = score(dict(zip(ranges, values, strict=True)))
-                tell(Trial(dict(zip(ranges, values, strict=True)), tried[values]))
+                on_trial(Trial(dict(zip(ranges, values, strict=True)), tried[values]))
         best = max(tried, key=tried.get)
         ranges = {name: _around(ranges[name], value) for name, value in zip(ranges, best, strict=True)}
     trials = [Trial(dict(zip(ranges, values, strict=True)), tried[values]) for values in tried]

@@ -64,7 +64,7 @@ def first_to_say(what: str) -> bool:
     return True
 
 
-def heard(flag: bool) -> bool:
+def any_rank_so_far(flag: bool) -> bool:
     """Whether `flag` was set on any rank, as far as is known here: it waits for no other rank.
 
     Once it was true it stays true for this group.

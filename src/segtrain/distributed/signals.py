@@ -1,9 +1,13 @@
 """Stopping on request: the handler sets a flag, the loop saves at the next step boundary."""
 
+from __future__ import annotations
+
 import ctypes
 import signal
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 
 class Stopped(BaseException):
@@ -17,25 +21,38 @@ class Stopped(BaseException):
 
     def __init__(self, number: int, how: str):
         super().__init__(f"stopped by {signal.Signals(number).name} {how}")
-        self.exit_code = 128 + (signal.SIGTERM if number == signal.SIGUSR1 else number)
+        self.exit_code = 128 + (signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
+
+
+# Windows has no SIGUSR1 and no SIGHUP.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGHUP", "SIGINT") if hasattr(signal, name)
+)
 
 
 class StopSignals:
-    """While entered, SIGTERM, SIGUSR1 and Ctrl-C set `requested`; a second Ctrl-C stops at once."""
+    """While entered, SIGTERM, SIGUSR1, SIGHUP and Ctrl-C set `requested`; a second Ctrl-C stops at once.
 
-    def __init__(self):
+    In another thread than the main one no signal arrives: there it does nothing.
+
+    Attributes:
+        requested: whether a signal came; `number`: which one.
+    """
+
+    def __init__(self) -> None:
         self.requested, self.number = False, 0
+        self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> "StopSignals":
-        numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-        self._before = {number: signal.signal(number, self._ask) for number in numbers}
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._request) for number in STOP_SIGNALS}
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, _frame) -> None:
+    def _request(self, number: int, _frame: object) -> None:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested, self.number = True, number

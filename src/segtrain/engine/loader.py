@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segtrain.contracts import IGNORE_INDEX, MEAN_COLOUR, Sample
-from segtrain.distributed.signals import ask_when_parent_ends
+from segtrain.distributed.signals import STOP_SIGNALS, ask_when_parent_ends
 from segtrain.errors import InputError, SegtrainError
 
 cv2.setNumThreads(0)  # its threads would fight with the loader's processes
@@ -168,12 +168,13 @@ def _as_it_is(sample):
 
 # joblib's processes have a way to start others that the loader knows nothing of.
 FORK = "fork" if sys.platform == "linux" else None
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 def _started(loader: DataLoader) -> Iterator:
     """The loader's iterator, whose processes no signal reaches: whoever stops a run may send one to
     each of its processes, and they must outlive it until the run has saved."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return iter(loader)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # a process inherits the mask
     try:
         return iter(loader)

@@ -15,7 +15,7 @@ from segtrain.engine.loader import Batch
 DIVERGED = "diverged.ckpt"
 
 
-def keep(saved: Checkpoint, batches: list[Batch], about: dict, folder: Path) -> Path:
+def save_batches(saved: Checkpoint, batches: list[Batch], about: dict, folder: Path) -> Path:
     """Writes a checkpoint's weights beside the batches that they met.
 
     Args:
@@ -32,7 +32,7 @@ def keep(saved: Checkpoint, batches: list[Batch], about: dict, folder: Path) -> 
 
 
 def kept_batches(saved: Checkpoint) -> list[Batch]:
-    """The batches that `keep` was given."""
+    """The batches that `save_batches` was given."""
     batch = saved.part("batch")
     return [(batch[f"{i}.images"], batch[f"{i}.masks"], names) for i, names in enumerate(saved.meta["names"])]
 
@@ -54,7 +54,7 @@ def first_not_finite(
             masks = masks.to(compute.device)
             with compute.autocast():
                 outputs = model(images.to(compute.device))
-            value = loss(outputs, masks)
+            value = loss(outputs, masks).sum()
             if not found and not _finite(value):
                 found.append(f"the loss, though every layer's output is finite: {value.item()}")
             if found:

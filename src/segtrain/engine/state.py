@@ -1,4 +1,6 @@
-"""A run: its model, loss, optimizer and schedule, and all that a checkpoint restores of them."""
+"""The state of a training run: model, loss, optimizer and schedule, and all that a checkpoint restores."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,15 +11,17 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from segtrain.contracts import Schedule
 from segtrain.distributed import process_group
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute
 from segtrain.errors import InputError
+from segtrain.losses.composite import CompositeLoss
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainSettings:
     """The scalars of a training run, by their names at the root of `segtrain`."""
 
     seed: int
@@ -34,35 +38,40 @@ class Settings:
 
 
 @dataclass
-class Run:
-    """All that a checkpoint restores, and what it takes to go on.
+class TrainState:
+    """All that a checkpoint restores, and what the training loop needs beside it.
 
-    meta: goes into every checkpoint (config, classes). best: the best validation mean IoU.
-    validation_left: of this step; a signal broke it off, or the run was resumed at its end.
-    losses: of the steps that no line of the log has told of yet.
+    Attributes:
+        meta: goes into every checkpoint (config, classes).
+        step: optimizer steps that were taken.
+        best: the best validation mean IoU.
+        validation_pending: this step's validation was stopped by a signal, or the run was resumed at its end.
+        losses: of the steps that are not logged yet; each has the value of every term.
+        averaged: the running average of the weights (`ema`).
+        wrapped: the model whose backward pass averages gradients over ranks.
     """
 
     model: nn.Module
-    loss: nn.Module
+    loss: CompositeLoss
     optimizer: Optimizer
-    schedule: Callable[[int, int], float]
+    schedule: Schedule
     compute: Compute
-    settings: Settings
-    meta: dict
+    settings: TrainSettings
+    meta: dict[str, Any]
     step: int = 0
     best: float = -1.0
-    validation_left: bool = False
-    losses: list[float] = field(default_factory=list)
+    validation_pending: bool = False
+    losses: list[list[float]] = field(default_factory=list)
     seconds_per_step: float | None = None
     averaged: AveragedModel | None = None
     scaler: torch.amp.GradScaler = field(init=False)
     wrapped: nn.Module = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.settings.ema and self.averaged is None:
             self.averaged = AveragedModel(self.model, multi_avg_fn=_ema(self.settings.ema), use_buffers=True)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "16")
-        self.wrapped = process_group.wrap(self.model, some_outputs=set(self.loss.weights) == {"out"})
+        self.wrapped = process_group.wrap(self.model, some_outputs=self.loss.output_names == {"out"})
 
     @property
     def evaluated(self) -> nn.Module:
@@ -71,7 +80,7 @@ class Run:
 
     @property
     def batch(self) -> dict[str, Any]:
-        """Of how many images a step is; and BatchNorm's statistics, and how many of these in a step."""
+        """How many images a step has; how many BatchNorm takes statistics of, and how often in a step."""
         settings, ranks = self.settings, process_group.world_size()
         images = settings.batch_size * (ranks if process_group.synchronises_norms(self.model) else 1)
         trains = not settings.freeze_norm and any(map(is_batch_norm, self.model.modules()))
@@ -81,6 +90,7 @@ class Run:
         }
 
     def checkpoint(self, *, weights_only: bool = False) -> Checkpoint:
+        """Everything that `restore` needs; or the weights alone, for evaluation."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         if self.averaged:
             tensors |= {f"ema.{k}": v for k, v in self.averaged.module.state_dict().items()}
@@ -88,11 +98,15 @@ class Run:
             state = checkpoint.optimizer_tensors(self.optimizer)
             tensors |= {f"optimizer.{k}": v for k, v in state.items()}
         own = {"step": self.step, "best": self.best, "losses": self.losses, "batch": self.batch}
-        own |= {"validation_left": self.validation_left, "scaler": self.scaler.state_dict()}
+        own |= {"validation_pending": self.validation_pending, "scaler": self.scaler.state_dict()}
         return Checkpoint(tensors, self.meta | own)
 
     def restore(self, saved: Checkpoint) -> None:
-        """Continues where `saved` was made. Raises InputError where the steps would be others."""
+        """Restores the state in which `saved` was made.
+
+        Raises:
+            InputError: a step would have another number of images.
+        """
         self._check_batch(saved.meta.get("batch", self.batch))
         self.model.load_state_dict(saved.part("model"))
         checkpoint.load_optimizer(self.optimizer, saved.part("optimizer"))
@@ -102,7 +116,7 @@ class Run:
         self.scaler.load_state_dict(saved.meta["scaler"])
         self.step, self.best = saved.meta["step"], saved.meta["best"]
         self.losses = list(saved.meta.get("losses", ()))
-        self.validation_left = saved.meta.get("validation_left", False)
+        self.validation_pending = saved.meta.get("validation_pending", False)
 
     def _check_batch(self, before: dict[str, Any]) -> None:
         settings, ranks, now = self.settings, process_group.world_size(), self.batch
@@ -110,20 +124,20 @@ class Run:
         here += "es" if ranks > 1 else ""
         if before["images"] != now["images"]:
             raise InputError(
-                f"resume: a step was {before['images']} images, {here} is {now['images']}",
-                do=f"make them {before['images']} again, or begin anew with init_from=",
+                f"resume: a step must have {before['images']} images as before, got {now['images']} ({here})",
+                do=f"make them {before['images']} again, or start a new run with init_from=",
             )
         if before["statistics"] and now["statistics"] and before["statistics"] != now["statistics"]:
             images, times = before["statistics"]
             raise InputError(
                 f"resume: BatchNorm took statistics of {images} images {times} × a step and process,"
                 f" with {here} of {now['statistics'][0]} images {now['statistics'][1]} ×",
-                do="take batch_size, accumulate and the number of processes of before, or freeze_norm=true",
+                do="use batch_size, accumulate and the number of processes of before, or freeze_norm=true",
             )
 
 
 def freeze_norms(model: nn.Module) -> None:
-    """Every BatchNorm uses its running statistics and keeps its scale and shift, as Caffe's
+    """Makes every BatchNorm use its running statistics and keep its scale and shift, as Caffe's
     `use_global_stats` with rate 0 (DeepLab v2), until the model is put into training mode again."""
     for module in model.modules():
         if is_batch_norm(module):
@@ -131,10 +145,11 @@ def freeze_norms(model: nn.Module) -> None:
 
 
 def is_batch_norm(module: nn.Module) -> bool:
+    """Whether a module is BatchNorm, in any number of dimensions."""
     return isinstance(module, nn.modules.batchnorm._BatchNorm)
 
 
-def _ema(decay: float):
+def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], int], None]:
     """A running average that forgets its start: the decay grows as (1+n)/(10+n) up to `decay`."""
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ class Difference(NamedTuple):
     interval: tuple[float, float] | None
 
     @property
-    def told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the interval excludes 0."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 

@@ -2,113 +2,116 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segtrain.contracts import Sample
+from segtrain.contracts import Crf, EvaluationStopped, Metric, Sample, Split
 from segtrain.crf.pipeline import refine_ahead
 from segtrain.distributed import process_group
 from segtrain.engine.loader import evaluation_batches
 from segtrain.evaluation.predictor import Predict, argmax_labels
-from segtrain.metrics.regions import confusion_matrix, scores
+from segtrain.evaluation.result import EvaluationResult
+from segtrain.metrics.regions import Scores, confusion_matrix, scores
 
-Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W
-
-
-class Extra(Protocol):
-    """A metric that adds images up in `sums`, which several processes can add up again."""
-
-    sums: Tensor
-
-    def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
-        """Adds an image: the most probable classes, uint8 H×W, and their probabilities, float32 H×W."""
-        ...
-
-    def metrics(self, sums: Tensor) -> dict: ...
+Prediction = tuple[np.ndarray, np.ndarray | None]  # class indices uint8 H×W, their probabilities float32 H×W
 
 
-class Seen(NamedTuple):
-    """What a watcher gets of every image.
+class ImageResult(NamedTuple):
+    """One evaluated image.
 
-    index: its place in the split. predicted, refined: the network's labels and, where there is one,
-    the CRF's, uint8 H×W. matrices: their confusion matrices, one or two C×C.
+    Attributes:
+        index: its position in the split.
+        sample: the image and its mask.
+        network: the network's prediction, uint8 H×W.
+        crf: the prediction after the CRF, uint8 H×W; None without one.
+        matrices: the confusion matrices of the network and, with a CRF, after it; C×C each.
     """
 
     index: int
     sample: Sample
-    predicted: np.ndarray
-    refined: np.ndarray | None
+    network: np.ndarray
+    crf: np.ndarray | None
     matrices: list[Tensor]
 
+    @property
+    def final(self) -> np.ndarray:
+        """The prediction after the CRF where there is one."""
+        return self.network if self.crf is None else self.crf
 
-class Interrupted(Exception):
-    """An evaluation was broken off on request; there are no metrics."""
 
-
-class Settings(NamedTuple):
-    """How to evaluate: images a pass, loader processes."""
+class EvaluationSettings(NamedTuple):
+    """How to evaluate: images in a batch, loader processes."""
 
     batch_size: int = 1
     num_workers: int = 0
 
 
-class Tally:
-    """What is added up over the images for the network, or for the CRF."""
+class Accumulator:
+    """What is added up over the images, for the network or for the CRF.
 
-    def __init__(self, classes: int, extra: list[Extra]):
-        self.matrix = torch.zeros(classes, classes, dtype=torch.int64)
-        self.extra = extra
+    Args:
+        num_classes: C of the confusion matrix.
+        metrics: beyond it.
+    """
 
-    def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray | None) -> Tensor:
-        """Adds an image and gives its confusion matrix; extra metrics need its confidence."""
+    def __init__(self, num_classes: int, metrics: list[Metric]):
+        self.matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.metrics = metrics
+
+    def update(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray | None) -> Tensor:
+        """Adds an image and gives its confusion matrix; further metrics need its confidence."""
         mask = torch.from_numpy(sample.mask)
         matrix = confusion_matrix(mask, torch.from_numpy(labels), len(self.matrix))
         self.matrix += matrix
-        for metric in self.extra:
-            metric.add(sample, labels, confidence)
+        for metric in self.metrics:
+            assert confidence is not None
+            metric.update(sample, labels, confidence)
         return matrix
 
-    def metrics(self, class_names: tuple[str, ...], device: torch.device) -> dict:
-        """The metrics of all processes' images."""
-        self.matrix = _of_all_ranks(self.matrix, device)
-        metrics = scores(self.matrix, class_names)
-        for metric in self.extra:
-            metrics |= metric.metrics(_of_all_ranks(metric.sums, device))
-        return metrics
+    def compute(self, class_names: tuple[str, ...], device: torch.device) -> Scores:
+        """The scores over the images of all processes."""
+        extra = {}
+        result = scores(_over_all_ranks(self.matrix, device), class_names)
+        for metric in self.metrics:
+            extra |= metric.compute(_over_all_ranks(metric.sums, device))
+        return replace(result, extra=extra)
 
 
 def evaluate(
     predict: Predict,
-    dataset,
+    dataset: Split,
     class_names: tuple[str, ...],
     device: torch.device,
-    settings: Settings,
+    settings: EvaluationSettings,
     *,
     crf: Crf | None = None,
-    extra: Callable[[], list[Extra]] = list,
-    watch: Callable[[Seen], None] = lambda _: None,
+    make_metrics: Callable[[], list[Metric]] = list,
+    on_image: Callable[[ImageResult], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
-    interrupted: Callable[[], bool] = lambda: False,
-) -> dict:
-    """The metrics of `metrics.json` (INTERFACE: `pixel_accuracy` ... `per_class`, `images`, `seconds`).
+    should_stop: Callable[[], bool] = lambda: False,
+) -> EvaluationResult:
+    """Evaluates predictions against the masks of a split.
 
     Args:
         predict: on `device`.
-        crf: refines each image's probabilities; then the metrics are those after it, and
-            `without_crf` holds the same keys for the network alone.
-        extra: makes the metrics beyond the confusion matrix, anew for the network and for the CRF.
-        watch: gets each image with its labels.
-        advance: gets the number of images that were done, for a progress bar.
-        interrupted: asked after every image whether to break off.
+        crf: refines the probabilities of each image.
+        make_metrics: makes the metrics beyond the confusion matrix; called for the network and for the CRF.
+        on_image: gets the result of each image of this process.
+        advance: gets the number of images that were evaluated, for a progress bar.
+        should_stop: asked after every image.
+
+    Returns:
+        The result over the images of all processes, without intervals.
 
     Raises:
-        Interrupted: on every rank, where it was so on one.
+        EvaluationStopped: on every rank, where `should_stop` was true on one.
     """
     start, classes = time.perf_counter(), len(class_names)
-    tallies = [Tally(classes, extra()) for _ in range(1 if crf is None else 2)]
+    accumulators = [Accumulator(classes, make_metrics()) for _ in range(1 if crf is None else 2)]
     rank, world_size = process_group.rank(), process_group.world_size()
     batches = evaluation_batches(
         dataset,
@@ -117,52 +120,50 @@ def evaluate(
         rank=rank,
         world_size=world_size,
     )
-    labelled = _labelled(predict, batches, tallies) if crf is None else _refined(predict, batches, crf)
-    broken_off = False
-    for i, (sample, outcomes) in enumerate(labelled):
-        pairs = zip(tallies, outcomes, strict=True)
-        matrices = [tally.add(sample, *outcome) for tally, outcome in pairs]
-        (predicted, _), *of_crf = outcomes
-        watch(Seen(rank + i * world_size, sample, predicted, of_crf[0][0] if of_crf else None, matrices))
+    if crf is None:
+        predicted = _predictions(predict, batches, with_confidence=bool(accumulators[0].metrics))
+    else:
+        predicted = _refined_predictions(predict, batches, crf)
+    stopped = False
+    for i, (sample, predictions) in enumerate(predicted):
+        pairs = zip(accumulators, predictions, strict=True)
+        matrices = [accumulator.update(sample, *prediction) for accumulator, prediction in pairs]
+        labels = [labels for labels, _ in predictions]
+        refined = labels[1] if len(labels) > 1 else None
+        on_image(ImageResult(rank + i * world_size, sample, labels[0], refined, matrices))
         advance(1)
-        if broken_off := interrupted():
+        if stopped := should_stop():
             break
-    if process_group.any_rank(broken_off, device):
-        raise Interrupted
+    if process_group.any_rank(stopped, device):
+        raise EvaluationStopped
 
-    network, *after_crf = (tally.metrics(class_names, device) for tally in tallies)
-    metrics = after_crf[0] if after_crf else network
-    metrics |= {"images": len(dataset), "seconds": time.perf_counter() - start}
-    metrics["confusion_matrix"] = tallies[-1].matrix.tolist()
-    if after_crf:
-        metrics["without_crf"] = network
-    return metrics
+    network, *after_crf = (accumulator.compute(class_names, device) for accumulator in accumulators)
+    seconds = time.perf_counter() - start
+    return EvaluationResult(network, after_crf[0] if after_crf else None, len(dataset), seconds)
 
 
-Outcome = tuple[np.ndarray, np.ndarray | None]  # labels uint8 H×W, their probabilities float32 H×W
-
-
-def _labelled(
-    predict: Predict, batches: Iterable[list[Sample]], tallies: list[Tally]
-) -> Iterator[tuple[Sample, list[Outcome]]]:
-    """Each sample with the network's outcome: its confidence only where an extra metric needs it."""
+def _predictions(
+    predict: Predict, batches: Iterable[list[Sample]], *, with_confidence: bool
+) -> Iterator[tuple[Sample, list[Prediction]]]:
+    """Each sample with the network's prediction."""
+    predictions: Iterable[Prediction]
     for samples in batches:
-        if tallies[0].extra:
-            maps = (x.cpu().numpy() for x in predict.confident_labels(samples))
-            outcomes = zip(*maps, strict=True)
+        if with_confidence:
+            labels, confidence = (x.cpu().numpy() for x in predict.confident_labels(samples))
+            predictions = zip(labels, confidence, strict=True)
         else:
-            outcomes = ((labels, None) for labels in predict.labels(samples).cpu().numpy())
-        for sample, outcome in zip(samples, outcomes, strict=True):
-            yield sample, [outcome]
+            predictions = ((labels, None) for labels in predict.labels(samples).cpu().numpy())
+        for sample, prediction in zip(samples, predictions, strict=True):
+            yield sample, [prediction]
 
 
-def _refined(
+def _refined_predictions(
     predict: Predict, batches: Iterable[list[Sample]], crf: Crf
-) -> Iterator[tuple[Sample, list[Outcome]]]:
-    """Each sample with the network's outcome and the CRF's, which works while the network does."""
+) -> Iterator[tuple[Sample, list[Prediction]]]:
+    """Each sample with the network's prediction and the CRF's, which runs beside the network."""
 
-    def refine(image: np.ndarray, probabilities: np.ndarray) -> list[Outcome]:
-        return [_outcome(probabilities), _outcome(crf(image, probabilities))]
+    def refine(image: np.ndarray, probabilities: np.ndarray) -> list[Prediction]:
+        return [_prediction(probabilities), _prediction(crf(image, probabilities))]
 
     def predicted() -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         for samples in batches:
@@ -172,12 +173,12 @@ def _refined(
     return refine_ahead(refine, predicted())
 
 
-def _outcome(probabilities: np.ndarray) -> Outcome:
+def _prediction(probabilities: np.ndarray) -> Prediction:
     """Of class probabilities C×H×W."""
     return argmax_labels(torch.from_numpy(probabilities)[None])[0].numpy(), probabilities.max(0)
 
 
-def _of_all_ranks(sums: Tensor, device: torch.device) -> Tensor:
+def _over_all_ranks(sums: Tensor, device: torch.device) -> Tensor:
     if process_group.world_size() == 1:  # not every device has the dtype
         return sums
     return process_group.sum_over_ranks(sums.to(device)).cpu()

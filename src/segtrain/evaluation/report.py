@@ -1,7 +1,8 @@
-"""What an evaluation leaves beside metrics.json: a line an image, the worst and the best of them, the
-confusion matrix, and how far the mean IoU is to be trusted."""
+"""What an evaluation writes beside `metrics.json`: a row for each image, the worst and the best images,
+the confusion matrix; and the intervals of the mean IoU."""
 
 import csv
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -9,94 +10,108 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from segtrain.contracts import Colour
 from segtrain.distributed import process_group
 from segtrain.evaluation import bootstrap
-from segtrain.evaluation.evaluate import Seen
-from segtrain.loggers.run_log import METRIC_LABELS
-from segtrain.metrics.regions import scores
-from segtrain.viz.contact_sheet import Extremes, contact_sheet, ends
+from segtrain.evaluation.evaluate import ImageResult
+from segtrain.evaluation.result import EvaluationResult
+from segtrain.files import write_atomically
+from segtrain.metrics.regions import Scores, scores
+from segtrain.viz.contact_sheet import BestAndWorst, contact_sheet
 from segtrain.viz.drawing import confusion_figure, trimap_figure
+from segtrain.viz.tables import METRIC_LABELS
 
 
-class Line(NamedTuple):
-    """An image: its place in the split, its name, and of the network and the CRF, if there is one, the
-    four metrics and the counts of each class's pixels, int64 3×C."""
+class ImageScores(NamedTuple):
+    """The scores of one image.
+
+    Attributes:
+        index: its position in the split; `name`: of the image.
+        scores: of the network and, with a CRF, after it.
+        counts: the same stages' correct, target and predicted pixels of each class, int64 3×C.
+    """
 
     index: int
     name: str
-    metrics: list[dict]
+    scores: list[Scores]
     counts: list[np.ndarray]
 
 
 class Report:
-    """Watches an evaluation; after it, adds to its metrics and writes files into a folder.
+    """Collects the results of the images of an evaluation; then adds intervals and writes files.
 
     Args:
         class_names, palette: the data set's.
+
+    Attributes:
+        images: the scores of each image.
+        extremes: the worst and the best images, drawn.
     """
 
-    def __init__(self, class_names, palette):
+    def __init__(self, class_names: tuple[str, ...], palette: tuple[Colour, ...]):
         self.class_names, self.palette = class_names, palette
-        self.lines: list[Line] = []
-        self.extremes = Extremes(palette)
+        self.images: list[ImageScores] = []
+        self.extremes = BestAndWorst(palette)
 
-    def watch(self, seen: Seen) -> None:
-        """Takes an image up."""
-        metrics = [scores(matrix, ()) for matrix in seen.matrices]
-        counts = [bootstrap.image_counts(matrix.numpy()) for matrix in seen.matrices]
-        self.lines.append(Line(seen.index, seen.sample.name, metrics, counts))
-        if metrics[-1]["mean_iou"] is not None:
-            self.extremes.add(seen, metrics[-1]["mean_iou"])
+    def add(self, image: ImageResult) -> None:
+        """Adds an image."""
+        found = [scores(matrix, ()) for matrix in image.matrices]
+        counts = [bootstrap.image_counts(matrix.numpy()) for matrix in image.matrices]
+        self.images.append(ImageScores(image.index, image.sample.name, found, counts))
+        mean_iou = found[-1].mean_iou
+        if mean_iou is not None:
+            self.extremes.add(image.index, image.sample, image.final, mean_iou)
 
     def gather(self) -> None:
         """Brings the images of all processes together, in the order of the split."""
-        self.lines = sorted(process_group.gathered(self.lines), key=lambda line: line.index)
-        self.extremes.rows = ends(sorted(process_group.gathered(self.extremes.rows)))
+        self.images = sorted(process_group.gathered(self.images), key=lambda image: image.index)
+        self.extremes.keep(process_group.gathered(self.extremes.rows))
 
-    def counts(self, which: int = -1) -> np.ndarray:
-        """int64 N×3×C of the network (0) or of what the evaluation ends with (-1)."""
-        return np.stack([line.counts[which] for line in self.lines])
+    def counts(self, stage: int = -1) -> np.ndarray:
+        """int64 N×3×C of the network (0) or of the final predictions (-1)."""
+        return np.stack([image.counts[stage] for image in self.images])
 
-    def with_intervals(self, metrics: dict) -> dict:
-        """The metrics with the 95 % interval of each mean IoU and of the CRF's gain."""
-        metrics = metrics | {"mean_iou_interval": bootstrap.interval(self.counts())}
-        if "without_crf" in metrics:
-            alone = {"mean_iou_interval": bootstrap.interval(self.counts(0))}
-            metrics["without_crf"] = metrics["without_crf"] | alone
-            gain = bootstrap.difference(self.counts(0), self.counts())
-            metrics["crf_gain"] = gain._asdict() | {"told_apart": gain.told_apart}
-        return metrics
+    def with_intervals(self, result: EvaluationResult) -> EvaluationResult:
+        """The result with the 95 % interval of each mean IoU and of the CRF's gain."""
+        network = bootstrap.interval(self.counts(0))
+        if result.crf is None:
+            return result.with_intervals(network, None, None)
+        gain = bootstrap.difference(self.counts(0), self.counts())
+        return result.with_intervals(network, bootstrap.interval(self.counts()), gain)
 
-    def write(self, folder: Path, metrics: dict) -> None:
-        """images.csv, contact_sheet.png, confusion_matrix.csv and .png; trimap.png if it was measured."""
+    def write(self, folder: Path, result: EvaluationResult) -> None:
+        """Writes images.csv, contact_sheet.png, confusion_matrix.csv and .png, and trimap.png where the
+        trimap was measured."""
         if process_group.rank() > 0:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        write_images(self.lines, folder / "images.csv")
-        matrix = metrics["confusion_matrix"]
+        write_images(self.images, folder / "images.csv")
+        matrix = result.final.confusion_matrix
         rows = ([name, *row] for name, row in zip(self.class_names, matrix, strict=True))
-        write_rows([["labelled \\ predicted", *self.class_names], *rows], folder / "confusion_matrix.csv")
+        write_rows([["label \\ prediction", *self.class_names], *rows], folder / "confusion_matrix.csv")
         confusion_figure(matrix, self.class_names).savefig(folder / "confusion_matrix.png", dpi=120)
-        if "trimap_mean_iou" in metrics:
-            stages = {"network": metrics.get("without_crf", metrics)}
-            stages |= {"with CRF": metrics} if "without_crf" in metrics else {}
-            curves = {name: stage["trimap_mean_iou"] for name, stage in stages.items()}
+        stages = {"network": result.network} | ({"with CRF": result.crf} if result.crf else {})
+        curves = {name: stage.extra.get("trimap_mean_iou") for name, stage in stages.items()}
+        if all(curves.values()):
             trimap_figure(curves).savefig(folder / "trimap.png", dpi=120)
         if self.extremes.rows:
             sheet = contact_sheet(self.extremes.rows, self.class_names, self.palette)
             Image.fromarray(sheet).save(folder / "contact_sheet.png")
 
 
-def write_images(lines: list[Line], path: Path) -> None:
-    """A row an image: its name and the four metrics, with a CRF also those of the network alone."""
-    rows = []
-    for line in lines:
-        rows.append({"name": line.name} | {key: line.metrics[-1][key] for key in METRIC_LABELS})
-        if len(line.metrics) == 2:
-            rows[-1] |= {f"{key}_without_crf": line.metrics[0][key] for key in METRIC_LABELS}
-    write_rows([list(rows[0]), *(list(row.values()) for row in rows)], path)
+def write_images(images: list[ImageScores], path: Path) -> None:
+    """Writes a row for each image: its name and the four metrics, with a CRF also the network's."""
+    stages = {"": -1} | ({"_without_crf": 0} if images and len(images[0].scores) > 1 else {})
+    header = [f"{key}{suffix}" for suffix in stages for key in METRIC_LABELS]
+    rows = [
+        [image.name, *(getattr(image.scores[i], key) for i in stages.values() for key in METRIC_LABELS)]
+        for image in images
+    ]
+    write_rows([["name", *header], *rows], path)
 
 
 def write_rows(rows: Iterable[list], path: Path) -> None:
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows(rows)
+    """Writes a CSV file, whole or not at all."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_atomically(path, lambda file: file.write(text.getvalue().encode()))

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from segtrain.losses.outputs import pixel_losses, valid_pixels, weighted_outputs
 
-REACH = 4  # standard deviations beyond which the map is left at 1: it would be 1 + w0 / 3000
+CUTOFF = 4  # standard deviations beyond which the map is left at 1: it would be 1 + w0 / 3000
 
 
-class BorderCrossEntropy(nn.Module):
+class UNetLoss(nn.Module):
     """Cross-entropy times a weight map that is made of the labels, over the valid pixels.
 
     "U-Net", Ronneberger, Fischer and Brox, MICCAI 2015, section 3, equations 1 and 2:
@@ -52,13 +52,13 @@ def border_weights(mask: np.ndarray, w0: float, sigma: float, cell: int) -> np.n
     area and not with the number of cells too.
     """
     nearest, second = np.full((2, *mask.shape), np.inf, np.float32)
-    reach = int(np.ceil(REACH * sigma))
+    cutoff = int(np.ceil(CUTOFF * sigma))
     inside = mask == cell
     cells = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)[1]
     for number, (rows, columns) in enumerate(ndimage.find_objects(cells), start=1):
         around = np.s_[
-            max(rows.start - reach, 0) : rows.stop + reach,
-            max(columns.start - reach, 0) : columns.stop + reach,
+            max(rows.start - cutoff, 0) : rows.stop + cutoff,
+            max(columns.start - cutoff, 0) : columns.stop + cutoff,
         ]
         distance = ndimage.distance_transform_edt(cells[around] != number).astype(np.float32)
         second[around] = np.minimum(second[around], np.maximum(nearest[around], distance))

@@ -21,8 +21,8 @@ class Calibration:
     def __init__(self):
         self.sums = torch.zeros(3, BINS, dtype=torch.float64)
 
-    def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
-        """Adds an image: the most probable classes, uint8 H×W, and their probabilities, float32 H×W."""
+    def update(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
+        """Adds an image: the predicted class indices, uint8 H×W, and their probabilities, float32 H×W."""
         known = sample.mask != IGNORE_INDEX
         confidence = confidence[known].astype(np.float64)
         right = labels[known] == sample.mask[known]
@@ -31,7 +31,7 @@ class Calibration:
         for row, weights in enumerate((None, confidence, right)):
             self.sums[row] += torch.from_numpy(np.bincount(bins, weights, BINS).astype(np.float64))
 
-    def metrics(self, sums: torch.Tensor) -> dict[str, float | None]:
+    def compute(self, sums: torch.Tensor) -> dict[str, float | None]:
         """The expected calibration error, from the `sums` of all processes."""
         pixels, confidence, right = sums
         error = ((right - confidence).abs().sum() / pixels.sum()).item()

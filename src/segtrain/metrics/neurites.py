@@ -1,4 +1,4 @@
-"""V_rand and V_info of the ISBI 2012 challenge: are the cells told apart?
+"""V_rand and V_info of the ISBI 2012 challenge: are the cells separated?
 
 "Crowdsourcing the creation of image segmentation algorithms for connectomics", Arganda-Carreras
 et al., Frontiers in Neuroanatomy 2015. A pixel of membrane too few merges two cells, which the
@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage
 
 from segtrain.contracts import Sample
+from segtrain.errors import InputError
 
 CELL = 1
 THRESHOLDS = np.arange(11) / 10  # of the probability of `cell`; the best one counts
@@ -22,13 +23,24 @@ class Neurites:
 
     Cells are 4-connected components. The challenge thins the membranes of the prediction to lines;
     here every membrane pixel goes to the nearest cell, which differs by those lines alone.
+
+    Args:
+        num_classes: must be 2: membrane and cell.
+
+    Raises:
+        InputError: another number of classes.
     """
 
-    def __init__(self):
+    def __init__(self, *, num_classes: int):
+        if num_classes != 2:
+            raise InputError(
+                f"metric=neurites: data must have 2 classes, membrane and cell, got {num_classes}",
+                do="leave the metric out",
+            )
         self.sums = torch.zeros(len(THRESHOLDS) + 1, 2)
 
-    def add(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
-        """Adds an image: the likelier of the two classes, uint8 H×W, and its probability, float32 H×W."""
+    def update(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray) -> None:
+        """Adds an image: the predicted class of the two, uint8 H×W, and its probability, float32 H×W."""
         truth = components(sample.mask == CELL)
         inside = np.where(labels == CELL, confidence, 1 - confidence)
         for row, threshold in enumerate(THRESHOLDS):
@@ -36,7 +48,7 @@ class Neurites:
             self.sums[row] += torch.tensor(rand_and_information(cells, truth))
         self.sums[-1] += 1
 
-    def metrics(self, sums: torch.Tensor) -> dict[str, float]:
+    def compute(self, sums: torch.Tensor) -> dict[str, float]:
         """The means at the best threshold of each, from the `sums` of all processes."""
         rand, information = (sums[:-1] / sums[-1]).max(0).values.tolist()
         return {"v_rand": rand, "v_info": information}

@@ -1,16 +1,54 @@
 """The four metrics of the FCN paper, from one confusion matrix over the whole data set."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from segtrain import kernels
 
 
+@dataclass(frozen=True)
+class Scores:
+    """The metrics of one set of predictions, from 0 to 1; None where a metric is undefined.
+
+    Attributes:
+        pixel_accuracy, mean_accuracy, mean_iou, frequency_weighted_iou: see `scores`.
+        conventions: the mean IoU as other tools count it, see `conventions`.
+        per_class: class name -> {iou, accuracy, dice, precision, recall}.
+        confusion_matrix: C×C pixels, rows are labels and columns predictions.
+        extra: the values of further metrics (`metric=`), by name.
+        mean_iou_interval: 95 %, by bootstrap over the images; None with one image, or not computed.
+    """
+
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    mean_iou: float | None
+    frequency_weighted_iou: float | None
+    conventions: dict[str, float | None]
+    per_class: dict[str, dict[str, float | None]]
+    confusion_matrix: list[list[int]]
+    extra: dict[str, Any] = field(default_factory=dict)
+    mean_iou_interval: tuple[float, float] | None = None
+
+
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
-    """int64 C×C: rows are labels, columns predictions. Labels outside 0..C-1 (void) do not count.
+    """Counts how often each class is predicted as each.
 
     Args:
-        labels, predictions: integers of one shape; predictions lie in 0..C-1.
+        labels: integers of any shape; those outside 0..C-1 are ignored.
+        predictions: integers of the same shape, in 0..C-1.
+        num_classes: C.
+
+    Returns:
+        int64 C×C: rows are labels, columns predictions.
+
+    Example:
+        >>> confusion_matrix(torch.tensor([0, 1, 255]), torch.tensor([0, 0, 1]), 2)
+        tensor([[1, 0], [1, 0]])
     """
     of_bytes = labels.dtype == predictions.dtype == torch.uint8
     if of_bytes and kernels.pay(labels.numel(), labels, predictions):
@@ -24,47 +62,56 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
     return torch.bincount(cells, minlength=num_classes**2).view(num_classes, num_classes)
 
 
-def scores(matrix: Tensor, class_names: tuple[str, ...]) -> dict:
-    """Pixel accuracy, mean accuracy, mean IoU, frequency-weighted IoU (FCN, section 5), the mean IoU
-    by other conventions, and each class's IoU, accuracy, Dice, precision and recall, from 0 to 1.
+def scores(matrix: Tensor, class_names: tuple[str, ...]) -> Scores:
+    """The metrics of a confusion matrix (FCN, section 5).
 
-    With n_ij the pixels of class i predicted as j and t_i their sum over j: sum n_ii / sum t_i;
-    mean n_ii / t_i; mean n_ii / (t_i + sum_j n_ji - n_ii); the last weighted by t_i. A class in
+    With n_ij the pixels of class i predicted as j and t_i their sum over j, pixel accuracy is
+    sum n_ii / sum t_i, mean accuracy the mean of n_ii / t_i, mean IoU the mean of
+    n_ii / (t_i + sum_j n_ji - n_ii), and frequency-weighted IoU the same weighted by t_i. A class in
     neither labels nor predictions is None and in no mean; one that is never a label but is
     predicted has IoU 0 and no accuracy. A class's accuracy is its recall, under both names.
+
+    Args:
+        matrix: int64 C×C, rows are labels.
+        class_names: C of them, or none: then `per_class` is empty.
     """
     n = matrix.double()
-    correct, labelled, predicted = n.diag(), n.sum(1), n.sum(0)
+    correct, target, predicted = n.diag(), n.sum(1), n.sum(0)
     per_class = {  # 0/0 is NaN: the class is absent
-        "iou": correct / (labelled + predicted - correct),
-        "accuracy": correct / labelled,
-        "dice": 2 * correct / (labelled + predicted),
+        "iou": correct / (target + predicted - correct),
+        "accuracy": correct / target,
+        "dice": 2 * correct / (target + predicted),
         "precision": correct / predicted,
-        "recall": correct / labelled,
+        "recall": correct / target,
     }
-    iou, total = per_class["iou"], labelled.sum()
-    return {
-        "pixel_accuracy": _value(correct.sum() / total),
-        "mean_accuracy": _value(per_class["accuracy"].nanmean()),
-        "mean_iou": _value(iou.nanmean()),
-        "frequency_weighted_iou": _value((labelled * iou).nansum() / total) if total else None,
-        "conventions": conventions(matrix),
-        "per_class": {
+    iou, total = per_class["iou"], target.sum()
+    return Scores(
+        pixel_accuracy=_value(correct.sum() / total),
+        mean_accuracy=_value(per_class["accuracy"].nanmean()),
+        mean_iou=_value(iou.nanmean()),
+        frequency_weighted_iou=_value((target * iou).nansum() / total) if total else None,
+        conventions=conventions(matrix),
+        per_class={
             name: {key: _value(values[i]) for key, values in per_class.items()}
             for i, name in enumerate(class_names)
         },
-    }
+        confusion_matrix=matrix.tolist(),
+    )
 
 
 def conventions(matrix: Tensor) -> dict[str, float | None]:
-    """The mean IoU of a confusion matrix by what tools do about absent classes, those that are in
-    neither labels nor predictions; None where it is undefined.
+    """The mean IoU of a confusion matrix by what tools do about absent classes.
 
-    absent_skipped: ours; FCN's score.py, the Cityscapes scripts, Keras, MMSegmentation.
-    absent_is_0: semseg, which adds 1e-10 to every union. absent_is_1: segmentation_models.pytorch.
-    absent_is_nan: torchvision's reference, whose mean is then undefined. labelled_only: the mean
-    over classes with labels, as FCN does on SIFT Flow; false alarms of the others do not count.
-    without_first: as ours, but the first class, often the background, is left out.
+    A class is absent if it is in neither labels nor predictions. None where a mean is undefined.
+
+    Returns:
+        absent_skipped: ours; FCN's score.py, the Cityscapes scripts, Keras, MMSegmentation.
+        absent_is_0: semseg, which adds 1e-10 to every union.
+        absent_is_1: segmentation_models.pytorch.
+        absent_is_nan: torchvision's reference, whose mean is then undefined.
+        annotated_only: over classes with labels, as FCN does on SIFT Flow; predictions of others do
+            not count.
+        without_first: as ours, without the first class, which is often the background.
     """
     n = matrix.double()
     iou = n.diag() / (n.sum(1) + n.sum(0) - n.diag())
@@ -73,7 +120,7 @@ def conventions(matrix: Tensor) -> dict[str, float | None]:
         "absent_is_0": iou.nan_to_num(0).mean(),
         "absent_is_1": iou.nan_to_num(1).mean(),
         "absent_is_nan": iou.mean(),
-        "labelled_only": iou[n.sum(1) > 0].mean(),
+        "annotated_only": iou[n.sum(1) > 0].mean(),
         "without_first": iou[1:].nanmean(),
     }
     return {name: _value(mean) for name, mean in means.items()}

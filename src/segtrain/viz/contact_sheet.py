@@ -1,24 +1,24 @@
 """The worst and the best images of an evaluation on one sheet."""
 
 from bisect import bisect, insort
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segtrain.contracts import IGNORE_INDEX
-from segtrain.evaluation.evaluate import Seen
+from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, colourise, with_legend
 
 KEPT = 4  # of the worst, and of the best
 PANELS = ("image", "label", "prediction", "difference")
 PANEL_WIDTH, GAP = 320, 4
-WRONG = (220, 30, 30)
+WRONG = (213, 94, 0)  # vermilion, which colour-blind people see too
 
 
 class Row(NamedTuple):
-    """An image's row: its mean IoU, its place in the split, by which rows are sorted, its name, and its
-    panels, uint8 h×W×3."""
+    """The row of an image: its mean IoU, its position in the split, by which rows are sorted, its name,
+    and its panels, uint8 h×W×3."""
 
     mean_iou: float
     index: int
@@ -26,36 +26,40 @@ class Row(NamedTuple):
     panels: np.ndarray
 
 
-class Extremes:
+class BestAndWorst:
     """The rows of the KEPT images with the smallest mean IoU and of the KEPT with the largest."""
 
-    def __init__(self, palette):
+    def __init__(self, palette: Sequence[Colour]):
         self.palette = palette
         self.rows: list[Row] = []
 
-    def add(self, seen: Seen, mean_iou: float) -> None:
-        """Draws the image if it is among them so far."""
-        place = bisect(self.rows, (mean_iou, seen.index))
-        if len(self.rows) < 2 * KEPT or place != KEPT:
-            insort(self.rows, Row(mean_iou, seen.index, seen.sample.name, panels(seen, self.palette)))
-            self.rows = ends(self.rows)
+    def add(self, index: int, sample: Sample, prediction: np.ndarray, mean_iou: float) -> None:
+        """Draws the image if it is among them so far.
+
+        Args:
+            index: its position in the split.
+            prediction: class indices, uint8 H×W.
+        """
+        position = bisect(self.rows, (mean_iou, index))
+        if len(self.rows) < 2 * KEPT or position != KEPT:
+            insort(self.rows, Row(mean_iou, index, sample.name, panels(sample, prediction, self.palette)))
+            self.keep(self.rows)
+
+    def keep(self, rows: list[Row]) -> None:
+        """Keeps the first and the last KEPT of `rows`."""
+        rows = sorted(rows, key=lambda row: row[:2])
+        self.rows = rows if len(rows) <= 2 * KEPT else rows[:KEPT] + rows[-KEPT:]
 
 
-def ends(rows: list[Row]) -> list[Row]:
-    """The first and the last KEPT of them."""
-    return rows if len(rows) <= 2 * KEPT else rows[:KEPT] + rows[-KEPT:]
-
-
-def panels(seen: Seen, palette) -> np.ndarray:
-    """Image, label, prediction (after the CRF, where there is one) and difference, side by side at
-    one width; wrong pixels are red on the darkened image, ignored ones have void's colour."""
-    height, width = seen.sample.mask.shape
+def panels(sample: Sample, prediction: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
+    """Image, label, prediction and difference, side by side at one width: wrong pixels are red on the
+    darkened image, ignored ones have the colour of ignored pixels."""
+    height, width = sample.mask.shape
     size = (PANEL_WIDTH, max(1, round(height * PANEL_WIDTH / width)))
-    image = Image.fromarray(seen.sample.image).resize(size, Image.Resampling.BILINEAR)
-    final = seen.predicted if seen.refined is None else seen.refined
+    image = Image.fromarray(sample.image).resize(size, Image.Resampling.BILINEAR)
     labels, predicted = (
         np.asarray(Image.fromarray(x).resize(size, Image.Resampling.NEAREST))
-        for x in (seen.sample.mask, final)
+        for x in (sample.mask, prediction)
     )
     difference = np.asarray(image.convert("L").convert("RGB")) // 2
     difference[labels != predicted] = WRONG
@@ -65,7 +69,7 @@ def panels(seen: Seen, palette) -> np.ndarray:
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], 1)
 
 
-def contact_sheet(rows: list[Row], class_names, palette) -> np.ndarray:
+def contact_sheet(rows: list[Row], class_names: Sequence[str], palette: Sequence[Colour]) -> np.ndarray:
     """The worst images first, then the best (uint8 H×W×3), with the classes' colours at the right."""
     height = CAPTION_HEIGHT + sum(len(row.panels) + CAPTION_HEIGHT + GAP for row in rows)
     canvas = Image.new("RGB", (len(PANELS) * (PANEL_WIDTH + GAP) - GAP, height), "white")

@@ -1,13 +1,20 @@
-"""Labels as images: for TensorBoard, and as what `segpredict` writes."""
+"""Labels as images: for loggers, and as what `segpredict` writes."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 IGNORE_COLOUR = (224, 224, 192)  # as in PASCAL VOC's palette
 CAPTION_HEIGHT = 14
@@ -15,12 +22,12 @@ READABLE = 40  # classes of a confusion matrix with numbers
 LEGEND_ROWS = 40  # at most, in the height of a large image
 
 
-def colourise(labels: np.ndarray, palette) -> np.ndarray:
+def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
     """Labels (uint8 H×W) in the data set's colours (uint8 H×W×3)."""
     return _table(palette)[labels]
 
 
-def _table(palette) -> np.ndarray:
+def _table(palette: Sequence[Colour]) -> np.ndarray:
     """The colour of every uint8 label, uint8 256×3."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette
@@ -28,12 +35,12 @@ def _table(palette) -> np.ndarray:
     return table
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, palette, share: float) -> np.ndarray:
+def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], share: float) -> np.ndarray:
     """An image with `share` of its labels' colours in it (uint8 H×W×3)."""
     return np.round((1 - share) * image + share * colourise(labels, palette)).astype(np.uint8)
 
 
-def with_legend(image: np.ndarray, class_names, palette) -> np.ndarray:
+def with_legend(image: np.ndarray, class_names: Sequence[str], palette: Sequence[Colour]) -> np.ndarray:
     """An image with the classes' colours and names on its right (uint8 H×W'×3, lower if need be)."""
     row = max(CAPTION_HEIGHT, image.shape[0] // LEGEND_ROWS)
     font = ImageFont.load_default(row - 4)
@@ -48,7 +55,7 @@ def with_legend(image: np.ndarray, class_names, palette) -> np.ndarray:
     return np.asarray(canvas)
 
 
-def save_labels(labels: np.ndarray, path: Path, palette) -> None:
+def save_labels(labels: np.ndarray, path: Path, palette: Sequence[Colour] | None) -> None:
     """Writes labels (uint8 H×W) as a palette PNG, or without a palette a grey one, whole or not at all."""
     image = Image.fromarray(labels)
     if palette is not None:
@@ -56,10 +63,12 @@ def save_labels(labels: np.ndarray, path: Path, palette) -> None:
     write_atomically(path, lambda file: image.save(file, "PNG"))
 
 
-def strip(sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, palette) -> np.ndarray:
-    """Input, label, prediction and, where there is one, the CRF's, side by side (uint8 H×W×3)."""
+def strip(
+    sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, palette: Sequence[Colour]
+) -> np.ndarray:
+    """Image, label, prediction and, where there is one, the CRF's, side by side (uint8 H×W×3)."""
     panels = {
-        "input": sample.image,
+        "image": sample.image,
         "label": colourise(sample.mask, palette),
         "prediction": colourise(predicted, palette),
     }
@@ -74,7 +83,7 @@ def strip(sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, pal
     return np.asarray(canvas)
 
 
-def confusion_figure(matrix: list[list[int]], class_names: tuple[str, ...]):
+def confusion_figure(matrix: list[list[int]], class_names: Sequence[str]) -> Figure:
     """A matplotlib figure of the confusion matrix, each row in percent of its class's pixels; the numbers
     are written where there are few classes: 22,500 would take half a minute."""
     from matplotlib.figure import Figure
@@ -90,7 +99,7 @@ def confusion_figure(matrix: list[list[int]], class_names: tuple[str, ...]):
     fontsize = min(10, 60 * cell)
     axes.set_xticks(ticks, class_names, rotation=90, fontsize=fontsize)
     axes.set_yticks(ticks, class_names, fontsize=fontsize)
-    axes.set(xlabel="predicted", ylabel="labelled", title="% of the class's pixels")
+    axes.set(xlabel="predicted", ylabel="label", title="% of the class's pixels")
     if len(class_names) <= READABLE:
         for i, j in zip(*np.nonzero(percent >= 0.5), strict=True):
             colour = "white" if percent[i, j] > 60 else "black"
@@ -98,8 +107,18 @@ def confusion_figure(matrix: list[list[int]], class_names: tuple[str, ...]):
     return figure
 
 
-def trimap_figure(curves: dict[str, dict[str, float | None]]):
-    """A matplotlib figure of the mean IoU near borders: of each name, the band's width to the figure."""
+def figure_image(figure: Figure, dpi: int = 80) -> np.ndarray:
+    """A matplotlib figure as pixels, uint8 H×W×3."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def trimap_figure(curves: dict[str, dict[str, float | None]]) -> Figure:
+    """A matplotlib figure of the mean IoU near borders: of each name, the width to the metric."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 4), layout="constrained")

@@ -3,7 +3,10 @@ import pytest
 import torch
 
 from segtrain.contracts import IGNORE_INDEX, Sample
-from segtrain.metrics.boundary import BFScore, BoundaryIoU, Trimap, contours, inner_border
+from segtrain.metrics.bf_score import BFScore
+from segtrain.metrics.borders import contours, inner_border
+from segtrain.metrics.boundary_iou import BoundaryIoU
+from segtrain.metrics.trimap import Trimap
 
 CERTAIN = np.ones(1, np.float32)  # borders do not depend on how sure a prediction is
 
@@ -19,11 +22,11 @@ def halves(column: int, side: int = 40) -> np.ndarray:
 
 def metrics(metric, *pairs) -> dict:
     for labels, predicted in pairs:
-        metric.add(sample(labels), predicted, CERTAIN)
-    return metric.metrics(metric.sums)
+        metric.update(sample(labels), predicted, CERTAIN)
+    return metric.compute(metric.sums)
 
 
-METRICS = [lambda: Trimap(2), lambda: BoundaryIoU(2), BFScore]
+METRICS = [lambda: Trimap(num_classes=2), lambda: BoundaryIoU(num_classes=2), BFScore]
 
 
 def test_contours_are_both_sides_of_a_border():
@@ -46,8 +49,8 @@ def test_sums_of_processes_add_up(metric):
     pairs = [(halves(20), halves(c)) for c in (18, 21, 30)]
     shares = [metric(), metric()]
     for i, (labels, predicted) in enumerate(pairs):
-        shares[i % 2].add(sample(labels), predicted, CERTAIN)
-    together = shares[0].metrics(shares[0].sums + shares[1].sums)
+        shares[i % 2].update(sample(labels), predicted, CERTAIN)
+    together = shares[0].compute(shares[0].sums + shares[1].sums)
     assert str(together) == str(metrics(metric(), *pairs))
 
 
@@ -62,7 +65,7 @@ def test_without_a_border_there_is_no_figure_rather_than_an_error(metric):
 def test_the_trimap_curve_of_a_border_off_by_two_columns():
     # Columns 18 and 19 are of class 0 and predicted as 1. Within w pixels of the border there are w
     # columns of each class: for w = 1 one column of 0 is lost, beyond that two of w.
-    curve = metrics(Trimap(2), (halves(20), halves(18)))["trimap_mean_iou"]
+    curve = metrics(Trimap(num_classes=2), (halves(20), halves(18)))["trimap_mean_iou"]
     assert curve["1"] == pytest.approx((0 / 1 + 1 / 2) / 2)
     for width in (2, 4, 8, 16):
         assert curve[str(width)] == pytest.approx(((width - 2) / width + width / (width + 2)) / 2)
@@ -72,8 +75,8 @@ def test_the_trimap_curve_of_a_border_off_by_two_columns():
 def test_the_trimap_counts_a_distance_in_a_straight_line():
     labels = np.zeros((21, 21), np.uint8)
     labels[10, 10] = 1
-    metric = Trimap(2)
-    metric.add(sample(labels), np.zeros((21, 21), np.uint8), CERTAIN)
+    metric = Trimap(num_classes=2)
+    metric.update(sample(labels), np.zeros((21, 21), np.uint8), CERTAIN)
     labelled = metric.sums.cumsum(0)[:, 1].tolist()
     # The border is a plus of five pixels. Nearer than 2 to it are those at 1 and √2: with it, all of
     # the 5×5 around but the corners.
@@ -97,7 +100,7 @@ def test_the_boundary_iou_of_squares_that_are_shifted():
     # The background's own border: the image's edge (196 pixels) and the ring around the square: 12
     # above, 12 below, 10 on either side; shifted by one, 11 + 11 of it meet.
     zero = (196 + 22) / (2 * (196 + 44) - (196 + 22))
-    metric = BoundaryIoU(2)
+    metric = BoundaryIoU(num_classes=2)
     assert metrics(metric, (labels, predicted))["boundary_iou"] == pytest.approx((one + zero) / 2)
 
 
@@ -126,7 +129,7 @@ def test_a_class_that_is_only_predicted_has_no_part_in_the_bf_score():
     labels, predicted = halves(20), halves(20)
     predicted[2:5, 2:5] = 2
     score = BFScore()
-    score.add(sample(labels), predicted, CERTAIN)
+    score.update(sample(labels), predicted, CERTAIN)
     # Class 0 has the square's ring as a false contour, class 1 is perfect, class 2 is not counted.
-    assert 0.5 < score.metrics(score.sums)["bf_score"] < 1
+    assert 0.5 < score.compute(score.sums)["bf_score"] < 1
     assert torch.equal(score.sums[1:], torch.ones(1, dtype=torch.float64))

@@ -1,0 +1,310 @@
+"""The Python API. Keyword arguments are the command line's keys: `optimizer__lr` is `optimizer.lr`."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from segtrain.commands.build import (
+    build_crf,
+    read_checkpoint,
+    read_checkpoints,
+    restore_model,
+)
+from segtrain.commands.evaluate import evaluate_checkpoints
+from segtrain.commands.paths import write_metrics
+from segtrain.commands.train import TrainResult
+from segtrain.commands.train import train as run_training
+from segtrain.config.compose import (
+    check_trust,
+    compose_config,
+    compose_with_choices,
+    evaluation_config,
+    offline,
+    plain,
+)
+from segtrain.config.instantiate import instantiate
+from segtrain.config.overrides import as_overrides, complete_overrides
+from segtrain.config.schema import check_scalars
+from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
+from segtrain.contracts import IGNORE_INDEX, Colour, Sample
+from segtrain.data.io.files import read_image
+from segtrain.distributed.signals import Stopped
+from segtrain.engine.device import Compute
+from segtrain.errors import InputError
+from segtrain.evaluation.predictor import Predictor, evaluating
+from segtrain.evaluation.result import EvaluationResult
+from segtrain.inference import Whole
+from segtrain.viz.drawing import overlay, with_legend
+
+Checkpoint = str | Path | TrainResult
+
+
+def list_models() -> list[str]:
+    """The names that `build_model` and `model=` take."""
+    return option_names("model")
+
+
+def list_backbones() -> list[str]:
+    """The names that `backbone=` and `model/backbone=` take."""
+    return option_names("model/backbone")
+
+
+def build_model(
+    name: str,
+    *,
+    num_classes: int,
+    backbone: str | dict[str, Any] | None = None,
+    width: float = 1.0,
+    **overrides: Any,
+) -> nn.Module:
+    """Builds a model by the name of its YAML, with initial weights.
+
+    Args:
+        name: one of `list_models()`.
+        num_classes: of the logits.
+        backbone: one of `list_backbones()`, or a dict of the backbone's keys.
+        width: multiplies every number of channels.
+        overrides: keys of the model's YAML.
+
+    Returns:
+        A module that takes images N×3×H×W (uint8 or float RGB in 0..255) and gives a dict with `out`,
+        logits N×K×h×w, and in training named auxiliaries.
+
+    Raises:
+        InputError: an unknown name or key, or a value of the wrong type.
+
+    Example:
+        >>> model = segtrain.build_model("fcn8s", num_classes=21, backbone="resnet50")
+    """
+    chosen = [f"model={name}"] + ([f"model/backbone={backbone}"] if isinstance(backbone, str) else [])
+    try:
+        config = compose_config("train", [*chosen, f"data.num_classes={num_classes}", f"width={width}"])
+        node = plain(config)["model"]
+    except CONFIG_ERRORS as error:
+        raise explain(error, "train", chosen) from error
+    if isinstance(backbone, dict):
+        node["backbone"] |= backbone
+    return instantiate(node | overrides, "model")
+
+
+def load_model(path: Checkpoint, *, trust: str | None = None) -> nn.Module:
+    """Loads the trained model of a checkpoint in eval mode, with `class_names` and `palette`.
+
+    Args:
+        path: a checkpoint, the folder of a run (its best.ckpt), or the result of `train`.
+        trust: a package outside segtrain whose classes the checkpoint may name.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        InputError: not a checkpoint, damaged, or one that names other code.
+
+    Example:
+        >>> model = segtrain.load_model("outputs/fcn8s_shapes/RUN")
+    """
+    saved = read_checkpoint(_path(path))
+    config = saved.meta["config"]
+    check_trust(config, "config", trust)
+    model: Any = restore_model(offline(config["model"]), saved)
+    model.class_names = tuple(saved.meta["class_names"])
+    model.palette = tuple(map(tuple, saved.meta["palette"]))
+    return model
+
+
+def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **keys: Any) -> TrainResult:
+    """Trains a model, as `segtrain` does.
+
+    Args:
+        folder: of the run; by default a new one below `outputs/`.
+        overrides: as on the command line: `["optimizer.lr=1e-3"]`.
+        keys: keys of the command line: `model="fcn8s"`, `max_steps=200`, `data__root="data/CamVid"` for
+            `data.root`; a dict merges into a group: `optimizer={"lr": 1e-3}`.
+
+    Returns:
+        The last validation and the folder; in a notebook it is shown as a table.
+
+    Raises:
+        InputError, DivergedError, SaveError: as the command says them.
+        KeyboardInterrupt: the training was interrupted; it is saved, and the message says how to resume.
+
+    Example:
+        >>> result = segtrain.train(model="unet", data="shapes", max_steps=200)
+        >>> result.evaluation.network.mean_iou
+    """
+    given = complete_overrides("train", [*as_overrides(keys), *overrides])
+    try:
+        config, choices = compose_with_choices("train", given)
+    except CONFIG_ERRORS as error:
+        raise explain(error, "train", given) from error
+    values = plain(config)
+    check_scalars(values)
+    for key in ("experiment", "replay"):
+        values.pop(key, None)
+    name = f"{choices.get('model')}_{choices.get('data')}"
+    run = _new_folder(Path("outputs") / name) if folder is None else Path(folder)
+    try:
+        result = run_training(values, choices, run)
+    except Stopped as stop:
+        raise KeyboardInterrupt(str(stop)) from None
+    write_metrics(result.as_json(), given, run)
+    return result
+
+
+def evaluate(
+    checkpoint: Checkpoint | Sequence[Checkpoint],
+    *,
+    folder: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    **keys: Any,
+) -> EvaluationResult:
+    """Evaluates a checkpoint on the validation split, as `segeval` does.
+
+    Args:
+        checkpoint: a checkpoint, a run's folder, or the result of `train`; several are an ensemble.
+        folder: for the files of the evaluation; by default a new one below `outputs/eval/`.
+        overrides, keys: as for `train`: `crf=True`, `metric=["boundary"]`, `inference="sliding"`.
+
+    Returns:
+        The scores of the network and, with `crf=True`, after the CRF.
+
+    Raises:
+        InputError: as the command says it.
+
+    Example:
+        >>> segtrain.evaluate(result, crf=True).crf.mean_iou
+    """
+    several = not isinstance(checkpoint, str | Path | TrainResult)
+    paths = [_path(one) for one in checkpoint] if several else [_path(checkpoint)]
+    given = complete_overrides("eval", [*as_overrides(keys), *overrides])
+    try:
+        config = compose_config("eval", given)
+        config.ckpt = paths
+        check_scalars(plain(config, resolve=False))
+        saved = read_checkpoints(paths)
+        configs = [evaluation_config(config, one.meta["config"]) for one in saved]
+    except CONFIG_ERRORS as error:
+        raise explain(error, "eval", given) from error
+    run = _new_folder(Path("outputs/eval")) if folder is None else Path(folder)
+    result, beside = evaluate_checkpoints(configs, saved, run)
+    write_metrics(result.as_json() | beside, given, run)
+    return result
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one image.
+
+    Attributes:
+        image: uint8 H×W×3, RGB.
+        labels: class indices, uint8 H×W.
+        probabilities: of the classes, float32 C×H×W.
+        class_names, palette: of the model.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+    palette: tuple[Colour, ...]
+
+    def overlay(self, share: float = 0.5, *, legend: bool = True) -> Image.Image:
+        """The image with `share` of the classes' colours in it, and a legend."""
+        drawn = overlay(self.image, self.labels, self.palette, share)
+        return Image.fromarray(with_legend(drawn, self.class_names, self.palette) if legend else drawn)
+
+    def _repr_html_(self) -> str:
+        file = io.BytesIO()
+        self.overlay().save(file, "PNG")
+        return (
+            f'<img alt="prediction" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
+        )
+
+
+def predict(
+    model: nn.Module | Checkpoint,
+    image: np.ndarray | Image.Image | str | Path,
+    *,
+    crf: bool = False,
+) -> Prediction:
+    """Predicts the classes of an image.
+
+    Args:
+        model: from `load_model`, or a checkpoint.
+        image: RGB, uint8 H×W×3, a PIL image, or the path of a file.
+        crf: refines the probabilities by the dense CRF with its default parameters.
+
+    Returns:
+        Labels and probabilities; in a notebook it is shown as an overlay.
+
+    Raises:
+        InputError: the image cannot be read or is not uint8 H×W×3.
+
+    Example:
+        >>> segtrain.predict(model, "street.png").labels
+    """
+    network = model if isinstance(model, nn.Module) else load_model(model)
+    pixels = _pixels(image)
+    device = next(network.parameters()).device
+    mask = np.broadcast_to(np.uint8(IGNORE_INDEX), pixels.shape[:2])
+    with evaluating(network):
+        predictor = Predictor(network, Whole(), Compute(torch.device(device), "32"))
+        probabilities = predictor([Sample(pixels, mask, "image")])[0].cpu().numpy()
+    if crf:
+        config = plain(compose_config("train", ["crf=true", f"data.num_classes={len(probabilities)}"]))
+        refine = build_crf(config | {"device": device.type})
+        assert refine is not None
+        probabilities = refine(pixels, probabilities)
+    names = getattr(network, "class_names", tuple(map(str, range(len(probabilities)))))
+    palette = getattr(network, "palette", _grey_palette(len(probabilities)))
+    return Prediction(pixels, probabilities.argmax(0).astype(np.uint8), probabilities, names, palette)
+
+
+def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
+    if isinstance(image, str | Path):
+        return read_image(Path(image).expanduser())
+    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise InputError(
+            f"image must be uint8 H×W×3 RGB, got {pixels.dtype} {'×'.join(map(str, pixels.shape))}",
+            do="convert it",
+        )
+    return pixels
+
+
+def _grey_palette(classes: int) -> tuple[Colour, ...]:
+    levels = [round(255 * i / max(classes - 1, 1)) for i in range(classes)]
+    return tuple((level, level, level) for level in levels)
+
+
+def _path(checkpoint: Checkpoint) -> str:
+    return str(checkpoint.folder if isinstance(checkpoint, TrainResult) else checkpoint)
+
+
+_folders = threading.Lock()
+
+
+def _new_folder(parent: Path) -> Path:
+    """Makes a folder by the time below `parent`; a number follows where it exists."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    with _folders:
+        for number in range(1, 10000):
+            path = parent / (stamp if number == 1 else f"{stamp}_{number}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            return path
+    raise InputError(f"{parent}: holds too many runs of this second", do="give folder=")
