@@ -5,6 +5,7 @@ import sys
 
 FIRST_STEP = """
 import sys
+import torch
 from segtrain.commands import train
 from segtrain.engine import train
 
@@ -12,7 +13,9 @@ step = train.train_step
 
 def step_and_leave(*arguments):
     step(*arguments)
-    unneeded = ("torchvision", "matplotlib", "tensorboard", "torch._dynamo")
+    unneeded = ["torchvision", "matplotlib", "tensorboard"]
+    if hasattr(torch.compiler, "nested_compile_region"):  # the optimizers of torch before 2.8 import it
+        unneeded.append("torch._dynamo")
     print("loaded:", *(name for name in unneeded if name in sys.modules))
     sys.exit(0)
 

@@ -205,6 +205,11 @@ class RunInfo(NamedTuple):
     config: dict[str, Any]
     step: int = 0
 
+    @property
+    def name(self) -> str:
+        """The run's name for people: the last two folders of its path."""
+        return "/".join(self.folder.resolve().parts[-2:])
+
 
 class Logger(Protocol):
     """Where the values of a run go: `logger=` builds them. Only rank 0 has loggers."""

@@ -142,7 +142,9 @@ def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
     """The network as a graph, for images of any size (`dynamic`) or of the example's."""
     shapes = {"images": {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}} if dynamic else None
     # Otherwise the graph asserts of each crop whether it takes anything away, as on the example.
-    with torch.no_grad(), shape_config.patch(backed_size_oblivious=dynamic):
+    known = hasattr(shape_config, "backed_size_oblivious")  # torch 2.6 and 2.7 lack it
+    options = {"backed_size_oblivious": dynamic} if known else {}
+    with torch.no_grad(), shape_config.patch(**options):
         return torch.export.export(
             network,
             (torch.zeros(1, 3, *size, dtype=torch.uint8),),

@@ -55,7 +55,7 @@ class MLflow:
             experiment_id = self._client.create_experiment(self.experiment, artifacts)
         else:
             experiment_id = experiment.experiment_id
-        name = f"{run.folder.parent.name}/{run.folder.name}"
+        name = run.name
         self._run_id = self._client.create_run(experiment_id, run_name=name).info.run_id
         id_file.write_text(self._run_id)
         for key, value in _flat(run.config).items():

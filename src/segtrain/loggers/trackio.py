@@ -32,7 +32,7 @@ class Trackio:
         """Starts a run by the name of the folder, or continues it."""
         import trackio
 
-        name = f"{run.folder.parent.name}/{run.folder.name}"
+        name = run.name
         self._run = trackio.init(project=self.project, name=name, config=run.config, resume="allow")
 
     def log_scalars(self, step: int, split: str, values: Mapping[str, float | None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -36,12 +37,12 @@ class WandB:
         import wandb
 
         id_file = run.folder / RUN_ID_FILE
-        run_id = id_file.read_text().strip() if id_file.is_file() else wandb.util.generate_id()
+        run_id = id_file.read_text().strip() if id_file.is_file() else uuid.uuid4().hex[:8]
         id_file.write_text(run_id)
         self._run = wandb.init(
             project=self.project,
             id=run_id,
-            name=f"{run.folder.parent.name}/{run.folder.name}",
+            name=run.name,
             config=run.config,
             dir=str(run.folder),
             mode=self.mode,
