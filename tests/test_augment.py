@@ -15,7 +15,7 @@ PIPELINES = sorted(path.stem for path in (CONFIG_DIR / "augment").glob("*.yaml")
 
 
 class Stripes(torch.utils.data.Dataset):
-    """Images whose value is 40 times their label; a void column in each."""
+    """Images whose value is 40 times their label; an ignored column in each."""
 
     def __init__(self, height, width):
         self.labels = np.tile(np.repeat([0, 1, 3, 5], -(-width // 4))[:width].astype(np.uint8), (height, 1))

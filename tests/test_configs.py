@@ -13,6 +13,8 @@ GROUPS = (
     "crops",
     "augment",
     "loss",
+    "metric",
+    "logger",
     "optimizer",
     "schedule",
     "inference",
@@ -28,7 +30,8 @@ def check_targets(node, key):
         if isinstance(value, dict):
             check_targets(value, f"{key}.{name}")
     if TARGET in node:
-        arguments = {k: v for k, v in node.items() if k != TARGET}
+        weight = {"weight"} if key.startswith("loss.") else set()  # of a term, in a sum of losses
+        arguments = {k: v for k, v in node.items() if k not in {TARGET, *weight}}
         check_arguments(locate(node[TARGET], key), arguments, key, partial=key in POSITIONAL)
 
 

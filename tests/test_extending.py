@@ -72,7 +72,7 @@ class Lines:
 
     def start(self, run):
         self.file = open(run.folder / self.name, "w")
-        print("start", run.config["seed"], file=self.file)
+        print("start", run.config["batch_size"], file=self.file)
 
     def log_scalars(self, step, split, values):
         print(split, step, *values, file=self.file)
@@ -92,7 +92,7 @@ class Lines:
 YAMLS = {
     "data/squares": "_target_: theirs.Squares\ncount: 4\nnum_classes: 2\n",
     "metric/largest": "largest:\n  _target_: theirs.Largest\n  scale: 1.0\n",
-    "loss/flat": "flat:\n  _target_: theirs.Flat\n",
+    "loss/flat": "flat:\n  _target_: theirs.Flat\n  weight: 1.0\n",
     "logger/lines": "lines:\n  _target_: theirs.Lines\n  name: lines.txt\n",
 }
 
@@ -124,15 +124,15 @@ def test_ones_own_data_set_metric_loss_and_logger_are_options_like_ours(run, con
     assert first["loss"] == pytest.approx(first["loss/cross_entropy"] + first["loss/flat"])
     assert lines[-1]["largest"] == metrics["largest"]
     text = (done.folder / "lines.txt").read_text()
-    assert text.startswith("start 0\ntrain 1 loss")
+    assert text.startswith("start 2\ntrain 1 loss")
     assert "val 2 " in text
     assert text.endswith("results mean_iou\n")
 
 
 def test_they_evaluate_a_checkpoint_too(run, conf):
     trained = run("segtrain", *conf, "data=squares", "width=0.0625", *FAST).folder
-    own = [*conf, "trust=theirs", "metric=largest", "logger=[lines]"]
-    done = run("segeval", f"ckpt={trained}", *own, "device=cpu", "precision=32", "num_workers=0")
+    own = [f"ckpt={trained}", "trust=theirs", "metric=largest", "logger=[lines]"]
+    done = run("segeval", *conf, *own, "device=cpu", "precision=32", "num_workers=0")
     assert done.code == 0, done.err
     assert json.loads((done.folder / "metrics.json").read_text())["largest"] > 0
     assert (done.folder / "lines.txt").is_file()

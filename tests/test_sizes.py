@@ -27,9 +27,9 @@ def test_a_single_cell_covers_everything():
     assert upsample_logits(torch.ones(1, 2, 1, 1), (5, 3)).eq(1).all()
 
 
-def test_labels_lie_on_the_cells_and_cells_beyond_the_image_are_void():
+def test_labels_lie_on_the_cells_and_cells_beyond_the_image_are_ignored():
     labels = torch.arange(30 * 23).view(1, 30, 23)
-    small = subsample_labels(labels, 8, (5, 4), void=-1)
+    small = subsample_labels(labels, 8, (5, 4), ignore_index=-1)
     assert small.shape == (1, 5, 4)
     assert small[0, 3, 2] == labels[0, 24, 16]
     assert (small[0, 4] == -1).all()

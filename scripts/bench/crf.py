@@ -21,7 +21,7 @@ from pydensecrf import densecrf, utils
 
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.crf import dense_crf, dense_crf_labels
-from segtrain.crf.pipeline import refine_ahead
+from segtrain.crf.pipeline import refine_in_threads
 from segtrain.data.datasets.shapes import Shapes
 
 LABELS, HEIGHT, WIDTH = 21, 375, 500
@@ -88,7 +88,7 @@ def compare(few: bool, name: str, count: int, threads: int, repetitions: int) ->
     def ours(threads: int, keys: dict) -> list[np.ndarray]:
         refine = partial(dense_crf_labels, backend="numba", **parameters, **keys)
         tasks = ((i, *image) for i, image in enumerate(images))
-        return [labels for _, labels in refine_ahead(refine, tasks, threads)]
+        return [labels for _, labels in refine_in_threads(refine, tasks, threads)]
 
     kinds = {"all labels": {"drop_below": 0}, "the default": {}}
     arms: dict[tuple[str, int], Callable] = {("pydensecrf", 1): reference}

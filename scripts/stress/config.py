@@ -1,4 +1,4 @@
-"""Mutated configs and overrides, composed, checked and rehearsed as `segtrain` does before it reads data."""
+"""Mutated configs and overrides, composed and checked as `segtrain` does before it reads data."""
 
 import difflib
 import random
@@ -10,7 +10,8 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from scripts.stress._command import TINY
-from segtrain.commands.sanity_check import GROUPS, check_groups, rehearse
+from segtrain.commands.build import build_loss
+from segtrain.commands.sanity_check import GROUPS, check_groups, first_forward_pass
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
 from segtrain.config.instantiate import instantiate
 from segtrain.config.schema import check_scalars
@@ -129,11 +130,11 @@ def refusal(overrides: list[str]) -> str:
         check_groups(config)
         compute = choose(config["device"], str(config["precision"]))
         data = instantiate(config["data"], "data")
-        model, loss = instantiate(config["model"], "model").train(), instantiate(config["loss"], "loss")
+        model, loss = instantiate(config["model"], "model").train(), build_loss(config)
         for group in set(GROUPS) & {"schedule", "inference"}:
             instantiate(config[group], group)
         dataset = Augmented(data.train, instantiate(config["augment"], "augment").values(), seed=0)
-        rehearse(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
+        first_forward_pass(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
         instantiate(config["optimizer"], "optimizer", partial=True)(model)
     except CONFIG_ERRORS as error:
         return str(explain(error, "train"))

@@ -39,7 +39,7 @@ from segtrain.config.overrides import as_overrides, complete_overrides
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
 from segtrain.contracts import IGNORE_INDEX, Colour, Sample
-from segtrain.data.io.files import read_image
+from segtrain.data.io.files import WHITE, read_image
 from segtrain.distributed.signals import Stopped
 from segtrain.engine.device import Compute
 from segtrain.errors import InputError
@@ -121,6 +121,7 @@ def load_model(path: Checkpoint, *, trust: str | None = None) -> nn.Module:
     model: Any = restore_model(offline(config["model"]), saved)
     model.class_names = tuple(saved.meta["class_names"])
     model.palette = tuple(map(tuple, saved.meta["palette"]))
+    model.white = config["data"].get("white", WHITE)  # images are read as the data set reads them
     return model
 
 
@@ -256,7 +257,7 @@ def predict(
         >>> segtrain.predict(model, "street.png").labels
     """
     network = model if isinstance(model, nn.Module) else load_model(model)
-    pixels = _pixels(image)
+    pixels = _pixels(image, getattr(network, "white", WHITE))
     device = next(network.parameters()).device
     mask = np.broadcast_to(np.uint8(IGNORE_INDEX), pixels.shape[:2])
     with evaluating(network):
@@ -272,9 +273,9 @@ def predict(
     return Prediction(pixels, probabilities.argmax(0).astype(np.uint8), probabilities, names, palette)
 
 
-def _pixels(image: np.ndarray | Image.Image | str | Path) -> np.ndarray:
+def _pixels(image: np.ndarray | Image.Image | str | Path, white: int) -> np.ndarray:
     if isinstance(image, str | Path):
-        return read_image(Path(image).expanduser())
+        return read_image(Path(image).expanduser(), white)
     pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(

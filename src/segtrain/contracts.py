@@ -191,7 +191,7 @@ class ValidationResult(Protocol):
 
 
 class RunInfo(NamedTuple):
-    """What a logger is told when a run begins.
+    """What a logger gets when a run begins.
 
     Attributes:
         folder: of the run, where a logger may write.
@@ -237,6 +237,19 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Called once, also where the run failed."""
+        ...
+
+
+# The logits N×C×h×W of the rows from start to stop, of images that need not exist as a whole.
+Rows = Callable[[int, int], "Tensor"]
+Network = Callable[["Tensor"], Rows]  # images N×C×H×W, uint8 or float in the data's range, to their logits
+
+
+class Inference(Protocol):
+    """How a network is applied to images: `inference=` builds one."""
+
+    def __call__(self, network: Network, images: Tensor, names: list[str], /) -> Rows:
+        """The logits N×C×H×W of images of one size; `names` are the images' own."""
         ...
 
 

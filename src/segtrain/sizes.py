@@ -5,16 +5,13 @@ s·i, so that 8k+1 pixels give k+1 cells (DeepLab's 321 and 513 give 41 and 65).
 otherwise, as FCN does, bring their logits to the image's size themselves.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from segtrain import kernels
-
-Rows = Callable[[int, int], Tensor]  # from start to stop of maps N×C×H×W: N×C×(stop - start)×W
+from segtrain.contracts import Rows
 
 
 def stride_of(coarse: int, fine: int) -> int:
@@ -96,11 +93,11 @@ def _whole(logits: Tensor, size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def subsample_labels(labels: Tensor, stride: int, size: tuple[int, int], void: int) -> Tensor:
+def subsample_labels(labels: Tensor, stride: int, size: tuple[int, int], ignore_index: int) -> Tensor:
     """Every `stride`-th label of N×H×W, N×h×w for `size` (h, w): those on which the cells lie.
 
-    Cells beyond the image's right or lower border get `void`.
+    Cells beyond the image's right or lower border get `ignore_index`.
     """
     small = labels[:, ::stride, ::stride]
     below, right = size[0] - small.shape[1], size[1] - small.shape[2]
-    return F.pad(small, (0, right, 0, below), value=void)
+    return F.pad(small, (0, right, 0, below), value=ignore_index)

@@ -107,7 +107,7 @@ def test_dilations_are_those_of_the_papers_document(arguments, layer3, layer4):
     ("stride_in", "dilation"), [("1x1", "every_block"), ("3x3", "torchvision")], ids=["1x1", "3x3"]
 )
 @pytest.mark.parametrize("output_stride", [8, 16])
-def test_with_holes_the_features_are_the_strided_ones_on_the_shared_cells(output_stride, stride_in, dilation):
+def test_dilated_features_are_the_strided_ones_on_the_shared_cells(output_stride, stride_in, dilation):
     strided = resnet(stride_in=stride_in)
     atrous = resnet(stride_in=stride_in, dilation=dilation, output_stride=output_stride)
     atrous.load_state_dict(strided.state_dict())
@@ -178,7 +178,7 @@ def test_sizes_are_those_of_the_papers(output_stride, side, cells):
     assert {stage: features[stage].shape[1] for stage in STAGES} == net.channels
 
 
-def test_the_deepest_cells_reach_the_last_pixel_at_every_size():
+def test_the_deepest_cells_cover_the_last_pixel_at_every_size():
     for output_stride in (8, 16, 32):
         net = ResNet(depth=50, width=1 / 64, output_stride=output_stride).eval()
         with torch.inference_mode():
@@ -204,7 +204,7 @@ def test_fcn_stands_on_it(model, name):
             assert net(torch.zeros(1, 3, *size, dtype=torch.uint8))["out"].shape == (1, 3, *size)
 
 
-def test_fcn_refuses_the_form_with_holes():
+def test_fcn_refuses_the_form_with_dilation():
     with pytest.raises(InputError, match="features of stride 32 and 16"):
         build_model("fcn8s", num_classes=3, backbone="resnet101_deeplabv2", width=1 / 32)
 

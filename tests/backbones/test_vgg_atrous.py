@@ -122,14 +122,14 @@ def test_a_large_fc6_is_the_dilated_convolution_of_its_weights(kernel, dilation)
 
 
 @pytest.mark.parametrize("side", [65, 129])
-def test_with_holes_conv5_is_the_strided_one_on_the_shared_cells(side):
+def test_with_dilation_conv5_is_the_strided_one_on_the_shared_cells(side):
     torch.manual_seed(0)
     net = AtrousVGG16(width=1 / 32).eval()
     with torch.inference_mode():
         x = net.block3(net.block2(net.block1(torch.rand(1, 3, side, side))))
         conv4, pool4, conv5 = net.block4[:-1](x), net.block4[-1], net.block5[:-1]
-        holes = conv5(pool4(conv4))
+        dilation = conv5(pool4(conv4))
         strided = F.max_pool2d(conv4, pool4.kernel_size, 2, pool4.padding, ceil_mode=True)
         for conv in conv5[::2]:
             strided = F.relu(F.conv2d(strided, conv.weight, conv.bias, padding=1))
-    assert torch.allclose(holes[..., ::2, ::2], strided, atol=1e-6)
+    assert torch.allclose(dilation[..., ::2, ::2], strided, atol=1e-6)

@@ -54,7 +54,7 @@ def test_strides_and_rates_are_those_of_the_released_code(output_stride, strides
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
-def test_with_holes_the_features_are_the_strided_ones_on_the_shared_cells(output_stride):
+def test_with_dilation_the_features_are_the_strided_ones_on_the_shared_cells(output_stride):
     net = xception()
     images = torch.randint(0, 256, (1, 3, 97, 129), dtype=torch.uint8)
     with torch.inference_mode():
@@ -85,7 +85,7 @@ def test_sizes_are_those_of_the_paper(output_stride, side, cells):
     assert {stage: features[stage].shape[1] for stage in STAGES} == net.channels
 
 
-def test_the_deepest_cells_reach_the_last_pixel():
+def test_the_deepest_cells_cover_the_last_pixel():
     net = Xception65(width=1 / 64).eval()
     for output_stride in (8, 16, 32):
         net.set_output_stride(output_stride)

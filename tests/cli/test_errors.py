@@ -170,7 +170,7 @@ def test_a_replay_names_the_layer_that_was_first_not_finite(tiny, run):
         (["+batchsize=4"], ["batchsize", "did you mean batch_size?"]),
     ],
 )
-def test_what_the_first_step_would_fail_at_is_told_before_it(run, arguments, words):
+def test_what_the_first_step_would_fail_at_is_said_before_it(run, arguments, words):
     refused(run("segtrain", *TINY, *FAST, *arguments), *words)
 
 

@@ -16,7 +16,7 @@ SHAPES = ["data=shapes", "data.size=32", "data.train_images=40", "data.val_image
 
 
 def colour_masks(labels: np.ndarray) -> np.ndarray:
-    """CamVid's labels in its colours; void, 255, in one that no class has."""
+    """CamVid's labels in its colours; ignored, 255, in one that no class has."""
     table = np.full((256, 3), 77, np.uint8)
     table[:11] = list(COLOURS.values())
     return table[labels]
@@ -69,8 +69,8 @@ def test_all_faults_are_in_the_report_and_the_first_of_each_kind_on_the_terminal
     for i, split in enumerate(("train", "val")):
         add(root, f"good{i}.png", encoded(noise(i)), encoded(labels()), split=split)
     expected = add_broken_files(root)
-    places = ["data.train_split=train", "data.val_split=val", f"data.num_classes={CLASSES}"]
-    done = run("segdata", "data=folder", f"data.root={root}", *places)
+    positions = ["data.train_split=train", "data.val_split=val", f"data.num_classes={CLASSES}"]
+    done = run("segdata", "data=folder", f"data.root={root}", *positions)
     found = report(done)
     refused(done, f"data=folder: {len(found)} faults", "check.json")
     said = {fault["where"].rpartition("/")[2]: fault["what"] for fault in found}
@@ -115,7 +115,7 @@ def test_black_and_white_masks_are_asked_about(run, folder, streets):
     assert run("segdata", *folder, f"data.label_map={path}").code == 0
 
 
-def test_a_data_set_that_takes_no_label_map_is_told_which_does(run, streets):
+def test_a_data_set_that_takes_no_label_map_is_said_which_does(run, streets):
     for split in ("train", "val"):
         lines = [f"images/{i}.png colours/{i}.png" for i in ("012" if split == "train" else "345")]
         (streets / f"{split}.txt").write_text("\n".join(lines))
@@ -153,7 +153,7 @@ def test_a_wrong_argument_is_one_line(run, arguments, words):
     refused(run("segdata", *arguments), *words)
 
 
-def test_statistics_are_a_table_a_plot_and_figures(run):
+def test_statistics_are_a_table_a_plot_and_metrics(run):
     done = run("segdata", *SHAPES, "action=stats")
     assert done.code == 0, done.err
     metrics = json.loads((done.folder / "stats.json").read_text())

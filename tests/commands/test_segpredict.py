@@ -134,7 +134,7 @@ def test_the_crf_refines_what_is_written(tiny, run, folder):
     assert (read(refined.folder / "labels/a.png")[2] == after.astype(np.float32).argmax(0)).mean() > 0.99
 
 
-def test_a_runs_own_output_is_not_labelled(folder):
+def test_a_runs_own_output_is_not_annotated(folder):
     found = find_images(folder, folder / "more")
     assert [name for name, _ in found] == ["a", "b"]
 

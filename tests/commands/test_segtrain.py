@@ -111,10 +111,10 @@ def test_members_of_other_classes_are_refused(tiny, run):
     assert "its classes are not those of" in done.err
 
 
-def test_an_evaluation_takes_the_models_own_inference_unless_told_otherwise(tiny, run):
+def test_an_evaluation_takes_the_models_own_inference_unless_said_otherwise(tiny, run):
     trained = tiny("inference=deconvnet", "inference.smallest=16", "inference.side=32")
     text = (run("segeval", f"ckpt={trained.folder}", *EVAL).folder / "config.yaml").read_text()
-    assert "segtrain.inference.Windows" in text
+    assert "segtrain.inference.DeconvNetWindows" in text
     assert "smallest: 16" in text
     whole = run("segeval", f"ckpt={trained.folder}", "inference=whole", *EVAL)
     assert "segtrain.inference.Whole" in (whole.folder / "config.yaml").read_text()

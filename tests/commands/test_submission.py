@@ -11,7 +11,7 @@ from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.datasets.ade20k import ADE20K
 from segtrain.data.datasets.cityscapes import CLASSES, TRAIN_IDS
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.evaluation.evaluate import Seen
+from segtrain.evaluation.evaluate import ImageResult
 from tests import miniatures
 from tests.conftest import FAST
 
@@ -42,7 +42,7 @@ def files(done) -> list[str]:
 
 
 def counts(done) -> list[int]:
-    """How often each class is predicted, by the confusion matrix: nothing of the miniatures is void."""
+    """How often each class is predicted, by the confusion matrix: nothing of the miniatures is ignored."""
     return np.sum(metrics(done)["confusion_matrix"], 0).tolist()
 
 
@@ -78,16 +78,16 @@ def test_ade20k_gets_its_classes_from_1_on_and_the_labels_after_the_crf(tmp_path
     miniatures.make("ade20k", tmp_path)
     data = ADE20K(root=str(tmp_path))
     sample, refined = data.val[0], np.full(miniatures.SHAPE, 149, np.uint8)
-    submit(Seen(0, sample, np.zeros_like(refined), refined, []), data.submission, tmp_path / "out")
+    submit(ImageResult(0, sample, np.zeros_like(refined), refined, []), data.submission, tmp_path / "out")
     with Image.open(tmp_path / "out/ADE_val_00000001.png") as image:
         assert image.mode == "L"
         assert np.unique(np.asarray(image)).tolist() == [150]
-    submit(Seen(0, sample, np.zeros_like(refined), None, []), data.submission, tmp_path / "out")
+    submit(ImageResult(0, sample, np.zeros_like(refined), None, []), data.submission, tmp_path / "out")
     with Image.open(tmp_path / "out/ADE_val_00000001.png") as image:
         assert np.unique(np.asarray(image)).tolist() == [1]
 
 
-def test_a_test_split_without_labels_is_labelled_and_has_no_figures(evaluated, tmp_path):
+def test_a_test_split_without_labels_is_annotated_and_has_no_metrics(evaluated, tmp_path):
     devkit = tmp_path / "voc/VOCdevkit/VOC2012"
     miniatures.write_image(devkit / "JPEGImages/t.jpg")
     (devkit / "ImageSets/Segmentation").mkdir(parents=True)

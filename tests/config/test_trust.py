@@ -2,7 +2,7 @@
 
 import pytest
 
-from segtrain.commands.build import load_model
+from segtrain.api import load_model
 from segtrain.config.compose import check_trust, offline
 from segtrain.engine.checkpoint import Checkpoint, load, save
 from segtrain.errors import InputError

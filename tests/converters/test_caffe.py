@@ -90,15 +90,15 @@ def norm_shapes(name, channels):
 
 def encoder(tensors, x, bn):
     """VGG16 with BatchNorm, its poolings, and where their maxima lay."""
-    places = []
+    positions = []
     for number, convolutions in enumerate(CONVOLUTIONS, start=1):
         for i in range(convolutions):
             name = f"{number}_{i + 1}"
             x = norm(tensors, bn.format(name), conv(tensors, f"conv{name}", x, padding=1)).relu()
         size = x.shape
         x, indices = F.max_pool2d(x, 2, 2, ceil_mode=True, return_indices=True)
-        places.append((indices, size[-2:]))
-    return x, places
+        positions.append((indices, size[-2:]))
+    return x, positions
 
 
 def encoder_shapes(bn):
@@ -127,8 +127,8 @@ def test_segnet_with_its_statistics_folded(imported, close):
     theirs = random_tensors(shapes)
     net, _ = imported("caffe", old_style(blobs(theirs)), "segnet", "data=camvid", **NPZ)
     images = image(45, 60)
-    x, places = encoder(theirs, bgr(images, (0, 0, 0)), "conv{}_bn")
-    for number, (indices, size) in zip(range(5, 0, -1), reversed(places), strict=True):
+    x, positions = encoder(theirs, bgr(images, (0, 0, 0)), "conv{}_bn")
+    for number, (indices, size) in zip(range(5, 0, -1), reversed(positions), strict=True):
         x = F.max_unpool2d(x, indices, 2, output_size=size)
         for i in range(CONVOLUTIONS[number - 1], 0, -1):
             name = f"conv{number}_{i}_D"
@@ -147,13 +147,13 @@ def test_segnet_basic_which_normalises_the_raw_image(imported, close):
     theirs = random_tensors(shapes)
     net, _ = imported("caffe", blobs(theirs), "segnet_basic", "data=camvid", **NPZ)
     images = image(45, 60)
-    x, places = F.local_response_norm(bgr(images, (0, 0, 0)), 5, 1e-4, 0.75), []
+    x, positions = F.local_response_norm(bgr(images, (0, 0, 0)), 5, 1e-4, 0.75), []
     for i in range(1, 5):
         x = norm(theirs, f"conv{i}_bn", conv(theirs, f"conv{i}", x, padding=3)).relu()
         size = x.shape[-2:]
         x, indices = F.max_pool2d(x, 2, 2, ceil_mode=True, return_indices=True)
-        places.append((indices, size))
-    for i, (indices, size) in zip(range(4, 0, -1), reversed(places), strict=True):
+        positions.append((indices, size))
+    for i, (indices, size) in zip(range(4, 0, -1), reversed(positions), strict=True):
         x = conv(theirs, f"conv_decode{i}", F.max_unpool2d(x, indices, 2, output_size=size), padding=3)
         x = norm(theirs, f"conv_decode{i}_bn", x)
     with torch.inference_mode():
@@ -181,11 +181,11 @@ def test_deconvnet_on_a_window_of_224_pixels(imported, close):
     theirs = random_tensors(shapes | convolution("seg-score-voc", CLASSES, CHANNELS[0], 1))
     net, _ = imported("caffe", old_style(blobs(theirs)), "deconvnet", **NPZ)
     images = image(224, 224)
-    x, places = encoder(theirs, bgr(images, DEEPLAB), "bn{}")
+    x, positions = encoder(theirs, bgr(images, DEEPLAB), "bn{}")
     x = norm(theirs, "bnfc6", conv(theirs, "fc6", x)).relu()
     x = norm(theirs, "bnfc7", conv(theirs, "fc7", x)).relu()
     x = norm(theirs, "fc6-deconv-bn", deconv(theirs, "fc6-deconv", x)).relu()
-    for number, (indices, size) in zip(range(5, 0, -1), reversed(places), strict=True):
+    for number, (indices, size) in zip(range(5, 0, -1), reversed(positions), strict=True):
         x = F.max_unpool2d(x, indices, 2, output_size=size)
         for i in range(1, CONVOLUTIONS[number - 1] + 1):
             x = deconv(theirs, f"deconv{number}_{i}", x, padding=1)

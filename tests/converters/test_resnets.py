@@ -25,14 +25,14 @@ def conv_bn(conv, norm, out_channels, ins, kernel):
 def resnet_shapes(depth, name, channels):
     """The four stages; `name(stage, block, unit)` gives the names of a unit's convolution and BatchNorm."""
     shapes = {}
-    for stage, (blocks, inner) in enumerate(zip(BLOCKS[depth], SMALL, strict=True), start=1):
+    for stage, (blocks, nested) in enumerate(zip(BLOCKS[depth], SMALL, strict=True), start=1):
         for i in range(blocks):
-            shapes |= conv_bn(*name(stage, i, 1), inner, channels, 1)
-            shapes |= conv_bn(*name(stage, i, 2), inner, inner, 3)
-            shapes |= conv_bn(*name(stage, i, 3), 4 * inner, inner, 1)
+            shapes |= conv_bn(*name(stage, i, 1), nested, channels, 1)
+            shapes |= conv_bn(*name(stage, i, 2), nested, nested, 3)
+            shapes |= conv_bn(*name(stage, i, 3), 4 * nested, nested, 1)
             if i == 0:
-                shapes |= conv_bn(*name(stage, i, 0), 4 * inner, channels, 1)
-            channels = 4 * inner
+                shapes |= conv_bn(*name(stage, i, 0), 4 * nested, channels, 1)
+            channels = 4 * nested
     return shapes
 
 
@@ -49,7 +49,7 @@ def stages(tensors, depth, name, x, dilations, *, stride_in):
     for stage, blocks in enumerate(BLOCKS[depth], start=1):
         for i in range(blocks):
             strides = [1, 1, 1, 1]
-            if stage == 2 and i == 0:  # the others have holes
+            if stage == 2 and i == 0:  # the others have dilation
                 strides[0] = strides[stride_in] = 2
             d = dilations[stage - 1][i > 0]
             y = normed(tensors, *name(stage, i, 1), x, stride=strides[1]).relu()
@@ -130,9 +130,9 @@ def test_semsegs_pspnet_upsampled_by_8(model, depth, with_aux, imported, close):
     shapes |= resnet_shapes(depth, name, 4)
     for i in range(4):
         shapes |= conv_bn(f"ppm.features.{i}.1", f"ppm.features.{i}.2", 16, 64, 1)
-    for head, inner, ins in (("cls", 16, 128), ("aux", 8, 32))[: 1 + with_aux]:
-        shapes |= conv_bn(f"{head}.0", f"{head}.1", inner, ins, 3)
-        shapes |= {f"{head}.4.weight": (CLASSES, inner, 1, 1), f"{head}.4.bias": (CLASSES,)}
+    for head, nested, ins in (("cls", 16, 128), ("aux", 8, 32))[: 1 + with_aux]:
+        shapes |= conv_bn(f"{head}.0", f"{head}.1", nested, ins, 3)
+        shapes |= {f"{head}.4.weight": (CLASSES, nested, 1, 1), f"{head}.4.bias": (CLASSES,)}
     theirs = random_tensors(shapes)
     parallel = {"epoch": 50, "state_dict": {f"module.{key}": value for key, value in theirs.items()}}
     net, _ = imported("semseg", parallel, model)

@@ -141,21 +141,21 @@ def test_images_of_vocs_size_agree(paper, seed):
     assert (dropped.argmax(0) == reference.argmax(0)).mean() >= 0.9999
 
 
-def exact_filter(image, deviations) -> np.ndarray:
+def exact_filter(image, stds) -> np.ndarray:
     """The Gaussian of every pair of pixels, N×N."""
     height, width, channels = image.shape
     y, x = np.mgrid[:height, :width]
     features = [x.ravel(), y.ravel(), *image.reshape(-1, channels).T.astype(float)]
-    scaled = np.stack([f / s for f, s in zip(features, deviations, strict=False)], 1)
+    scaled = np.stack([f / s for f, s in zip(features, stds, strict=False)], 1)
     return np.exp(-((scaled[:, None] - scaled[None]) ** 2).sum(2) / 2)
 
 
 def test_marginals_are_near_those_of_the_sum_over_all_pairs(backend):
     """The lattice is an approximation: a few per cent."""
     image, softmax = photograph(18, 22), network_softmax(3, 18, 22)
-    deviations = {"gaussian": (2, 2), "bilateral": (8, 8, 25, 25, 25)}
+    stds = {"gaussian": (2, 2), "bilateral": (8, 8, 25, 25, 25)}
     rows = softmax.reshape(3, -1)
-    kernels = [exact_filter(image, deviations[name]) for name in deviations]
+    kernels = [exact_filter(image, stds[name]) for name in stds]
     kernels = [k / np.sqrt(k.sum(0)[:, None] * k.sum(0)[None]) for k in kernels]
     q = rows
     for _ in range(3):

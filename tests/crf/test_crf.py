@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_named(image, softmax):
 
 
 @pytest.mark.parametrize("choice", ["numba", "torch"])
-def test_deviations_that_leave_the_64_bits_of_a_key_are_named(choice, softmax):
+def test_std_that_leave_the_64_bits_of_a_key_are_named(choice, softmax):
     pytest.importorskip(choice)
     image = np.random.default_rng(0).normal(0, 1e4, (12, 16, 3))
     with pytest.raises(InputError, match=r"bits.*give a larger sxy or srgb"):

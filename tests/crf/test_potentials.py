@@ -10,7 +10,7 @@ BILATERAL = {"sxy": [40, 60], "srgb": 5, "compat": 4}
 
 def test_any_number_of_kernels_is_read_and_those_without_a_weight_are_left_out():
     kernels = read_kernels([GAUSSIAN, GAUSSIAN | {"compat": 0}], [BILATERAL], channels=3, labels=5)
-    assert [k.deviations for k in kernels] == [(3, 3), (40, 60, 5, 5, 5)]
+    assert [k.stds for k in kernels] == [(3, 3), (40, 60, 5, 5, 5)]
     assert [k.compatibility for k in kernels] == [2, 4]
     assert [k.normalization for k in kernels] == ["symmetric", "symmetric"]
     assert read_kernels(None, [], channels=3, labels=5) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segtrain.crf import dense_crf_labels
-from segtrain.crf.pipeline import refine_ahead
+from segtrain.crf.pipeline import refine_in_threads
 from segtrain.crf.tuning import Examples, search, trials_in, with_values
 from tests.crf.conftest import network_softmax, photograph
 
@@ -31,12 +31,12 @@ def test_the_search_leaves_a_range_at_whose_end_the_best_is():
     assert best.values["x"] == pytest.approx(4 * 2**0.5 * 2**0.25, rel=0.01)
 
 
-def test_nothing_is_tried_twice_and_every_trial_is_told():
-    told = []
-    trials = search(distance, RANGES, rounds=3, tell=told.append)
-    tried = [tuple(trial.values.values()) for trial in told]
+def test_nothing_is_tried_twice_and_every_trial_is_reported():
+    seen = []
+    trials = search(distance, RANGES, rounds=3, on_trial=seen.append)
+    tried = [tuple(trial.values.values()) for trial in seen]
     assert len(set(tried)) == len(tried) == len(trials) <= trials_in(RANGES, rounds=3) == 9 + 8 + 8
-    assert trials[0].score == max(trial.score for trial in told)
+    assert trials[0].score == max(trial.score for trial in seen)
 
 
 def test_values_are_put_where_their_names_point_and_the_rest_stays():
@@ -77,7 +77,7 @@ def test_images_come_in_order_and_no_more_of_them_than_threads_are_held():
         return probabilities * 10
 
     done = []
-    for i, refined in refine_ahead(refine, network(), threads=2):
+    for i, refined in refine_in_threads(refine, network(), threads=2):
         with lock:
             held -= 1
         done.append((i, refined[0]))
@@ -93,7 +93,7 @@ def test_the_network_goes_on_while_images_are_refined():
         second_was_asked_for.set()
         yield 1, None, None
 
-    refined = list(refine_ahead(lambda *_: second_was_asked_for.wait(5), network(), threads=1))
+    refined = list(refine_in_threads(lambda *_: second_was_asked_for.wait(5), network(), threads=1))
     assert refined == [(0, True), (1, True)]
 
 
@@ -102,4 +102,4 @@ def test_a_fault_in_a_thread_reaches_the_caller():
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        list(refine_ahead(refine, ((i, None, None) for i in itertools.count()), threads=2))
+        list(refine_in_threads(refine, ((i, None, None) for i in itertools.count()), threads=2))

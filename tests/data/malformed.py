@@ -16,7 +16,7 @@ def noise(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Image.Image:
 
 
 def labels(height: int = HEIGHT, width: int = WIDTH, dtype=np.uint8) -> np.ndarray:
-    """All three classes and void, in columns."""
+    """All three classes and ignored pixels, in columns."""
     return np.tile(np.array([0, 1, 2, 255], dtype)[np.arange(width) * 4 // width], (height, 1))
 
 

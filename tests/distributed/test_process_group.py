@@ -80,7 +80,7 @@ def ranks(alone):
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
-def test_two_ranks_make_the_steps_of_one_process_though_void_is_uneven(ranks, alone):
+def test_two_ranks_make_the_steps_of_one_process_though_ignored_pixels_are_uneven(ranks, alone):
     assert torch.equal(ranks[0]["weights"], ranks[1]["weights"])
     assert torch.allclose(ranks[0]["weights"], weights(alone[0]), rtol=1e-5, atol=1e-7)
 

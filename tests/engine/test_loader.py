@@ -76,7 +76,7 @@ def test_making_batches_leaves_the_global_random_state_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_smaller_images_get_a_void_border():
+def test_smaller_images_get_a_ignored_border():
     small = Sample(np.full((2, 3, 3), 9, np.uint8), np.ones((2, 3), np.uint8), "small")
     large = Sample(np.full((4, 4, 3), 9, np.uint8), np.ones((4, 4), np.uint8), "large")
     images, masks, names = collate([small, large])

@@ -31,7 +31,7 @@ CPU = Compute(torch.device("cpu"), "32")
 
 
 class Blocks(torch.utils.data.Dataset):
-    """Bright squares on dark ground; the void share grows with the index."""
+    """Bright squares on dark ground; the ignored share grows with the index."""
 
     def __len__(self):
         return 10
@@ -161,7 +161,7 @@ def test_resume_at_any_step_gives_the_weights_of_the_unbroken_run(tmp_path, sett
         train.checkpoint.save = original
 
 
-def test_accumulated_batches_have_the_gradient_of_one_large_batch_though_void_is_uneven(tmp_path):
+def test_accumulated_batches_have_the_gradient_of_one_large_batch_though_ignored_pixels_are_uneven(tmp_path):
     runs = make_run(batch_size=4, max_steps=1), make_run(batch_size=2, accumulate=2, max_steps=1)
     for i, run in enumerate(runs):
         run.model.dropout.p = 0.0

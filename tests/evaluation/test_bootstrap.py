@@ -17,12 +17,12 @@ def test_the_counts_of_images_give_the_mean_iou_of_their_matrix():
     matrices = images(7, 0.8)
     counts = bootstrap.image_counts(matrices)
     assert counts.shape == (7, 3, 3)
-    expected = scores(torch.from_numpy(matrices.sum(0)), ("a", "b", "c"))["mean_iou"]
+    expected = scores(torch.from_numpy(matrices.sum(0)), ("a", "b", "c")).mean_iou
     assert bootstrap.mean_iou(counts.sum(0)) == pytest.approx(expected)
 
 
 def test_classes_that_are_absent_count_in_no_mean():
-    # correct, labelled, predicted of three classes: 3/5, absent, never labelled
+    # correct, annotated, predicted of three classes: 3/5, absent, never annotated
     assert bootstrap.mean_iou(np.array([[3, 0, 0], [4, 0, 0], [4, 0, 2]])) == pytest.approx(0.6 / 2)
     assert np.isnan(bootstrap.mean_iou(np.zeros((3, 2), np.int64)))
 
@@ -37,7 +37,7 @@ def test_the_interval_holds_the_figure_and_narrows_with_the_root_of_the_images()
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.3)
 
 
-def test_two_images_can_be_drawn_in_three_ways():
+def test_two_images_have_three_draws():
     # IoU 1 and 0 in images of the same size: drawn twice the one, both, or twice the other
     counts = np.array([[[5], [5], [5]], [[0], [5], [0]]])
     assert bootstrap.interval(counts) == (0.0, 1.0)
@@ -64,7 +64,7 @@ def test_a_model_and_itself_differ_by_nothing():
     assert not same.is_significant
 
 
-def test_a_small_gain_on_every_image_is_told_apart_though_the_intervals_overlap():
+def test_a_small_gain_on_every_image_is_said_apart_though_the_intervals_overlap():
     matrices = images(40, 0.5)
     better = matrices + 4 * np.eye(3, dtype=np.int64)
     before, after = map(bootstrap.image_counts, (matrices, better))
@@ -75,6 +75,6 @@ def test_a_small_gain_on_every_image_is_told_apart_though_the_intervals_overlap(
     assert bootstrap.difference(after, before).mean_iou == pytest.approx(-found.mean_iou)
 
 
-def test_gains_and_losses_that_even_out_cannot_be_told_apart():
+def test_gains_and_losses_that_even_out_cannot_be_separated():
     one, other = (bootstrap.image_counts(images(40, 0.5, seed)) for seed in (1, 2))
     assert not bootstrap.difference(one, other).is_significant

@@ -21,7 +21,7 @@ NAMES = ("dark", "bright", "never")
 
 
 class Images(torch.utils.data.Dataset):
-    """Images of two sizes, whose right half is bright and labelled so, one column void."""
+    """Images of two sizes, whose right half is bright and annotated so, one column ignored."""
 
     sizes = ((4, 6), (4, 6), (3, 8))
 
@@ -58,7 +58,7 @@ def predictor(stride=1):
     return Predictor(Threshold(stride).eval(), Whole(), CPU)
 
 
-def test_a_perfect_model_has_perfect_figures_and_void_counts_nowhere():
+def test_a_perfect_model_has_perfect_metrics_and_ignored_pixels_counts_nowhere():
     metrics = evaluate(predictor(), Images(), NAMES, CPU.device, EvaluationSettings(batch_size=2))
     assert metrics["mean_iou"] == metrics["pixel_accuracy"] == 1
     assert set(metrics["per_class"]["never"].values()) == {None}
@@ -67,7 +67,7 @@ def test_a_perfect_model_has_perfect_figures_and_void_counts_nowhere():
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_the_figures_do_not_depend_on_the_batch_size(batch_size):
+def test_the_metrics_do_not_depend_on_the_batch_size(batch_size):
     metrics = evaluate(predictor(2), Images(), NAMES, CPU.device, EvaluationSettings(batch_size=batch_size))
     one = evaluate(predictor(2), Images(), NAMES, CPU.device, EvaluationSettings())
     assert metrics["confusion_matrix"] == one["confusion_matrix"]
@@ -80,7 +80,7 @@ def test_coarse_logits_are_brought_to_the_images_size():
     assert torch.allclose(probabilities.sum(1), torch.ones(1, 5, 7))
 
 
-def test_with_a_crf_both_figures_are_there():
+def test_with_a_crf_both_metrics_are_there():
     def spoil(image, probabilities):
         return probabilities[[1, 0, 2]]
 
@@ -90,9 +90,9 @@ def test_with_a_crf_both_figures_are_there():
     )
     assert metrics["mean_iou"] == 0
     assert metrics["without_crf"]["mean_iou"] == 1
-    assert [seen.index for seen in watched] == [0, 1, 2]
-    assert (watched[0].predicted != watched[0].refined).any()
-    assert sum(seen.matrices[1] for seen in watched).tolist() == metrics["confusion_matrix"]
+    assert [image.index for image in watched] == [0, 1, 2]
+    assert (watched[0].network != watched[0].crf).any()
+    assert sum(image.matrices[1] for image in watched).tolist() == metrics["confusion_matrix"]
 
 
 def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
@@ -113,7 +113,7 @@ def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
 
 @pytest.mark.parametrize("inference", [Whole(), lambda network, images, names: network(images)])
 @pytest.mark.parametrize("large", [0, 1 << 16])
-def test_labels_are_the_likeliest_classes_by_every_way_of_inference(inference, large, monkeypatch):
+def test_labels_are_the_most_probable_classes_by_every_way_of_inference(inference, large, monkeypatch):
     monkeypatch.setattr(kernels, "LARGE", large)
     predict = Predictor(Threshold(2).eval(), inference, CPU)
     samples = [Images()[0], Images()[1]]

@@ -61,7 +61,7 @@ WAYS = {
     "scaled": lambda: Scaled(scale=0.5),
     "sliding": sliding,
     "multi_scale": lambda: MultiScale(scales=[0.5, 1.0, 1.5]),
-    "pspnet": lambda: MultiScale(scales=[0.5, 1.0, 1.5], inner=sliding()),
+    "pspnet": lambda: MultiScale(scales=[0.5, 1.0, 1.5], base=sliding()),
     "overlap_tile": lambda: OverlapTile(tile=64, margin=16),
 }
 

@@ -26,9 +26,9 @@ def noise(*size):
 
 
 @pytest.mark.parametrize("average", ["probabilities", "logits"])
-@pytest.mark.parametrize("inner", [Whole(), Sliding(window=8, stride=5)])
-def test_constant_scores_stay_what_they_are(average, inner):
-    scores = applied(MultiScale(scales=SIX, average=average, inner=inner), constant, noise(21, 30))
+@pytest.mark.parametrize("base", [Whole(), Sliding(window=8, stride=5)])
+def test_constant_scores_stay_what_they_are(average, base):
+    scores = applied(MultiScale(scales=SIX, average=average, base=base), constant, noise(21, 30))
     expected = constant(noise(21, 30)).softmax(1)
     assert torch.allclose(scores.softmax(1), expected, atol=1e-5)
 
@@ -65,10 +65,10 @@ def test_images_are_resized_as_in_training():
     assert (seen[0][0].permute(1, 2, 0).int() - torch.from_numpy(expected).int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize("inner", [Whole(), Sliding(window=8, stride=4)])
-def test_a_mirrored_image_has_mirrored_scores(inner):
+@pytest.mark.parametrize("base", [Whole(), Sliding(window=8, stride=4)])
+def test_a_mirrored_image_has_mirrored_scores(base):
     """The network looks at the pixel on the left; its mean with the mirrored one does so on both sides."""
-    way = MultiScale(scales=[0.5, 1.0, 2.0], flip=True, inner=inner)
+    way = MultiScale(scales=[0.5, 1.0, 2.0], flip=True, base=base)
     images = noise(16, 20)  # windows lie as in the mirrored image at all three sizes
 
     def left(seen):
@@ -109,7 +109,7 @@ def test_scores_of_every_size_are_brought_back_before_they_are_averaged():
 
 
 def test_windows_can_be_seen_at_several_sizes_too():
-    way = Sliding(window=8, stride=8, inner=MultiScale(scales=[1.0, 2.0]))
+    way = Sliding(window=8, stride=8, base=MultiScale(scales=[1.0, 2.0]))
     assert torch.allclose(
         applied(way, constant, noise(16, 16)).softmax(1), constant(noise(16, 16)).softmax(1)
     )

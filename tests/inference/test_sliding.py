@@ -41,7 +41,7 @@ def test_windows_of_a_network_that_sees_single_pixels_are_the_whole_image(size, 
 
 
 def test_the_overlap_is_the_mean_of_probabilities():
-    # Windows at 0, 2 and, shifted inwards, 3 of a side of 7: logits 0, 1 and 2 of the first class.
+    # DeconvNetWindows at 0, 2 and, shifted inwards, 3 of a side of 7: logits 0, 1 and 2 of the first class.
     answers = iter([0.0, 1.0, 2.0])
 
     def network(images):

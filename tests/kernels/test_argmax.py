@@ -42,7 +42,7 @@ def test_labels_are_those_of_interpolation_and_argmax(classes, cells, whole, ali
     assert_same_labels(logits, whole, whole, align_corners=align_corners)
 
 
-def test_a_part_of_a_image_is_labelled_as_in_the_whole():
+def test_a_part_of_a_image_is_annotated_as_in_the_whole():
     logits = torch.randn(5, 9, 9, generator=torch.Generator().manual_seed(0))
     assert_same_labels(logits, (65, 65), (60, 58), align_corners=True)
 

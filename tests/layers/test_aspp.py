@@ -16,7 +16,7 @@ def test_aspp_at_rates_of_1_is_one_3x3_classifier_of_the_summed_weights():
     assert torch.allclose(aspp(x), F.conv2d(x, weight, bias, padding=1), atol=1e-5)
 
 
-def test_aspp_sums_classifiers_with_holes_of_its_rates():
+def test_aspp_sums_classifiers_with_dilation_of_its_rates():
     torch.manual_seed(0)
     aspp, x = ASPP(8, 3, [2, 5]), torch.rand(1, 8, 12, 12)
     one, other = aspp.scores
@@ -26,7 +26,7 @@ def test_aspp_sums_classifiers_with_holes_of_its_rates():
     assert torch.allclose(aspp(x), expected, atol=1e-5)
 
 
-def test_aspp_with_holes_wider_than_the_map_sees_its_own_cell_only():
+def test_aspp_with_dilation_wider_than_the_map_sees_its_own_cell_only():
     aspp, x = ASPP(4, 3, [24]), torch.rand(1, 4, 20, 20)
     assert torch.allclose(aspp(x), F.conv2d(x, aspp.scores[0].weight[..., 1:2, 1:2]), atol=1e-6)
 
@@ -39,7 +39,7 @@ def test_summed_scores_of_branches_are_one_classifier_over_all_their_channels():
 
 
 @pytest.mark.parametrize("layer", [ASPP(2048, 21, (6, 12, 18, 24)), BranchScores(4096, 21, 4)])
-def test_classifiers_start_from_a_gaussian_of_deviation_001(layer):
+def test_classifiers_start_from_a_gaussian_of_std_001(layer):
     for score in layer.scores:
         assert score.weight.std().item() == pytest.approx(0.01, rel=0.05)
         assert score.bias.eq(0).all()

@@ -44,7 +44,7 @@ def test_the_kernels_of_the_deconvolutions_are_derived(vgg):
     assert bilinear_kernel_size(alexnet[32], Grid()) == 63
 
 
-def test_a_crop_that_does_not_reach_is_refused():
+def test_a_crop_that_does_not_cover_is_refused():
     with pytest.raises(ValueError, match="cannot crop 5×4 at"):
         crop(torch.zeros(1, 1, 6, 6), 2, 2, (5, 4))
 

@@ -63,4 +63,4 @@ def test_both_parts_start_from_the_released_codes_truncated_normals():
     conv = SeparableConv(2048, 256, 3)
     for weight, std in ((conv.depthwise.weight, 0.33), (conv.pointwise.weight, 0.06)):
         assert weight.abs().max() <= 2 * std
-        assert weight.std().item() == pytest.approx(0.8796 * std, rel=0.02)  # cut at two deviations
+        assert weight.std().item() == pytest.approx(0.8796 * std, rel=0.02)  # cut at two stds

@@ -41,7 +41,7 @@ def test_equal_values_have_one_place_the_first():
     assert back.nonzero()[:, 2:].tolist() == [[0, 0], [0, 2], [2, 0], [2, 2]]
 
 
-def test_the_gradient_of_unpooling_comes_from_the_same_places():
+def test_the_gradient_of_unpooling_comes_from_the_same_positions():
     x = torch.randn(1, 2, 5, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: unpool(*pool(x)) ** 2, x)
 

@@ -26,7 +26,7 @@ def test_ignored_pixels_do_not_count():
     assert both.item() == one.item()
 
 
-def test_a_batch_of_void_alone_gives_zero_and_finite_gradients():
+def test_a_batch_of_ignored_alone_gives_zero_and_finite_gradients():
     loss = CrossEntropy(weights={"out": 1.0})
     logits = torch.rand(1, 2, 2, 2, requires_grad=True)
     masks = torch.full((1, 2, 2), 255, dtype=torch.uint8)
@@ -58,7 +58,7 @@ def test_labels_are_taken_at_the_cells_of_coarse_logits_and_counted_there():
 
 
 def random_case(normalize, class_weights):
-    """A loss as the engine divides it, and its logits and labels, with void among them."""
+    """A loss as the engine divides it, and its logits and labels, with ignored among them."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 3, 5, 4, generator=generator)
     masks = torch.randint(0, 3, (2, 5, 4), generator=generator).to(torch.uint8)

@@ -31,7 +31,7 @@ def test_the_hardest_pixels_of_each_image_are_taken():
     assert count == 4
 
 
-def test_void_pixels_are_never_the_hardest_and_fill_up_at_no_loss():
+def test_ignored_pixels_are_never_the_hardest_and_fill_up_at_no_loss():
     masks = torch.tensor([[[0, 0, 0, 255]], [[0, 255, 255, 255]]], dtype=torch.uint8)
     value, count = bootstrapped(2, LOGITS, masks)
     assert value == pytest.approx(softplus(2, 1) + softplus(4))
@@ -53,7 +53,7 @@ def test_only_the_hardest_pixels_have_a_gradient():
     assert logits.grad[0, 1, 0, 3].item() == pytest.approx(0.5 / (1 + math.exp(-3)))
 
 
-# Probabilities of the true class 0 of four pixels, and a fifth that is void.
+# Probabilities of the true class 0 of four pixels, and a fifth that is ignored.
 SURE = torch.tensor([0.6, 0.7, 0.9, 0.99, 0.01])
 SURE_LOGITS = {"out": torch.stack([SURE, 1 - SURE]).log().view(1, 2, 1, 5)}
 SURE_MASKS = torch.tensor([[[0, 0, 0, 0, 255]]], dtype=torch.uint8)
@@ -75,7 +75,7 @@ def test_unsure_pixels_are_averaged_and_at_least_the_hardest(threshold, min_kept
     assert loss.count(SURE_MASKS).item() == 1
 
 
-def test_a_image_of_void_alone_has_no_hard_pixels():
+def test_a_image_of_ignored_alone_has_no_hard_pixels():
     loss = OHEM(weights={"out": 1.0})
     assert loss(SURE_LOGITS, torch.full((1, 1, 5), 255, dtype=torch.uint8)).item() == 0
 

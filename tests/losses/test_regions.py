@@ -9,7 +9,7 @@ from segtrain.losses.dice import Dice
 from segtrain.losses.focal import Focal
 from segtrain.losses.lovasz import Lovasz
 
-# Labels 1 and 0; the probability of class 1 is 0.6 and 0.3. A third pixel is void.
+# Labels 1 and 0; the probability of class 1 is 0.6 and 0.3. A third pixel is ignored.
 P = torch.tensor([0.6, 0.3, 0.9])
 OUTPUTS = {"out": torch.stack([1 - P, P]).log().view(1, 2, 1, 3)}
 MASKS = torch.tensor([[[1, 0, 255]]], dtype=torch.uint8)
@@ -50,7 +50,7 @@ def test_a_perfect_prediction_costs_nothing_and_images_are_counted(loss):
 
 
 @pytest.mark.parametrize("loss", [Dice, Lovasz, Focal])
-def test_void_alone_gives_zero_and_finite_gradients(loss):
+def test_ignored_alone_gives_zero_and_finite_gradients(loss):
     logits = OUTPUTS["out"].clone().requires_grad_()
     value = loss(weights=ONE)({"out": logits}, torch.full((1, 1, 3), 255, dtype=torch.uint8))
     value.backward()

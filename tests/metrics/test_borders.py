@@ -4,7 +4,7 @@ import torch
 
 from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.metrics.bf_score import BFScore
-from segtrain.metrics.borders import contours, inner_border
+from segtrain.metrics.borders import class_border, contours
 from segtrain.metrics.boundary_iou import BoundaryIoU
 from segtrain.metrics.trimap import Trimap
 
@@ -34,7 +34,7 @@ def test_contours_are_both_sides_of_a_border():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_perfect_prediction_scores_1_whatever_it_says_in_void(metric):
+def test_a_perfect_prediction_scores_1_whatever_it_says_in_ignored(metric):
     labels = halves(20)
     labels[:7] = labels[:, 19:21] = IGNORE_INDEX  # a seam where the border is, as in VOC
     guesses = [np.where(labels == IGNORE_INDEX, fill, labels) for fill in (0, 1)]
@@ -77,18 +77,18 @@ def test_the_trimap_counts_a_distance_in_a_straight_line():
     labels[10, 10] = 1
     metric = Trimap(num_classes=2)
     metric.update(sample(labels), np.zeros((21, 21), np.uint8), CERTAIN)
-    labelled = metric.sums.cumsum(0)[:, 1].tolist()
+    annotated = metric.sums.cumsum(0)[:, 1].tolist()
     # The border is a plus of five pixels. Nearer than 2 to it are those at 1 and √2: with it, all of
     # the 5×5 around but the corners.
-    assert labelled[0] == [4, 1]
-    assert labelled[1] == [25 - 4 - 1, 1]
+    assert annotated[0] == [4, 1]
+    assert annotated[1] == [25 - 4 - 1, 1]
 
 
-def test_the_inner_border_is_what_erosions_take_and_the_images_edge_is_outside():
+def test_the_nested_border_is_what_erosions_take_and_the_images_edge_is_outside():
     inside = np.zeros((9, 9), bool)
     inside[2:, 2:] = True  # touches two edges of the image
-    assert inner_border(inside, 2).sum() == 49 - 9
-    assert inner_border(np.ones((5, 5), bool), 1).sum() == 16
+    assert class_border(inside, 2).sum() == 49 - 9
+    assert class_border(np.ones((5, 5), bool), 1).sum() == 16
 
 
 def test_the_boundary_iou_of_squares_that_are_shifted():
@@ -117,7 +117,7 @@ def test_contours_within_the_tolerance_are_met_and_no_others():
 
 
 def test_a_worked_precision_and_recall():
-    # Two borders are labelled and one of them is found: precision 1, recall 1/2 for the middle class.
+    # Two borders are annotated and one of them is found: precision 1, recall 1/2 for the middle class.
     labels, predicted = np.zeros((30, 300), np.uint8), np.zeros((30, 300), np.uint8)
     labels[:, 100:200] = 1
     predicted[:, 100:] = 1

@@ -33,7 +33,7 @@ def test_gaps_of_one_bin_cancel_and_those_of_two_do_not():
     assert error(added([1, 0], [0.99, 0.6])) == pytest.approx((0.01 + 0.6) / 2)
 
 
-def test_void_does_not_count():
+def test_ignored_does_not_count():
     assert error(added([1, IGNORE_INDEX], [1.0, 0.6])) == 0
     assert error(added([IGNORE_INDEX], [0.7])) is None
 

@@ -43,7 +43,7 @@ def test_membranes_are_shared_out_to_the_nearest_cells():
 def test_the_best_threshold_counts_and_sums_of_processes_add_up():
     mask = np.ones((4, 9), np.uint8)
     mask[:, 4] = 0
-    cell = np.where(mask == 1, 0.9, 0.55)  # told apart above 0.55 only
+    cell = np.where(mask == 1, 0.9, 0.55)  # said apart above 0.55 only
     both = [Neurites(num_classes=2), Neurites(num_classes=2)]
     for neurites in both:
         neurites.update(Sample(np.zeros((4, 9, 3), np.uint8), mask, "a"), np.ones_like(mask), cell)

@@ -57,7 +57,7 @@ def test_a_class_that_is_only_predicted_has_iou_0():
     assert metrics.mean_iou == pytest.approx(3 / 8)
 
 
-def test_nothing_labelled_gives_no_figures_rather_than_an_error():
+def test_nothing_annotated_gives_no_metrics_rather_than_an_error():
     metrics = scores(torch.zeros(2, 2, dtype=torch.long), ("a", "b"))
     assert metrics.mean_iou is None
     assert metrics.pixel_accuracy is None

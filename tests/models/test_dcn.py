@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from segtrain import build_model
 from segtrain.backbones.alexnet import AlexNet
-from segtrain.backbones.vgg_trunk import VGG16Trunk
+from segtrain.backbones.vgg_blocks4 import VGG16Blocks4
 from segtrain.engine.checkpoint import initialise
 from segtrain.errors import InputError
 from segtrain.losses.cross_entropy import CrossEntropy
@@ -14,12 +14,12 @@ from segtrain.models.dcn import DCN
 
 def dcn():
     torch.manual_seed(0)
-    return DCN(backbone=VGG16Trunk(width=1 / 32), num_classes=3).eval()
+    return DCN(backbone=VGG16Blocks4(width=1 / 32), num_classes=3).eval()
 
 
 def test_parameters_at_one_channel_and_two_classes_are_those_of_the_reconstruction():
     with torch.device("meta"):
-        net = DCN(backbone=VGG16Trunk(in_channels=1), num_classes=2)
+        net = DCN(backbone=VGG16Blocks4(in_channels=1), num_classes=2)
     assert sum(p.numel() for p in net.backbone.parameters()) == 7_634_112
     assert sum(p.numel() for p in net.parameters()) == 10_734_732
 
@@ -62,7 +62,7 @@ def test_the_levels_weights_of_the_loss_go_by_their_names():
     assert torch.allclose(supervised, alone + sum(parts))
 
 
-def test_the_trunk_starts_from_a_trained_deeplab():
+def test_the_backbone_starts_from_a_trained_deeplab():
     deeplab = build_model("deeplabv1", num_classes=3, width=1 / 32)
     net = dcn()
     result = initialise(net, deeplab.state_dict())

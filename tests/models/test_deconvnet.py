@@ -56,7 +56,7 @@ def test_the_variant_of_segnets_benchmark_has_82_million_parameters():
     assert sum(p.numel() for p in net.parameters()) == 81_917_909
 
 
-def test_deconvolutions_and_scores_start_from_a_gaussian_of_deviation_001():
+def test_deconvolutions_and_scores_start_from_a_gaussian_of_std_001():
     torch.manual_seed(0)
     net = deconvnet(width=1 / 8)
     new = [m for m in net.modules() if isinstance(m, nn.ConvTranspose2d | FCDeconv)]

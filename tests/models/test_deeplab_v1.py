@@ -52,7 +52,7 @@ def test_cell_i_lies_on_pixel_8i(variant):
     assert torch.allclose(one[..., middle, 30:36], other[..., middle, 29:35], atol=1e-4)
 
 
-def test_the_classifier_starts_from_a_gaussian_of_deviation_001():
+def test_the_classifier_starts_from_a_gaussian_of_std_001():
     net = DeepLabV1(backbone=AtrousVGG16(width=1 / 4), num_classes=21)
     assert net.score.weight.std().item() == pytest.approx(0.01, rel=0.1)
     assert net.score.bias.eq(0).all()

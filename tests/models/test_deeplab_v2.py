@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from segtrain import build_model
+from segtrain.commands.build import build_loss
 from segtrain.config.compose import compose_config, plain
-from segtrain.config.instantiate import instantiate
 from segtrain.errors import InputError
 from segtrain.losses.cross_entropy import CrossEntropy
 
@@ -48,7 +48,7 @@ def test_sizes_are_those_of_the_papers_document(name, side, cells):
         assert small(name)(torch.zeros(1, 3, side, 9, dtype=torch.uint8))["out"].shape == (1, 3, cells, 2)
 
 
-def test_resnets_layers_have_the_prototxts_sizes_and_holes():
+def test_resnets_layers_have_the_prototxts_sizes_and_dilation():
     backbone = small().backbone
     with torch.inference_mode():
         features = backbone(torch.zeros(1, 3, 321, 1))
@@ -98,8 +98,8 @@ def test_backbones_whose_cells_lie_elsewhere_are_refused():
 def test_its_loss_takes_every_scale_as_the_mean_over_its_own_labels():
     # All 41×41 and 21×21 labels are valid, and every score is zero: four times log 3, but for the
     # last row and column of the coarse ones, which stand for less than four.
-    config = plain(compose_config("train", ["loss=deeplabv2"]))["loss"]
-    loss, masks = instantiate(config, "loss"), torch.zeros(1, 321, 321, dtype=torch.uint8)
+    loss = build_loss(plain(compose_config("train", ["loss=deeplabv2"])))
+    masks = torch.zeros(1, 321, 321, dtype=torch.uint8)
     net = small()
     with torch.inference_mode():
         outputs = {name: torch.zeros_like(x) for name, x in net(torch.zeros(1, 3, 321, 321)).items()}

@@ -48,7 +48,7 @@ def test_multi_grid_rates_and_sizes_follow_the_output_stride(output_stride, laye
 
 @pytest.mark.parametrize("backbone", ["resnet50_torchvision", "xception65"])
 def test_the_same_weights_give_the_same_logits_on_the_cells_that_output_strides_share(backbone):
-    # With holes that give the strided features exactly; but for the mean over other cells.
+    # With dilation that give the strided features exactly; but for the mean over other cells.
     trained = deeplab(backbone=backbone).eval()
     nn.init.normal_(trained.score.weight)
     nn.init.zeros_(trained.aspp.image_pooling[1].weight)
@@ -75,7 +75,7 @@ def test_a_checkpoint_is_evaluated_at_another_output_stride(tiny, run):
     assert "model.output_stride=4; give 8 or 16 or 32" in refused.err
 
 
-def test_the_scores_start_from_a_truncated_normal_of_deviation_001():
+def test_the_scores_start_from_a_truncated_normal_of_std_001():
     model = build_model("deeplabv3", num_classes=21, width=1 / 4)
     assert model.score.weight.abs().max() <= 0.02
     assert model.score.weight.std().item() == pytest.approx(0.8796 * 0.01, rel=0.1)

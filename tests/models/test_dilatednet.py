@@ -38,7 +38,7 @@ def test_parameters_of_the_nets_of_other_data(name, classes, count):
     assert sum(p.numel() for p in model.parameters()) == count
 
 
-def test_the_classifier_starts_from_a_gaussian_of_deviation_0001():
+def test_the_classifier_starts_from_a_gaussian_of_std_0001():
     score = build_model("dilatednet", num_classes=21, width=1 / 4, backbone={"dropout": 0.0}).score
     assert score.weight.std().item() == pytest.approx(0.001, rel=0.05)
     assert score.bias.eq(0).all()

@@ -159,7 +159,7 @@ def test_checkpointing_changes_neither_gradients_nor_running_statistics():
         assert torch.equal(one, other), name
 
 
-def test_batch_statistics_reach_every_norm_and_take_any_checkpoint():
+def test_batch_statistics_cover_every_norm_and_take_any_checkpoint():
     one, other = small().eval(), small(batch_statistics=True).eval()
     other.load_state_dict(one.state_dict())
     assert all(m.batch_statistics for m in other.modules() if isinstance(m, PreActivation))

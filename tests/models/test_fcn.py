@@ -43,7 +43,7 @@ def test_the_output_has_the_images_size_for_every_size(backbone, keys, stride):
             assert model(torch.zeros(1, 3, *size, dtype=torch.uint8))["out"].shape[-2:] == size
 
 
-def test_floor_pooling_would_not_reach_as_the_papers_document_says():
+def test_floor_pooling_would_not_cover_as_the_papers_document_says():
     model = fcn(32, padding=100)
     for module in model.modules():
         if isinstance(module, torch.nn.MaxPool2d):

@@ -127,9 +127,9 @@ def test_weights_start_he_uniform_with_gain_1_where_no_relu_follows():
     without = [net.start[1].convs[1][0], net.split[0], unit.residual, net.end[0].shortcut, net.score]
     for gain, convs in ((2, with_relu), (1, without)):
         for conv in convs:
-            deviation = math.sqrt(gain / conv.weight[0].numel())
-            assert conv.weight.std().item() == pytest.approx(deviation, rel=0.1)
-            assert conv.weight.abs().max().item() <= deviation * math.sqrt(3)
+            std = math.sqrt(gain / conv.weight[0].numel())
+            assert conv.weight.std().item() == pytest.approx(std, rel=0.1)
+            assert conv.weight.abs().max().item() <= std * math.sqrt(3)
 
 
 @VARIANTS

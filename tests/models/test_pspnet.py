@@ -44,7 +44,7 @@ def test_sizes_are_those_of_the_paper(side, cells):
         assert pspnet().eval()(torch.zeros(1, 3, side, 9))["out"].shape == (1, 3, cells, 2)
 
 
-def test_every_block_of_the_last_two_layers_has_its_holes():
+def test_every_block_of_the_last_two_layers_has_its_dilation():
     backbone = pspnet().backbone
     assert [b.conv2.dilation for b in backbone.layer3] == [(2, 2)] * 6
     assert [b.conv2.dilation for b in backbone.layer4] == [(4, 4)] * 3

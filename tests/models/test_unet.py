@@ -161,7 +161,7 @@ def test_rounding_poolings_up_changes_nothing_on_multiples_of_16():
         assert torch.equal(net(images)["out"], rounded_up)
 
 
-def test_initial_weights_have_the_papers_deviation():
+def test_initial_weights_have_the_papers_std():
     net = unet(width=1 / 4)
     over_64_maps = net.down[2][2].weight  # 3×3: the paper's own example, N = 576
     assert over_64_maps.shape[1:] == (64, 3, 3)

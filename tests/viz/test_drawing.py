@@ -6,7 +6,7 @@ from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, colourise, confu
 PALETTE = ((0, 0, 0), (255, 0, 0))
 
 
-def test_labels_get_their_colours_and_void_its_own():
+def test_labels_get_their_colours_and_ignored_pixels_its_own():
     coloured = colourise(np.array([[0, 1, 255]], np.uint8), PALETTE)
     assert coloured.tolist() == [[[0, 0, 0], [255, 0, 0], list(IGNORE_COLOUR)]]
 

@@ -20,10 +20,10 @@ def test_each_sample_stands_beside_its_overlay_in_rows_of_three():
     assert (inside[:, 300:600] == [45, 45, 155]).all()  # 0.45 of the image, 0.55 of the colour
 
 
-def test_void_shows_the_image():
+def test_ignored_shows_the_image():
     page = draw_samples([sample(200, 200, IGNORE_INDEX)], NAMES, PALETTE)
-    void = page[CAPTION_HEIGHT : CAPTION_HEIGHT + 200, 200:400]
-    assert 0.9 < (void == 100).all(2).mean() < 1
+    ignored = page[CAPTION_HEIGHT : CAPTION_HEIGHT + 200, 200:400]
+    assert 0.9 < (ignored == 100).all(2).mean() < 1
 
 
 def test_images_of_any_size_fit():

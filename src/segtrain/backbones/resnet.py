@@ -3,8 +3,8 @@
 "Deep Residual Learning for Image Recognition", He, Zhang, Ren and Sun, CVPR 2016,
 https://arxiv.org/abs/1512.03385 (Table 1); names of parameters are torchvision's.
 
-Holes by DeepLab v2 (section 3.1), v3 (sections 3.1 and 3.2: multi-grid) and PSPNet (section 3.3,
-and its stem of three 3×3 convolutions). Where a bottleneck strides and where holes begin differs
+Dilation by DeepLab v2 (section 3.1), v3 (sections 3.1 and 3.2: multi-grid) and PSPNet (section 3.3,
+and its stem of three 3×3 convolutions). Where a bottleneck strides and where dilation begins differ
 between the released networks, so both are arguments. A network with dilation gives the strided one's
 features on the shared cells for two of the four: `1x1` with `every_block`, `3x3` with `torchvision`.
 Departs: images get zeros to the right and below up to whole cells, so that the last pixels lie
@@ -31,25 +31,25 @@ DEEP_STEM = (64, 64, 128)
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions around a shortcut: `channels` to 4·`inner` channels.
+    """1×1, 3×3 and 1×1 convolutions around a shortcut: `channels` to 4·`bottleneck_channels` channels.
 
     Args:
         first: of its layer: the one that strides, and whose shortcut is a 1×1 convolution.
     """
 
-    def __init__(self, channels: int, inner: int, *, first: bool, stride_in: str):
+    def __init__(self, channels: int, bottleneck_channels: int, *, first: bool, stride_in: str):
         super().__init__()
         self.stride_in = stride_in
-        self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inner)
-        self.conv2 = nn.Conv2d(inner, inner, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(inner)
-        self.conv3 = nn.Conv2d(inner, EXPANSION * inner, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(EXPANSION * inner)
+        self.conv1 = nn.Conv2d(channels, bottleneck_channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(bottleneck_channels)
+        self.conv2 = nn.Conv2d(bottleneck_channels, bottleneck_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(bottleneck_channels)
+        self.conv3 = nn.Conv2d(bottleneck_channels, EXPANSION * bottleneck_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(EXPANSION * bottleneck_channels)
         self.downsample = nn.Sequential()
         if first:
-            conv = nn.Conv2d(channels, EXPANSION * inner, 1, bias=False)
-            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(EXPANSION * inner))
+            conv = nn.Conv2d(channels, EXPANSION * bottleneck_channels, 1, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(EXPANSION * bottleneck_channels))
 
     def set_stride(self, stride: int, dilation: int) -> None:
         """Another stride (1 but for a layer's first) and dilation for the same weights."""
@@ -72,7 +72,7 @@ class ResNet(nn.Module):
 
     Args:
         depth: 50 or 101.
-        output_stride: of the deepest features; layers beyond it have holes instead of strides.
+        output_stride: of the deepest features; layers beyond it are dilated instead of strided.
         stem: `conv7`, or `deep`: three 3×3 convolutions to 64, 64 and 128 channels.
         stride_in: the convolution of a bottleneck that strides: `3x3` (torchvision's, PSPNet's)
             or `1x1` (the paper's, DeepLab v2's).
@@ -114,10 +114,10 @@ class ResNet(nn.Module):
         channels = self._add_stem(width)
         self.channels: dict[int, int] = {}
         for number, (stage, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
-            inner, layer = scaled(CHANNELS[stage], width), []
+            bottleneck_channels, layer = scaled(CHANNELS[stage], width), []
             for i in range(blocks):
-                layer.append(Bottleneck(channels, inner, first=i == 0, stride_in=stride_in))
-                channels = EXPANSION * inner
+                layer.append(Bottleneck(channels, bottleneck_channels, first=i == 0, stride_in=stride_in))
+                channels = EXPANSION * bottleneck_channels
             self.add_module(f"layer{number}", nn.Sequential(*layer))
             self.channels[stage] = channels
         self.set_output_stride(output_stride)
@@ -126,7 +126,7 @@ class ResNet(nn.Module):
             self.load_state_dict(self._published(f"resnet{depth}", pretrained))
 
     def set_output_stride(self, output_stride: int) -> None:
-        """Chooses strides and holes for this stride of the deepest features; weights stay."""
+        """Chooses strides and dilation for this stride of the deepest features; weights stay."""
         self.output_stride = output_stride
         self.grids = {stage: Grid(min(stage, output_stride)) for stage in CHANNELS}
         layers = (self.layer1, self.layer2, self.layer3, self.layer4)

@@ -4,7 +4,7 @@
 Papandreou, Kokkinos, Murphy and Yuille, ICLR 2015, https://arxiv.org/abs/1412.7062, section 3;
 layer tables are the released config/DeepLab-LargeFOV and config/DeepLab train.prototxt.
 
-pool4 and pool5 keep their stride at 1, so conv5 has holes of 2. `pool=3` is LargeFOV's form, with
+pool4 and pool5 keep their stride at 1, so conv5 has dilation 2. `pool=3` is LargeFOV's form, with
 an average pool after pool5 (in the code, not in the paper). `pool=2` is the first release's: each
 padded 2×2 pool shifts the cells by half of one, and pool4, unpadded, back to half a pixel. It
 needs 8k+2 pixels for k+1 cells (306 for 39): here the image gets the missing ones as zeros.

@@ -37,7 +37,7 @@ class Unit(nn.Module):
 
     Args:
         channels, out_channels: of the input; of the three outputs.
-        stride: of the third convolution while there are no holes.
+        stride: of the third convolution while there is no dilation.
         shortcut: a strided 1×1 convolution with BatchNorm, the input itself, or nothing.
         relu_inside: ReLU after each depthwise and pointwise convolution, not before the unit's.
     """
@@ -94,7 +94,7 @@ class Xception65(nn.Module):
     Cell i of a stage lies on pixel i·min(stage, output_stride).
 
     Args:
-        output_stride: of the deepest features; units beyond it have holes instead of strides.
+        output_stride: of the deepest features; units beyond it are dilated instead of strided.
         width: multiplies every number of channels; below 1 for tests only.
 
     Attributes:
@@ -127,7 +127,7 @@ class Xception65(nn.Module):
         self.set_output_stride(output_stride)
 
     def set_output_stride(self, output_stride: int) -> None:
-        """Chooses strides and holes for this stride of the deepest features; weights stay."""
+        """Chooses strides and dilation for this stride of the deepest features; weights stay."""
         self.output_stride = output_stride
         self.grids = {stage: Grid(min(stage, output_stride)) for stage in self.channels}
         reached, rate = 2, 1

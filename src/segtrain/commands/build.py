@@ -21,7 +21,7 @@ META = {"config": dict, "step": int, "class_names": list[str], "palette": list[l
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Loads a checkpoint, or the best one of a run's folder. Raises InputError, also where what it
-    tells of itself is not of the form that a run writes."""
+    says of itself is not of the form that a run writes."""
     path = Path(path).expanduser()
     for folder in (path, path / "checkpoints"):
         if (folder / BEST).is_file():

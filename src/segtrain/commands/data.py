@@ -102,7 +102,7 @@ def _propose(report: Report, node: dict[str, Any], option: str, folder: Path, co
 
 def _report_json(report: Report, accepted: list[str]) -> dict[str, Any]:
     labels = dict(enumerate(report.data.class_names if report.data is not None else ())) | {
-        IGNORE_INDEX: "void"
+        IGNORE_INDEX: "ignored"
     }
     return {
         "faults": [fault._asdict() for fault in report.faults],
@@ -116,7 +116,7 @@ def _report_json(report: Report, accepted: list[str]) -> dict[str, Any]:
 
 
 def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
-    """Mean, deviation, sizes, class frequencies and the weights that balance them."""
+    """Mean, std, sizes, class frequencies and the weights that balance them."""
     data = instantiate(config["data"], "data")
     names, found = data.class_names, {}
     for split in SPLITS:
@@ -132,11 +132,11 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
         classes.add_row(name, *(text for pair in cells for text in pair), f"{weights[i]:.3f}")
     console.print(classes)
     for split, one in found.items():
-        mean, deviation = (", ".join(f"{v:.2f}" for v in values) for values in (one.mean, one.deviation))
+        mean, std = (", ".join(f"{v:.2f}" for v in values) for values in (one.mean, one.std))
         sizes = ", ".join(f"{w}×{h}: {n}" for (w, h), n in list(one.sizes.items())[:4])
         more = f" and {len(one.sizes) - 4} more sizes" if len(one.sizes) > 4 else ""
         console.print(
-            f"{split}: {len(one.counts)} images; RGB mean {mean}, deviation {deviation}; {sizes}{more}",
+            f"{split}: {len(one.counts)} images; RGB mean {mean}, std {std}; {sizes}{more}",
             highlight=False,
         )
     _write_json(to_json(found, names, weights), folder / "stats.json")

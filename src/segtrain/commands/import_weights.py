@@ -92,23 +92,23 @@ def in_form(
     lines = []
     for key, value in form.items():
         *path, last = key.split(".")
-        inner = node
+        parent = node
         for part in path:
-            inner = inner[part]
-        parameters = signature(locate(inner[TARGET], "model")).parameters
+            parent = parent[part]
+        parameters = signature(locate(parent[TARGET], "model")).parameters
         if last not in parameters:
             raise InputError(
-                f"model.{key}: the published network has {value}, {target(inner)} has no such key",
+                f"model.{key}: the published network has {value}, {target(parent)} has no such key",
                 do="leave out model/backbone for the model's own",
             )
-        own = inner.get(last, parameters[last].default)
+        own = parent.get(last, parameters[last].default)
         if own == value or own == (tuple(value) if isinstance(value, list) else value):
             continue
         if f"model.{key}" in given:
             lines.append(f"kept: model.{key}={own}, the published network has {value}")
         else:
             lines.append(f"as published: model.{key}={value}")
-            inner[last] = value
+            parent[last] = value
     return node, lines
 
 

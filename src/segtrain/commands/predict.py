@@ -1,191 +1,216 @@
-"""What `segpredict` does: labels and overlays of images that have no labels yet."""
+"""What `segpredict` does: predictions and overlays for images that have no masks."""
 
+from __future__ import annotations
+
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import yaml
 from PIL import Image
 from rich.console import Console
-from rich.progress import track
 
 from segtrain.commands.build import build_crf
 from segtrain.commands.evaluate import build_predictor
 from segtrain.commands.inputs import find_images, is_video
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.contracts import IGNORE_INDEX, Sample
-from segtrain.data.io.files import read_image
+from segtrain.commands.prediction import Classes, ImagePredictor, draw_overlay, image_reader
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
-from segtrain.errors import InputError
+from segtrain.errors import InputError, SaveError
 from segtrain.files import write_atomically
+from segtrain.progress import progress_bar
 from segtrain.viz.crf_steps import Steps
-from segtrain.viz.drawing import overlay, save_labels, with_legend
+from segtrain.viz.drawing import save_labels
 
-
-class Classes(NamedTuple):
-    """What a checkpoint says of its classes."""
-
-    names: tuple[str, ...]
-    palette: tuple[tuple[int, int, int], ...]
-
-
-class Labeller:
-    """Images to labels, uint8 H×W, by a model and, where it is on, the CRF.
-
-    Also gives the class probabilities, float32 C×H×W, if they or the CRF are wanted. Otherwise they
-    never are in memory together: those of a large image take gigabytes.
-
-    Args:
-        watch: gets each image, its name and the probabilities before the CRF.
-    """
-
-    def __init__(
-        self, predictor, crf: Callable | None, *, probabilities: bool, watch: Callable | None = None
-    ):
-        self.predictor, self.crf, self.probabilities, self.watch = predictor, crf, probabilities, watch
-
-    def __call__(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        samples = [Sample(image, np.broadcast_to(np.uint8(IGNORE_INDEX), image.shape[:2]), name)]
-        if self.crf is None and not self.probabilities:
-            return self.predictor.labels(samples)[0].cpu().numpy(), None
-        probabilities = self.predictor(samples)[0].cpu().numpy()
-        if self.watch is not None:
-            self.watch(image, name, probabilities)
-        if self.crf is not None:
-            probabilities = self.crf(image, probabilities)
-        return probabilities.argmax(0).astype(np.uint8), probabilities
+MADE_FROM = "made_from.json"  # of each image's outputs: the digest of its file and of the settings
 
 
 def predict(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> None:
-    """Labels everything that `input` names, below `folder`.
+    """Predicts everything that `input` names, below `folder`.
+
+    Args:
+        configs: of each checkpoint, with the user's keys on top; the scalars are the first one's.
+        saved: the checkpoints, an ensemble where there are several.
 
     Raises:
-        InputError: nothing to label; after all else is done, images that could not be read.
-        Stopped: SIGTERM or Ctrl-C came; what is there already is whole.
+        InputError: no images; after all others are done, images that could not be read.
+        SaveError: after all others are done, outputs that could not be written.
+        Stopped: SIGTERM or Ctrl-C came; every file that exists is whole.
     """
-    config, meta, console = configs[0], saved[0].meta, Console(soft_wrap=True, highlight=False)
+    config, console = configs[0], Console(soft_wrap=True, highlight=False)
     compute = choose(config["device"], str(config["precision"]))
     source = Path(config["input"]).expanduser()
     check_wanted(config, video=is_video(source))
     found = [] if is_video(source) else find_images(source, folder)
-    claim(folder, configs, saved)
+    claim_folder(folder, configs, saved)
     predictor, _ = build_predictor(configs, saved, compute)
-    classes = Classes(tuple(meta["class_names"]), tuple(map(tuple, meta["palette"])))
-    crf = build_crf(config)
-    steps = Steps(crf, folder, *classes) if config["steps"] else None
-    label = Labeller(predictor, crf, probabilities=config["probabilities"], watch=steps)
+    classes, crf, read = Classes.of(saved[0]), build_crf(config), image_reader(config["data"])
+    steps = Steps(crf, folder, *classes) if config["steps"] and crf is not None else None
+    predict_image = ImagePredictor(
+        predictor, crf, probabilities=config["probabilities"], on_probabilities=steps
+    )
     if is_video(source):
-        from segtrain.commands.predict_video import label_video  # OpenCV's video is needed for nothing else
+        from segtrain.commands.predict_video import predict_video  # OpenCV's video is needed for nothing else
 
-        path = label_video(source, folder, label, classes, config, console)
-        console.print(f"overlays: {relative(path)}")
+        path = predict_video(source, folder, predict_image, classes, config, console)
+        console.print(f"overlays: {relative(path)}", markup=False)
         return
-    todo = [(name, path) for name, path in found if not all(map(Path.is_file, outputs(folder, name, config)))]
-    unreadable = label_images(todo, folder, label, classes, config, console)
-    there = len(found) - len(todo)
-    already = f", {there} of them were there" if there else ""
-    console.print(f"{len(found) - len(unreadable)} images{already}: {relative(folder)}")
-    if unreadable:
-        more = f"; and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
-        raise InputError(f"{unreadable[0]}{more}", do="the others are done; run again when it is mended")
+    writer = Writer(folder, predict_image, read, classes, config)
+    missing = [(name, path) for name, path in found if not writer.is_current(name, path)]
+    failures = predict_images(missing, writer, console)
+    existing = len(found) - len(missing)
+    skipped = f", {existing} existing ones were skipped" if existing else ""
+    console.print(f"{len(found) - len(failures)} images{skipped}: {relative(folder)}", markup=False)
+    if failures:
+        more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
+        do = "the others are done; run again when it is fixed"
+        kind = SaveError if any(isinstance(e, SaveError) for e in failures) else InputError
+        raise kind(f"{failures[0]}{more}", do=do)
 
 
 def check_wanted(config: dict[str, Any], *, video: bool) -> None:
-    """Raises InputError where what is wanted makes no sense."""
+    """Raises InputError where the outputs that are wanted do not fit together."""
     if not 0 <= config["overlay"] <= 1:
-        raise InputError(f"overlay={config['overlay']}", do="give a share from 0 to 1")
+        raise InputError(f"overlay must be from 0 to 1, got {config['overlay']}", do="give a share")
     if video and not config["overlay"]:
-        raise InputError("overlay=0: a video's overlays are all that is made of it", do="give another share")
+        raise InputError("overlay=0: overlays are all that a video gets", do="give another share")
     if config["steps"] and not config["crf"]:
-        raise InputError("steps=true without a CRF", do="add crf=true")
+        raise InputError("steps=true needs a CRF", do="add crf=true")
     if video and config["steps"]:
-        raise InputError("steps=true: a video's are not drawn", do="give its frames as images")
+        raise InputError("steps=true: steps of a video are not drawn", do="give its frames as images")
     if video and config["probabilities"]:
-        raise InputError("probabilities=true: a video's are not kept", do="give its frames as images")
+        raise InputError("probabilities=true: those of a video are not kept", do="give its frames as images")
 
 
-def claim(folder: Path, configs: list[dict[str, Any]], saved: list[Checkpoint]) -> None:
-    """Notes in the folder's config.yaml what its labels come of.
+def claim_folder(folder: Path, configs: list[dict[str, Any]], saved: list[Checkpoint]) -> None:
+    """Writes into the folder's config.yaml which checkpoints and settings its labels come from.
 
     Raises:
-        InputError: those that are there come of something else.
+        InputError: the labels that are there come from others.
     """
     config, path = configs[0], folder / "config.yaml"
     paths = config["ckpt"] if isinstance(config["ckpt"], list) else [config["ckpt"]]
-    made = {
+    settings = {
         "ckpt": [str(Path(path).expanduser().resolve()) for path in paths],
         "step": [checkpoint.meta["step"] for checkpoint in saved],
+        "weights": [checkpoint.digest for checkpoint in saved],
         "model": [each["model"] for each in configs],
         "inference": [each["inference"] for each in configs],
         "ensemble": config["ensemble"],
         "dense_crf": config["dense_crf"] if config["crf"] else None,
     }
-    before = yaml.safe_load(path.read_text()) if path.is_file() else made
-    for key, value in made.items():
+    before = yaml.safe_load(path.read_text()) if path.is_file() else settings
+    for key, value in settings.items():
         if before.get(key) != value:
             raise InputError(
-                f"output={relative(folder)}: the labels there come of another {key}",
+                f"output={relative(folder)}: the labels there come from another {key}",
                 do="choose another output=, or remove that one",
             )
-    write_yaml(made, path)
+    write_yaml(settings, path)
 
 
-def outputs(folder: Path, name: str, config: dict[str, Any]) -> list[Path]:
-    """The files that are wanted of an image: labels, and on request more."""
-    wanted = [folder / "labels" / f"{name}.png"]
-    wanted += [folder / "overlays" / f"{name}.jpg"] if config["overlay"] else []
-    wanted += [folder / "steps" / f"{name}.png"] if config["steps"] else []
-    return wanted + ([folder / "probabilities" / f"{name}.npy"] if config["probabilities"] else [])
+class Writer:
+    """Writes the outputs of images: labels, and on request overlays and probabilities.
+
+    Args:
+        folder: for the outputs.
+        predict_image, read: predicts and reads an image.
+        config: says which outputs are wanted.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        predict_image: ImagePredictor,
+        read: Callable[[Path], np.ndarray],
+        classes: Classes,
+        config: dict[str, Any],
+    ):
+        self.folder, self.predict_image, self.read = folder, predict_image, read
+        self.classes, self.config = classes, config
+        self.settings = {key: config[key] for key in ("overlay", "legend", "crf")}
+        self.settings |= {"white": config["data"].get("white"), "palette": [list(c) for c in classes.palette]}
+        path = folder / MADE_FROM
+        self.made_from: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+
+    def outputs(self, name: str) -> list[Path]:
+        """The files that are wanted for an image."""
+        wanted = [self.folder / "labels" / f"{name}.png"]
+        wanted += [self.folder / "overlays" / f"{name}.jpg"] if self.config["overlay"] else []
+        wanted += [self.folder / "steps" / f"{name}.png"] if self.config["steps"] else []
+        return wanted + (
+            [self.folder / "probabilities" / f"{name}.npy"] if self.config["probabilities"] else []
+        )
+
+    def is_current(self, name: str, path: Path) -> bool:
+        """Whether the outputs exist and come from this content with these settings."""
+        return all(map(_is_file, self.outputs(name))) and self.made_from.get(name) == self._digest(path)
+
+    def write(self, name: str, path: Path) -> None:
+        """Predicts an image and writes its outputs, each file whole or not at all."""
+        image = self.read(path)
+        labels, probabilities = self.predict_image(image, name)
+        if self.config["probabilities"] and probabilities is not None:
+            half = probabilities.astype(np.float16)
+            write_atomically(self.folder / "probabilities" / f"{name}.npy", lambda file: np.save(file, half))
+        if self.config["overlay"]:
+            share, legend = self.config["overlay"], self.config["legend"]
+            drawn = Image.fromarray(draw_overlay(image, labels, self.classes, share, legend=legend))
+            path_of_overlay = self.folder / "overlays" / f"{name}.jpg"
+            write_atomically(path_of_overlay, lambda file: drawn.save(file, "JPEG", quality=92))
+        save_labels(labels, self.folder / "labels" / f"{name}.png", self.classes.palette)
+        self.made_from[name] = self._digest(path)
+
+    def close(self) -> None:
+        """Writes from what the outputs were made, by which the next run knows which to skip."""
+        text = json.dumps(self.made_from, indent=0)
+        write_atomically(self.folder / MADE_FROM, lambda file: file.write(text.encode()))
+
+    def _digest(self, path: Path) -> str:
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+        try:
+            digest.update(path.read_bytes())
+        except OSError:
+            return ""
+        return digest.hexdigest()
 
 
-def label_images(
-    todo: list[tuple[str, Path]],
-    folder: Path,
-    label: Labeller,
-    classes: Classes,
-    config: dict[str, Any],
-    console: Console,
-) -> list[str]:
-    """Labels images by name and path; gives what is wrong with those that cannot be read.
+def predict_images(
+    missing: list[tuple[str, Path]], writer: Writer, console: Console
+) -> list[InputError | SaveError]:
+    """Predicts images by name and path.
+
+    Returns:
+        The errors of images that cannot be read, or whose outputs cannot be written.
 
     Raises:
         Stopped: SIGTERM or Ctrl-C came, and the image in hand is done.
     """
-    unreadable, quiet = [], not console.is_terminal
-    bar = track(todo, "predicting", console=console, transient=True, disable=quiet)
-    with StopSignals() as stop:
-        for done, (name, path) in enumerate(bar):
-            if stop.requested:
-                go_on = f"to go on, run it again with output={relative(folder)}"
-                how = f"after {done} of {len(todo)} images; {go_on}"
-                raise Stopped(stop.number, how)
-            try:
-                label_image(read_image(path), name, folder, label, classes, config)
-            except InputError as error:
-                unreadable.append(str(error))
-    return unreadable
+    failures: list[InputError | SaveError] = []
+    bar = progress_bar("predicting", len(missing), console=console, quiet=not console.is_terminal)
+    with StopSignals() as stop, bar as advance:
+        try:
+            for done, (name, path) in enumerate(missing):
+                if stop.requested:
+                    resume = f"to continue, run it again with output={relative(writer.folder)}"
+                    raise Stopped(stop.number, f"after {done} of {len(missing)} images; {resume}")
+                try:
+                    writer.write(name, path)
+                except (InputError, SaveError) as error:
+                    failures.append(error)
+                advance(1)
+        finally:
+            writer.close()
+    return failures
 
 
-def label_image(
-    image: np.ndarray, name: str, folder: Path, label: Labeller, classes: Classes, config: dict[str, Any]
-) -> None:
-    """Writes what is wanted of an image, each file whole or not at all."""
-    labels, probabilities = label(image, name)
-    if config["probabilities"]:
-        half = probabilities.astype(np.float16)
-        write_atomically(folder / "probabilities" / f"{name}.npy", lambda file: np.save(file, half))
-    if config["overlay"]:
-        overlaid = Image.fromarray(drawn(image, labels, classes, config))
-        write_atomically(
-            folder / "overlays" / f"{name}.jpg", lambda file: overlaid.save(file, "JPEG", quality=92)
-        )
-    save_labels(labels, folder / "labels" / f"{name}.png", classes.palette)
-
-
-def drawn(image: np.ndarray, labels: np.ndarray, classes: Classes, config: dict[str, Any]) -> np.ndarray:
-    """The overlay that the config asks for, uint8 H×W×3, wider by the legend."""
-    overlaid = overlay(image, labels, classes.palette, config["overlay"])
-    return with_legend(overlaid, classes.names, classes.palette) if config["legend"] else overlaid
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False

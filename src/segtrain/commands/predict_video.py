@@ -1,50 +1,61 @@
 """`segpredict` on a video: its frames with overlays, as a video again."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
-from segtrain.commands.predict import Classes, Labeller, drawn
+from segtrain.commands.prediction import Classes, ImagePredictor, draw_overlay
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.errors import InputError, SaveError
+from segtrain.progress import progress_bar
 
 
-def label_video(
-    source: Path, folder: Path, label: Labeller, classes: Classes, config: dict[str, Any], console: Console
+def predict_video(
+    source: Path,
+    folder: Path,
+    predict_image: ImagePredictor,
+    classes: Classes,
+    config: dict[str, Any],
+    console: Console,
 ) -> Path:
-    """Writes folder/NAME.mp4, whole or not at all, and gives its path.
+    """Writes folder/NAME.mp4, whole or not at all.
+
+    Returns:
+        Its path.
 
     Raises:
-        InputError: the video cannot be read.
+        InputError: the video cannot be read, or ends before its last frame.
         SaveError: OpenCV cannot write one.
         Stopped: SIGTERM or Ctrl-C came.
     """
     reader = cv2.VideoCapture(str(source))
-    frames, rate = reader.get(cv2.CAP_PROP_FRAME_COUNT), reader.get(cv2.CAP_PROP_FPS) or 25.0
+    frames, rate = round(reader.get(cv2.CAP_PROP_FRAME_COUNT)), reader.get(cv2.CAP_PROP_FPS) or 25.0
     path = folder / f"{source.stem}.mp4"
     if path.is_file() and path.samefile(source):
         raise InputError(f"output={folder}: the video would replace itself", do="choose another output=")
     partial = path.with_name(f".{path.name}.part.mp4")
     folder.mkdir(parents=True, exist_ok=True)
     writer, done = None, 0
+    bar = progress_bar(
+        "predicting", frames if frames > 0 else None, console=console, quiet=not console.is_terminal
+    )
     try:
-        bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-        with bar as progress, StopSignals() as stop:
-            task = progress.add_task("predicting", total=frames if frames > 0 else None)
+        with bar as advance, StopSignals() as stop:
             while (frame := reader.read()[1]) is not None:
                 if stop.requested:
-                    how = f"at frame {done}; a video is made whole: start it again"
-                    raise Stopped(stop.number, how)
-                image = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-                labels, _ = label(image, f"{source.stem}_{done:06d}")
-                overlaid = drawn(image, labels, classes, config)
+                    raise Stopped(stop.number, f"at frame {done}; a video is made as a whole: start it again")
+                image: np.ndarray = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                labels, _ = predict_image(image, f"{source.stem}_{done:06d}")
+                overlaid = draw_overlay(image, labels, classes, config["overlay"], legend=config["legend"])
                 writer = writer or _writer(partial, rate, overlaid.shape)
                 writer.write(cv2.cvtColor(overlaid, cv2.COLOR_RGB2BGR))
                 done += 1
-                progress.update(task, advance=1)
+                advance(1)
         if writer is None:
             raise InputError(
                 f"input={source}: not a video, or none that OpenCV reads", do="give another file"
@@ -53,6 +64,11 @@ def label_video(
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+    if done < frames:
+        raise InputError(
+            f"input={source}: {done} of {frames} frames can be read, they are in {path}",
+            do="get the file again if it was cut short",
+        )
     return path
 
 

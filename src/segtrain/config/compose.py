@@ -1,11 +1,14 @@
 """Configs: where they are, how a checkpoint's is read, and what it may name."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from segtrain.errors import InputError
@@ -17,15 +20,27 @@ WHOLE = {"_target_": "segtrain.inference.Whole"}
 SAVED_GROUPS = ("model", "data", "inference", "dense_crf")  # what an evaluation takes from a checkpoint
 
 
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra over our configs, also inside of another Hydra job, which is left as it was."""
+    instance = GlobalHydra.instance()
+    before, instance.hydra = instance.hydra, None
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            yield
+    finally:
+        instance.hydra = before
+
+
 def compose_config(name: str, overrides: list[str]) -> DictConfig:
     """The root config `name` with command-line overrides, outside of a Hydra job."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+    with _hydra():
         return compose(name, overrides=overrides)
 
 
 def compose_with_choices(name: str, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
     """As `compose_config`, and the option that each group was chosen by, `{"model": "fcn8s"}`."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+    with _hydra():
         config = compose(name, overrides=overrides, return_hydra_config=True)
     choices = {group: str(option) for group, option in config.hydra.runtime.choices.items() if option}
     with open_dict(config):

@@ -37,7 +37,7 @@ def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> Input
         return InputError(
             f"{mark.name}, line {mark.line + 1}: not YAML ({error.problem})", do="mend the file"
         )
-    if found := re.search(r"Could not find '([\w/@.]+)/([^']+)'", text):
+    if found := re.search(r"Could not (?:find|load) '([\w/@.]+)/([^']+)'", text):
         group, option = found.groups()
         return _unknown_option(group.partition("@")[0], option)
     if found := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text):

@@ -11,7 +11,7 @@ from segtrain.errors import InputError
 
 # The start of a tensor's name -> what it is the mark of, and how that differs from ours.
 OTHERS = {
-    "decoder.psp.": "PSPNet cuts the encoder off at stride 8 without holes, and fuses by 1×1, ours by 3×3",
+    "decoder.psp.": "PSPNet cuts the encoder off at stride 8 without dilation, and fuses by 1×1, ours by 3×3",
     "decoder.aspp.0.convs.": "DeepLabV3Plus has separable convolutions without BatchNorm inside, and one"
     " 3×3 after ASPP and one in the decoder, ours two in the decoder",
     "decoder.blocks.0.conv1.": "U-Net has a ResNet as encoder and resizes to nearest, ours is the paper's",

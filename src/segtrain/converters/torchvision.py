@@ -22,7 +22,7 @@ TAKEN_BY = {
     "resnet": ("ResNet",),
     "googlenet": ("GoogLeNet",),
     "alexnet": ("AlexNet",),
-    "vgg16": ("VGG16", "AtrousVGG16", "DilatedVGG16", "VGG16Trunk"),
+    "vgg16": ("VGG16", "AtrousVGG16", "DilatedVGG16", "VGG16Blocks4"),
     "vgg16_bn": ("VGG16", "SwitchesVGG16"),
 }
 OF_IMAGENET = "the classifier of ImageNet's 1000 classes"
@@ -121,9 +121,9 @@ def vgg16(ours: str, backbone: Node, *, norm: bool) -> Network:
             layers[f"features.{index + i}"] = f"block{block}.{i}"
         index += width * convolutions + 1  # the pooling
     dropped, form = {"classifier.6": OF_IMAGENET}, {"batch_norm": norm} if ours == "VGG16" else {}
-    if ours == "VGG16Trunk":
-        dropped |= dict.fromkeys(VGG_FC, "the trunk has no fc6 and fc7")
-        dropped |= {k: "the trunk ends at conv4_3" for k, name in layers.items() if "block5" in name}
+    if ours == "VGG16Blocks4":
+        dropped |= dict.fromkeys(VGG_FC, "the backbone has no fc6 and fc7")
+        dropped |= {k: "the backbone ends at conv4_3" for k, name in layers.items() if "block5" in name}
         return classifier(layers, dropped, form, prepare=_grey)
     if ours == "AtrousVGG16":
         dropped |= dict.fromkeys(VGG_FC, "fc6 and fc7 are made of some of its filters and taps")
@@ -139,7 +139,7 @@ def vgg16(ours: str, backbone: Node, *, norm: bool) -> Network:
 
 
 def _grey(model: nn.Module, state: State) -> dict[str, Tensor]:
-    """First kernels summed over R, G, B where the trunk sees grey."""
+    """First kernels summed over R, G, B where the backbone sees grey."""
     weight = state["features.0.weight"]
     grey = model.backbone.block1[0].in_channels == 1
     return {"features.0.weight": weight.sum(1, keepdim=True)} if grey else {}

@@ -68,10 +68,10 @@ def dense_crf(
         probabilities: float C×H×W, a softmax.
         iterations: of mean field.
         gaussian, bilateral: one kernel, several, or none. `sxy` in pixels and `srgb` in grey levels
-            are standard deviations (one number, or one an axis: x, y; one a channel). `compat` is the
+            are stds (one number, or one an axis: x, y; one a channel). `compat` is the
             Potts weight; or, with pydensecrf's signs, C or C×C numbers: the diagonal or the whole of a
             matrix of costs. `normalization` is symmetric (also if not given), before, after or none.
-        drop_below: labels that after one iteration, when noise has gone, nowhere reach this share of the
+        drop_below: labels that after one iteration, when noise has gone, nowhere have this share of the
             largest marginal take no part; their marginals are 0. In images of more than 40,000 pixels every
             second, third or fourth row and column is asked. On the images tried, 0.1 leaves at least
             99.994 % of the labels as they are, and what is left takes as much less time as there are fewer
@@ -80,7 +80,7 @@ def dense_crf(
             pydensecrf.
 
     Raises:
-        InputError: shapes that do not match, a standard deviation that is not positive, a kernel's
+        InputError: shapes that do not match, a std that is not positive, a kernel's
             keys, or a backend that is not installed.
     """
     engine, task = _backend(backend), _task(image, probabilities, gaussian, bilateral, iterations)
@@ -135,7 +135,7 @@ def _kept(engine: ModuleType, task: _Task, drop_below: float) -> np.ndarray:
         kernels=[thinned(kernel, step) for kernel in task.kernels],
         iterations=min(task.iterations, 1),
     )
-    kept = reaching_labels(_marginals(engine, few), drop_below)
+    kept = labels_above(_marginals(engine, few), drop_below)
     if not len(kept):
         raise InputError("dense_crf: the probabilities are not numbers", do="give a softmax's")
     return kept
@@ -166,17 +166,17 @@ def _task(image, probabilities, gaussian, bilateral, iterations) -> _Task:
     return _Task(image.reshape(*size, *channels), probabilities, kernels, iterations)
 
 
-def reaching_labels(probabilities: np.ndarray, share: float) -> np.ndarray:
-    """The labels that somewhere reach that share of the most probable one's probability; all where it is 0.
+def labels_above(probabilities: np.ndarray, share: float) -> np.ndarray:
+    """The labels that somewhere have that share of the most probable one's probability; all where it is 0.
 
     Args:
         probabilities: float C×H×W.
     """
-    reach = np.full(len(probabilities), share == 0)
+    kept = np.full(len(probabilities), share == 0)
     for y in range(0, 0 if share == 0 else probabilities.shape[1], ROWS):  # they stay in the cache
         strip = probabilities[:, y : y + ROWS]
-        reach |= (strip >= share * strip.max(0).clip(SMALLEST_PROBABILITY)).any((1, 2))
-    return np.flatnonzero(reach)
+        kept |= (strip >= share * strip.max(0).clip(SMALLEST_PROBABILITY)).any((1, 2))
+    return np.flatnonzero(kept)
 
 
 def _backend(name: str) -> ModuleType:

@@ -25,7 +25,7 @@ class Keys(NamedTuple):
 
 
 def feature_scale(dimensions: int) -> np.ndarray:
-    """float32 d: what makes a feature of deviation 1 one of the lattice's (Adams et al., pages 5 and 6).
+    """float32 d: what makes a feature of std 1 one of the lattice's (Adams et al., pages 5 and 6).
 
     In double precision and then rounded, as in pydensecrf.
     """
@@ -53,14 +53,14 @@ def key_layout(ends: np.ndarray, scale: np.ndarray, more_bits: int = 0) -> Keys:
     lift = np.triu(np.tile(scale, (dimensions, 1))).astype(float)
     for i in range(1, dimensions):
         lift[i, i - 1] = -i * scale[i - 1]
-    reach = lift[:, :, None] * ends
+    extent = lift[:, :, None] * ends
     slack = 4 * (dimensions + 1)  # to the simplex's vertices, their neighbours, and for rounding
-    low = np.floor(reach.min(2).sum(1)) - slack
-    high = np.ceil(reach.max(2).sum(1)) + slack
+    low = np.floor(extent.min(2).sum(1)) - slack
+    high = np.ceil(extent.max(2).sum(1)) + slack
     bits = [int(width).bit_length() for width in high - low]
     if sum(bits) + more_bits > KEY_BITS:
         raise InputError(
-            f"dense_crf: standard deviations so small for this image that the lattice's keys take"
+            f"dense_crf: stds so small for this image that the lattice's keys take"
             f" {sum(bits) + more_bits} bits, and {KEY_BITS} are there",
             do="give a larger sxy or srgb",
         )

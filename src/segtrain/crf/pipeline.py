@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Refined = TypeVar("Refined")
 
 
-def refine_ahead(
+def refine_in_threads(
     refine: Callable[[np.ndarray, np.ndarray], Refined],
     images: Iterable[tuple[Item, np.ndarray, np.ndarray]],
     threads: int | None = None,
@@ -24,7 +24,7 @@ def refine_ahead(
 
     Args:
         refine: of an image and its probabilities: `dense_crf` or `dense_crf_labels` with parameters.
-        images: something to tell the image by, its image and its probabilities.
+        images: a key of the image, its image and its probabilities.
         threads: as many as this process has processors, if not given.
     """
     threads = threads or _processors()

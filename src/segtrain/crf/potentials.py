@@ -20,20 +20,20 @@ class Kernel(NamedTuple):
     """One kernel.
 
     Attributes:
-        deviations: of x, of y and, for a bilateral kernel, of each channel.
+        stds: of x, of y and, for a bilateral kernel, of each channel.
         compatibility: the weight with which like labels attract each other (Potts); or a symmetric
             matrix, float32 C×C: how much a label at one pixel costs beside a label at another.
         normalization: with n the filter of an image of ones, `before` divides its input by n, `after`
             its output, `symmetric` both by √n.
     """
 
-    deviations: tuple[float, ...]
+    stds: tuple[float, ...]
     compatibility: float | np.ndarray
     normalization: str
 
     @property
     def spatial(self) -> bool:
-        return len(self.deviations) == 2
+        return len(self.stds) == 2
 
     @property
     def potts(self) -> bool:
@@ -48,14 +48,14 @@ def read_kernels(
 ) -> list[Kernel]:
     """The kernels that have an effect. Raises InputError."""
     kernels = []
-    for name, given, deviations in (
+    for name, given, stds in (
         ("gaussian", gaussian, ["sxy"]),
         ("bilateral", bilateral, ["sxy", "srgb"]),
     ):
         one = isinstance(given, Mapping)
         for i, parameters in enumerate([given] if one else given or ()):
             where = f"dense_crf.{name}" + ("" if one else f"[{i}]")
-            kernels.append(_read(where, parameters, deviations, channels, labels))
+            kernels.append(_read(where, parameters, stds, channels, labels))
     return [kernel for kernel in kernels if np.any(kernel.compatibility)]
 
 
@@ -66,14 +66,14 @@ def _read(where: str, parameters: Parameters, names: list[str], channels: int, l
             do=f"give {sorted([*names, 'compat'])}, normalization",
         )
     counts = {"sxy": 2, "srgb": channels}
-    deviations = [d for name in names for d in _deviations(f"{where}.{name}", parameters[name], counts[name])]
+    stds = [d for name in names for d in _stds(f"{where}.{name}", parameters[name], counts[name])]
     normalization = parameters.get("normalization", NORMALIZATIONS[0])
     if normalization not in NORMALIZATIONS:
         raise InputError(f"{where}.normalization={normalization}", do=f"give {', '.join(NORMALIZATIONS)}")
-    return Kernel(tuple(deviations), _compatibility(where, parameters["compat"], labels), normalization)
+    return Kernel(tuple(stds), _compatibility(where, parameters["compat"], labels), normalization)
 
 
-def _deviations(where: str, given: Any, count: int) -> list[float]:
+def _stds(where: str, given: Any, count: int) -> list[float]:
     values = np.array(given, float).ravel().tolist() if _numbers(given) else []
     if len(values) == 1:
         values *= count
@@ -113,5 +113,5 @@ def without_labels(kernels: list[Kernel], kept: np.ndarray) -> list[Kernel]:
 
 def thinned(kernel: Kernel, step: int) -> Kernel:
     """The kernel for every so manyth row and column of an image."""
-    x, y, *colours = kernel.deviations
-    return kernel._replace(deviations=(x / step, y / step, *colours))
+    x, y, *colours = kernel.stds
+    return kernel._replace(stds=(x / step, y / step, *colours))

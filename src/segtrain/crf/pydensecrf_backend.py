@@ -25,16 +25,16 @@ def marginals(
     field.setUnaryEnergy(np.ascontiguousarray(unary.reshape(classes, -1), dtype=np.float32))
     for kernel in kernels:
         field.addPairwiseEnergy(
-            _features(image, kernel.deviations),
+            _features(image, kernel.stds),
             compat=kernel.compatibility,
             normalization=NORMALIZATIONS[kernel.normalization],
         )
     return np.asarray(field.inference(iterations), np.float32).reshape(classes, height, width)
 
 
-def _features(image: np.ndarray, deviations: tuple[float, ...]) -> np.ndarray:
-    """float32 d×(H·W): the place, then where the kernel is bilateral the colours, over the deviations."""
+def _features(image: np.ndarray, stds: tuple[float, ...]) -> np.ndarray:
+    """float32 d×(H·W): the place, then where the kernel is bilateral the colours, over the stds."""
     height, width, channels = image.shape
     y, x = np.mgrid[:height, :width].astype(np.float32)
     rows = [x.ravel(), y.ravel(), *image.reshape(-1, channels).T.astype(np.float32)]
-    return np.stack([row / np.float32(s) for row, s in zip(rows, deviations, strict=False)])
+    return np.stack([row / np.float32(s) for row, s in zip(rows, stds, strict=False)])

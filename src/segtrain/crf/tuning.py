@@ -1,7 +1,7 @@
 """The search for a CRF's parameters on validation images, coarse to fine, as DeepLab's authors did.
 
 Chen et al. (ICLR 2015, section 5.1) leave the Gaussian kernel at w2 = 3, σγ = 3 and search the bilateral
-one's weight and deviations on 100 images. Every further round halves the steps, which are factors,
+one's weight and stds on 100 images. Every further round halves the steps, which are factors,
 around the best so far.
 """
 
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segtrain.crf import dense_crf_labels, reaching_labels
-from segtrain.crf.pipeline import refine_ahead
+from segtrain.crf import dense_crf_labels, labels_above
+from segtrain.crf.pipeline import refine_in_threads
 
 Ranges = Mapping[str, Sequence[float]]
 
@@ -31,7 +31,7 @@ class Examples:
     """Validation images with a network's probabilities, computed once and kept small.
 
     In half precision: of a probability above 1e-5, the smallest that the CRF distinguishes, that keeps
-    two digits or more. And of the labels alone that somewhere come near the likeliest: an image of
+    two digits or more. And of the labels alone that somewhere come near the most probable one: an image of
     375×500 with 5 of 21 classes takes 2 MB.
 
     Args:
@@ -47,7 +47,7 @@ class Examples:
 
     def add(self, image: np.ndarray, probabilities: np.ndarray, mask: np.ndarray) -> None:
         """Keeps an image H×W×3, its probabilities C×H×W and its labels H×W."""
-        kept = reaching_labels(probabilities, self.drop_below)
+        kept = labels_above(probabilities, self.drop_below)
         rows = probabilities[kept].astype(np.float16)
         self._kept.append(_Example(image, len(probabilities), kept, rows, mask))
 
@@ -58,7 +58,7 @@ class Examples:
             parameters: keyword arguments of `dense_crf`.
         """
         images = ((one.mask, one.image, one.probabilities()) for one in self._kept)
-        return refine_ahead(partial(dense_crf_labels, **parameters), images)
+        return refine_in_threads(partial(dense_crf_labels, **parameters), images)
 
 
 class _Example(NamedTuple):
@@ -113,9 +113,9 @@ def with_values(parameters: Mapping[str, Any], values: Mapping[str, float]) -> d
     """A copy of `dense_crf`'s parameters in which `bilateral.sxy` and the like are replaced."""
     changed = copy.deepcopy(dict(parameters))
     for name, value in values.items():
-        *way, last = name.split(".")
+        *parents, last = name.split(".")
         node = changed
-        for key in way:
+        for key in parents:
             node = node[key]
         node[last] = value
     return changed

@@ -5,7 +5,6 @@ classes) and `sha256`, the digest of the whole file with those 64 digits read as
 neither torch nor safetensors notices a flipped bit. Nothing is ever unpickled.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,11 @@ from torch.optim import Optimizer
 
 from segtrain.errors import InputError, SaveError
 
+try:
+    import fcntl
+except ImportError:  # Windows: two processes that write into one folder do not see each other
+    fcntl = None  # type: ignore[assignment]
+
 DIGEST = "sha256"
 NO_DIGEST = "0" * 64
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
@@ -30,10 +34,17 @@ UNFINISHED = ".unfinished"
 
 
 class Checkpoint(NamedTuple):
-    """tensors: name -> tensor, named `model.…`, `ema.…`, `optimizer.…`; meta: what JSON can hold."""
+    """The content of a checkpoint.
+
+    Attributes:
+        tensors: name -> tensor, named `model.…`, `ema.…`, `optimizer.…`.
+        meta: what JSON can hold: config, step, classes, ...
+        digest: the SHA-256 of the file that it was loaded from.
+    """
 
     tensors: dict[str, Tensor]
     meta: dict[str, Any]
+    digest: str = ""
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names begin with `prefix.`, without it."""
@@ -81,7 +92,7 @@ def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) ->
 
 def tidy(folder: Path) -> None:
     """Removes what a killed process left half written; nothing while a living one is writing there."""
-    with suppress(OSError), _locked(folder / UNFINISHED, fcntl.LOCK_EX | fcntl.LOCK_NB):
+    with suppress(OSError), _locked(folder / UNFINISHED, wait=False):
         shutil.rmtree(folder / UNFINISHED)
 
 
@@ -93,18 +104,21 @@ def _unfinished(folder: Path) -> Iterator[Path]:
     unfinished = folder / UNFINISHED
     unfinished.mkdir(parents=True, exist_ok=True)
     try:
-        with _locked(unfinished, fcntl.LOCK_EX):
+        with _locked(unfinished, wait=True):
             yield unfinished
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextmanager
-def _locked(folder: Path, operation: int) -> Iterator[None]:
+def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
     """While entered, other processes see that this folder is in use; a kill ends that too."""
+    if fcntl is None:
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, operation)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)
@@ -125,7 +139,8 @@ def load(path: Path) -> Checkpoint:
             if not intact:
                 raise InputError(f"{path}: the checkpoint is damaged", do="take previous.ckpt beside it")
             names = file.keys()  # it is no dict
-            return Checkpoint({name: file.get_tensor(name) for name in names}, meta)
+            tensors = {name: file.get_tensor(name) for name in names}
+            return Checkpoint(tensors, meta, metadata[DIGEST])
     except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
         raise InputError(
             f"{path}: not a checkpoint of segtrain, or cut short", do="give a best.ckpt or last.ckpt"
@@ -210,7 +225,9 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the renaming itself survive a power cut."""
+    """Makes the renaming itself survive a power cut; Windows opens no folders."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

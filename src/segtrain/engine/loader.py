@@ -126,7 +126,7 @@ Batch = tuple[Tensor, Tensor, list[str]]  # images uint8 N×3×H×W, masks uint8
 
 
 def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
-    """Stacks samples; smaller images get a border to the right and below, void in the mask."""
+    """Stacks samples; smaller images get a border to the right and below, ignored in the mask."""
     for sample in samples:
         if isinstance(sample, SegtrainError):
             return sample
@@ -187,7 +187,7 @@ def _end_with_parent(_worker: int) -> None:
     ask_when_parent_ends(signal.SIGKILL)
     if hasattr(signal, "sigwaitinfo"):
         threading.Thread(target=_wait_for_parents_signal, daemon=True).start()
-    else:  # macOS does not tell who sent a signal
+    else:  # macOS does not say who sent a signal
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
 
 

@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
 def image_counts(matrices: np.ndarray) -> np.ndarray:
     """All that the IoU needs of confusion matrices ...×C×C: int64 ...×3×C of each class's correct,
-    labelled and predicted pixels."""
+    target and predicted pixels."""
     diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
     return np.stack([diagonal, matrices.sum(-1), matrices.sum(-2)], -2)
 

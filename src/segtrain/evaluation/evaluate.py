@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from segtrain.contracts import Crf, EvaluationStopped, Metric, Sample, Split
-from segtrain.crf.pipeline import refine_ahead
+from segtrain.crf.pipeline import refine_in_threads
 from segtrain.distributed import process_group
 from segtrain.engine.loader import evaluation_batches
 from segtrain.evaluation.predictor import Predict, argmax_labels
@@ -170,7 +170,7 @@ def _refined_predictions(
             for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
                 yield sample, sample.image, probabilities
 
-    return refine_ahead(refine, predicted())
+    return refine_in_threads(refine, predicted())
 
 
 def _prediction(probabilities: np.ndarray) -> Prediction:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segtrain.contracts import Sample
+from segtrain.contracts import Inference, Rows, Sample
 from segtrain.engine.device import Compute
 from segtrain.inference import Whole
-from segtrain.inference.rows import Inference, bands, probabilities, whole
-from segtrain.sizes import Rows, upsample_rows, upsampled_labels
+from segtrain.inference.rows import bands, probabilities, whole
+from segtrain.sizes import upsample_rows, upsampled_labels
 
 
 class Predict:
@@ -34,13 +34,13 @@ class Predict:
 
     @torch.inference_mode()
     def labels(self, samples: list[Sample]) -> Tensor:
-        """The likeliest classes, uint8 N×H×W."""
+        """The predicted class indices, uint8 N×H×W."""
         height = samples[0].image.shape[0]
         return torch.cat([argmax_labels(band) for band in bands(self.rows(samples), height)], 1)
 
     @torch.inference_mode()
     def confident_labels(self, samples: list[Sample]) -> tuple[Tensor, Tensor]:
-        """The likeliest classes, uint8 N×H×W, and their probabilities, float32 N×H×W."""
+        """The predicted class indices, uint8 N×H×W, and their probabilities, float32 N×H×W."""
         height = samples[0].image.shape[0]
         pairs = [(argmax_labels(band), band.amax(1)) for band in bands(self.rows(samples), height)]
         labels, confidence = (torch.cat(maps, 1) for maps in zip(*pairs, strict=True))
@@ -64,7 +64,7 @@ class Predictor(Predict):
 
     @torch.inference_mode()
     def labels(self, samples: list[Sample]) -> Tensor:
-        """The likeliest classes, uint8 N×H×W; of whole images without their probabilities."""
+        """The predicted class indices, uint8 N×H×W; of whole images without their probabilities."""
         if not isinstance(self.inference, Whole):
             return super().labels(samples)
         images = self._batch(samples)

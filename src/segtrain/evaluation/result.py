@@ -52,7 +52,7 @@ class EvaluationResult:
         if self.crf is not None:
             values["without_crf"] = scores_as_json(self.network)
         if self.crf_gain is not None:
-            values["crf_gain"] = self.crf_gain._asdict() | {"told_apart": self.crf_gain.is_significant}
+            values["crf_gain"] = self.crf_gain._asdict() | {"significant": self.crf_gain.is_significant}
         return values
 
     def _repr_html_(self) -> str:

@@ -1,25 +1,26 @@
-"""Ways to apply a network to images: `inference=whole`, `inference=sliding`, ...
+"""How a network is applied to images: `inference=whole`, `inference=sliding`, ...
 
-Each is called with the network (images N×3×H×W to the `Rows` of their logits), a batch of images of
-one size and their names, and gives the `Rows` of logits N×C×H×W. So a way with its names is a network
-again, which is how one is put into another (`inner`), and no more rows need exist than are asked for.
+Each is an `Inference` (contracts.py): called with the network, a batch of images of one size and their
+names, it gives the rows of their logits N×C×H×W. An inference with its names is a network again, so one
+goes into another (`base`), and no more rows exist at a time than are asked for.
 """
 
-from segtrain.inference.deconvnet import Windows
-from segtrain.inference.dihedral import Averaged
-from segtrain.inference.multi_scale import MultiScale, Scaled
+from segtrain.inference.deconvnet import DeconvNetWindows
+from segtrain.inference.dihedral import Dihedral
+from segtrain.inference.multi_scale import MultiScale
 from segtrain.inference.overlap_tile import OverlapTile
+from segtrain.inference.scaled import Scaled
 from segtrain.inference.sliding import Sliding
-from segtrain.inference.watershed import WatershedFusion
+from segtrain.inference.watershed import Watershed
 from segtrain.inference.whole import Whole
 
 __all__ = [
-    "Averaged",
+    "DeconvNetWindows",
+    "Dihedral",
     "MultiScale",
     "OverlapTile",
     "Scaled",
     "Sliding",
-    "WatershedFusion",
+    "Watershed",
     "Whole",
-    "Windows",
 ]

@@ -1,16 +1,19 @@
+"""DeconvNet's windows."""
+
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segtrain.contracts import Network, Rows
 from segtrain.data.crops.boxes import Box, grid_boxes, read_boxes
 from segtrain.errors import InputError
-from segtrain.inference.rows import BAND, Network, Rows, rows_of
+from segtrain.inference.rows import BAND, rows_of
 from segtrain.sizes import interpolate_rows
 
 
-class Windows:
+class DeconvNetWindows:
     """Windows of any size and place, each scored at one size, their score maps put together.
 
     DeconvNet, Noh et al. 2015, section 4.3: the 50 best of the image's proposals, aggregated by

@@ -1,9 +1,12 @@
+"""U-Net's overlapping tiles."""
+
 from collections.abc import Iterator
 
 from torch import Tensor
 
+from segtrain.contracts import Inference, Network, Rows
 from segtrain.errors import InputError
-from segtrain.inference.rows import Inference, Network, Rows, Strips
+from segtrain.inference.rows import Strips
 from segtrain.inference.whole import Whole
 from segtrain.layers.reflect import reflect_pad
 from segtrain.layers.tiles import stitch
@@ -18,18 +21,18 @@ class OverlapTile:
 
     Args:
         tile: side of a tile in pixels; margin: how much the network sees on every side of it.
-        inner: the way that the network is applied to a tile with its margin.
+        base: the inference applied to a tile with its margin.
 
     Raises:
         InputError: a tile or a margin that is none.
     """
 
-    def __init__(self, *, tile: int, margin: int, inner: Inference | None = None):
+    def __init__(self, *, tile: int, margin: int, base: Inference | None = None):
         if tile < 1 or margin < 0:
             raise InputError(
                 f"inference.tile={tile} with inference.margin={margin}", do="give pixels, as 384 and 96"
             )
-        self.tile, self.margin, self.inner = tile, margin, inner or Whole()
+        self.tile, self.margin, self.base = tile, margin, base or Whole()
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
         return Strips(self._strips(network, images, names))
@@ -41,7 +44,7 @@ class OverlapTile:
 
         def middle(window: Tensor) -> Tensor:
             rows, columns = (side - margin for side in window.shape[-2:])
-            return self.inner(network, window, names)(margin, rows)[..., margin:columns]
+            return self.base(network, window, names)(margin, rows)[..., margin:columns]
 
         for top in range(0, height, self.tile):
             row = around[..., top : top + self.tile + 2 * margin, :]

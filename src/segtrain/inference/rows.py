@@ -6,10 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from segtrain.sizes import Rows, interpolate_rows
-
-Network = Callable[[Tensor], Rows]  # images N×3×H×W, uint8 or float in 0..255, to their logits
-Inference = Callable[[Network, Tensor, list[str]], Rows]  # network, images, names
+from segtrain.contracts import Rows
+from segtrain.sizes import interpolate_rows
 
 BAND = 64  # rows that are looked at together: 21 classes of 4000 columns are 22 MB
 

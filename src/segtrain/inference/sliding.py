@@ -1,3 +1,5 @@
+"""Sliding windows."""
+
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -5,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtrain.contracts import MEAN_COLOUR
+from segtrain.contracts import MEAN_COLOUR, Inference, Network, Rows
 from segtrain.errors import InputError
-from segtrain.inference.rows import Inference, Network, Rows, Strips, logits
+from segtrain.inference.rows import Strips, logits
 from segtrain.inference.whole import Whole
 
 
@@ -21,19 +23,19 @@ class Sliding:
     Args:
         window: side of the windows in pixels; stride: from one to the next, at most `window`.
         batch_size: windows of an image a pass.
-        inner: the way that the network is applied to the windows.
+        base: the inference applied to the windows.
 
     Raises:
         InputError: a stride that leaves gaps.
     """
 
-    def __init__(self, *, window: int, stride: int, batch_size: int = 4, inner: Inference | None = None):
+    def __init__(self, *, window: int, stride: int, batch_size: int = 4, base: Inference | None = None):
         if not 0 < stride <= window:
             raise InputError(f"inference.stride={stride}", do=f"give 1 to inference.window={window}")
         if batch_size < 1:
             raise InputError(f"inference.batch_size={batch_size}", do="give at least 1")
         self.window, self.stride, self.batch_size = window, stride, batch_size
-        self.inner = inner or Whole()
+        self.base = base or Whole()
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
         strips = self._strips(network, bordered(images, self.window), names)
@@ -64,7 +66,7 @@ class Sliding:
         for i in range(0, len(lefts), self.batch_size):
             chunk = lefts[i : i + self.batch_size]
             windows = torch.cat([row[..., left : left + self.window] for left in chunk])
-            scores = self.inner(network, windows, names * len(chunk))(0, self.window).softmax(1)
+            scores = self.base(network, windows, names * len(chunk))(0, self.window).softmax(1)
             yield from zip(chunk, scores.chunk(len(chunk)), strict=True)
 
 

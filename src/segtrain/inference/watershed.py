@@ -1,20 +1,23 @@
+"""The membrane's probability fused with its watershed lines, as Deep Contextual Networks do."""
+
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from segtrain.contracts import Inference, Network, Rows
 from segtrain.errors import InputError
-from segtrain.inference.rows import Inference, Network, Rows, logits, rows_of, whole
+from segtrain.inference.rows import logits, rows_of, whole
 
 
-class WatershedFusion:
+class Watershed:
     """A membrane's probability fused with its own watershed lines (`segtrain.inference.watershed_lines`).
 
     Deep Contextual Networks, Chen et al. 2016; for two classes.
 
     Args:
-        inner: the way that the network is applied before.
+        base: the inference applied before.
         weight, sigma: see `watershed_fusion`.
         membrane: the class of the membranes, 0 or 1.
 
@@ -23,14 +26,14 @@ class WatershedFusion:
     """
 
     def __init__(
-        self, *, inner: Inference, weight: float = 0.8, sigma: float = 2.0, membrane: Literal[0, 1] = 0
+        self, *, base: Inference, weight: float = 0.8, sigma: float = 2.0, membrane: Literal[0, 1] = 0
     ):
         if not 0 <= weight <= 1:
             raise InputError(f"inference.weight={weight}", do="give a number from 0 to 1")
-        self.inner, self.weight, self.sigma, self.membrane = inner, weight, sigma, membrane
+        self.base, self.weight, self.sigma, self.membrane = base, weight, sigma, membrane
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
-        probabilities = whole(self.inner(network, images, names), images.shape[-2]).softmax(1)
+        probabilities = whole(self.base(network, images, names), images.shape[-2]).softmax(1)
         classes = probabilities.shape[1]
         if classes != 2:
             raise InputError(

@@ -1,7 +1,7 @@
 """Watershed lines of a membrane's probability, and their fusion with it.
 
 "Deep Contextual Networks for Neuronal Structure Segmentation", Chen, Qi, Cheng and Heng, AAAI 2016:
-where a membrane is faint its crest is still a line that tells two cells apart.
+where a membrane is faint its crest is still a line that separates two cells.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def watershed_fusion(membrane: np.ndarray, *, weight: float, sigma: float) -> np
     Args:
         membrane: float H×W in 0..1.
         weight: from 0 to 1, which leaves the probability as it is.
-        sigma: deviation in pixels of the Gaussian that smoothes the map for the lines: the larger, the
+        sigma: std in pixels of the Gaussian that smoothes the map for the lines: the larger, the
             fewer basins.
     """
     lines = watershed_lines(ndimage.gaussian_filter(membrane.astype(np.float64), sigma))

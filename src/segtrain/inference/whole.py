@@ -1,6 +1,8 @@
+"""The whole image at once."""
+
 from torch import Tensor
 
-from segtrain.inference.rows import Network, Rows
+from segtrain.contracts import Network, Rows
 
 
 class Whole:

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from segtrain.errors import InputError
 
-NOISE = 0.01  # deviation of Large's other taps, divided by the layer's multiplier (released filler)
+NOISE = 0.01  # std of Large's other taps, divided by the layer's multiplier (released filler)
 
 
 class ContextModule(nn.Module):
     """Scores N×C×h×w to scores N×C×h×w, always in float32: logits are compared with one another.
 
     A 3×3 convolution for each dilation, truncated at zero, then a 1×1 without truncation. It
-    starts as max(scores, 0): Basic exactly, Large up to the noise that tells its channels apart.
+    starts as max(scores, 0): Basic exactly, Large up to the noise that separates its channels.
 
     Args:
         num_classes: C.
@@ -70,7 +70,7 @@ def identity_(weight: Tensor, groups: int, noise: float) -> None:
     """Fills a convolution's weight, b×a×k×k, so that every group of channels is passed on.
 
     C groups lie side by side in the a inputs and in the b outputs. The centre tap between
-    channels of one group is C / b; all else is Gaussian of deviation `noise` (section 3).
+    channels of one group is C / b; all else is Gaussian of std `noise` (section 3).
     """
     out_channels, ins, size, _ = weight.shape
     with torch.no_grad():

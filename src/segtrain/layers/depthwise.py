@@ -8,9 +8,9 @@ from torch.nn import functional as F
 class DepthwiseConv(nn.Conv2d):
     """A k×k convolution of each channel alone, k odd; keeps the size at stride 1.
 
-    oneDNN's fast depthwise convolution knows no holes, and its slow one takes up to ten times as long.
-    With holes of rate r, pixels of the same row and column modulo r are convolved among themselves, and
-    without holes. So on the CPU these r² small images are laid side by side, with zeros between them,
+    oneDNN's fast depthwise convolution knows no dilation, and its slow one takes up to ten times as long.
+    With dilation r, pixels of the same row and column modulo r are convolved among themselves, and
+    without dilation. So on the CPU these r² small images are laid side by side, with zeros between them,
     convolved as one, and put back: the same products, summed in the same order.
     """
 

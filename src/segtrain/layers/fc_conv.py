@@ -19,7 +19,7 @@ class FCConv(_Fully):
     Equal to a k×k convolution whose weight is this one's, reshaped to outputs × channels × k × k,
     and computed as one matrix product: oneDNN's convolution repacks the 103 million weights of
     VGG16's fc6 in every pass, the product reads them where they lie, in a quarter of the time. With
-    holes wider than the map (k = 7, dilation 4, 9×9 cells) its backward took 40 times as long.
+    dilation wider than the map (k = 7, dilation 4, 9×9 cells) its backward took 40 times as long.
 
     Args:
         channels: of the input; outputs: of the output; kernel: k; padding: zeros on every side;

@@ -1,4 +1,4 @@
-"""The output stride: a choice of strides and holes that leaves a backbone's weights as they are."""
+"""The output stride: a choice of strides and dilation that leaves a backbone's weights as they are."""
 
 from collections.abc import Iterable
 

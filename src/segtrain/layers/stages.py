@@ -2,7 +2,7 @@
 
 A backbone has `channels` and `grids`, dicts from stage to channels and to `Grid`, and its forward
 gives a dict from stage to features. A stage is named by the stride that it has in the classifier
-(4, 8, 16, 32), also where holes keep the real stride (`grids[stage].stride`) smaller.
+(4, 8, 16, 32), also where dilation keeps the real stride (`grids[stage].stride`) smaller.
 """
 
 from collections.abc import Iterable

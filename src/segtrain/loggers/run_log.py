@@ -39,7 +39,7 @@ class RunLog:
         self.loggers = [] if silent else list((loggers or {}).values())
         self.terminal = Console(quiet=silent, soft_wrap=True, width=None if _has_width() else WIDTH)
         self._logged: set[tuple[int, str]] = set()
-        self._started = False
+        self._started: list[Logger] = []
         if not silent:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = open(folder / f"{command}.log", "a", encoding="utf-8")
@@ -57,8 +57,8 @@ class RunLog:
         lines = [values for _, values in read_lines(self.folder / METRICS_FILE)]
         self._logged = {(v["step"], v["split"]) for v in lines if v["step"] <= step}
         for logger in self.loggers:
+            self._started.append(logger)
             logger.start(RunInfo(self.folder, self.command, config, step))
-        self._started = True
 
     def say(self, what: RenderableType = "", *, to_terminal: bool = True) -> None:
         """Prints a line or a table on the terminal and into the log."""
@@ -109,9 +109,8 @@ class RunLog:
             return
         with ExitStack() as stack:  # whatever fails, the others are closed
             stack.callback(self._file.close)
-            if self._started:
-                for logger in self.loggers:
-                    stack.callback(logger.close)
+            for logger in self._started:
+                stack.callback(logger.close)
             if error is not None:
                 self.say(f"{type(error).__name__}: {error}", to_terminal=False)
 

@@ -14,7 +14,7 @@ class Bootstrapped(nn.Module):
 
     "Full-Resolution Residual Networks ...", Pohlen et al., CVPR 2017. As in the authors' code each
     image is divided by `pixels`, or by its size where that is smaller, also where it has fewer
-    labelled pixels: ignored ones then fill up, with a loss of 0.
+    annotated pixels: ignored ones then fill up, with a loss of 0.
 
     Args:
         weights: output name -> weight; `out`, and a model's auxiliaries by their names.

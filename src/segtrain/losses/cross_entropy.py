@@ -108,7 +108,9 @@ class CrossEntropy(nn.Module):
         used = masks[:, :: self.label_stride, :: self.label_stride]
         class_weights = self._class_weights(masks.device)
         if self.normalize == "weights" and class_weights is not None:
-            of_label = F.pad(class_weights, (0, IGNORE_INDEX + 1 - len(class_weights)))  # void weighs nothing
+            of_label = F.pad(
+                class_weights, (0, IGNORE_INDEX + 1 - len(class_weights))
+            )  # ignored pixels weigh nothing
             return of_label[used.long()].sum()
         return valid_pixels(used)
 

@@ -1,4 +1,4 @@
-"""What every loss has in common: the outputs that it is told to weigh, against labels of full size.
+"""What every loss has in common: the weighted outputs, against labels of full size.
 
 A loss is called with a model's outputs and the masks N×H×W and gives a sum; `count(masks)` is what
 the batch adds to the divisor. So accumulation and several processes divide by the same global

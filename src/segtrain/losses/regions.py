@@ -16,6 +16,6 @@ def probabilities_and_labels(logits: Tensor, masks: Tensor) -> tuple[Tensor, Ten
 
 
 def mean_over_present(losses: Tensor, g: Tensor) -> Tensor:
-    """N×C to N: the mean over the classes with a labelled pixel, 0 where there is none."""
+    """N×C to N: the mean over the classes with an annotated pixel, 0 where there is none."""
     present = g.any(2)
     return (losses * present).sum(1) / present.sum(1).clamp(min=1)

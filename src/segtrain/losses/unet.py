@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from segtrain.losses.outputs import pixel_losses, valid_pixels, weighted_outputs
 
-CUTOFF = 4  # standard deviations beyond which the map is left at 1: it would be 1 + w0 / 3000
+CUTOFF = 4  # stds beyond which the map is left at 1: it would be 1 + w0 / 3000
 
 
 class UNetLoss(nn.Module):

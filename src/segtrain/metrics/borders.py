@@ -22,7 +22,7 @@ def contours(labels: np.ndarray) -> np.ndarray:
     return edge
 
 
-def inner_border(inside: np.ndarray, width: int) -> np.ndarray:
+def class_border(inside: np.ndarray, width: int) -> np.ndarray:
     """The pixels of a bool H×W that `width` erosions by 3×3 take away; beyond its edge is outside."""
     left = cv2.erode(
         inside.astype(np.uint8),

@@ -4,13 +4,13 @@ import numpy as np
 import torch
 
 from segtrain.contracts import Sample
-from segtrain.metrics.borders import classes_in, inner_border, none_if_nan, with_ignored_of
+from segtrain.metrics.borders import class_border, classes_in, none_if_nan, with_ignored_of
 
 DIAGONAL_SHARE = 0.02  # the width of a border
 
 
 class BoundaryIoU:
-    """The IoU of the classes' inner borders, mean over classes: Cheng, Girshick, Dollár, Berg and
+    """The IoU of the classes' borders, mean over classes: Cheng, Girshick, Dollár, Berg and
     Kirillov, "Boundary IoU", CVPR 2021. A class's border is those of its pixels that are within 2 %
     of the image's diagonal from a pixel of another class or the image's edge.
 
@@ -26,8 +26,8 @@ class BoundaryIoU:
         width = max(1, round(DIAGONAL_SHARE * np.hypot(*sample.mask.shape)))
         for c in classes_in(sample.mask, predicted):
             in_mask, in_prediction = (
-                inner_border(sample.mask == c, width),
-                inner_border(predicted == c, width),
+                class_border(sample.mask == c, width),
+                class_border(predicted == c, width),
             )
             self.sums[0, c] += int((in_mask & in_prediction).sum())
             self.sums[1, c] += int((in_mask | in_prediction).sum())

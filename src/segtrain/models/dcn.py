@@ -5,10 +5,10 @@
 Features of three depths are scored, brought to the image's size by deconvolutions and summed; in
 training each depth's map is classified by itself too, under a weight that falls from 1.
 Rebuilt from the paper's outline, without released code to check against; the widths are ours. The
-trunk is VGG16's conv1_1 to conv4_3, tapped at conv2_2, conv3_3 and conv4_3; each level has a 3×3
+backbone is VGG16's conv1_1 to conv4_3, tapped at conv2_2, conv3_3 and conv4_3; each level has a 3×3
 convolution that keeps the channels and a 1×1 one to the classes, which makes up the outline's 16
 convolutions, 3 poolings and 3 deconvolutions of kernel 2k and stride k = 2, 4, 8. Deconvolutions start
-bilinear and scores from a Gaussian of deviation 0.01, also ours. The paper's trunk starts from DeepLab
+bilinear and scores from a Gaussian of std 0.01, also ours. The paper's backbone starts from DeepLab
 trained on VOC: `init_from` a run of deeplabv1; `model.backbone.pretrained=true` is ImageNet's.
 """
 

@@ -3,10 +3,10 @@
 "Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs", Chen,
 Papandreou, Kokkinos, Murphy and Yuille, ICLR 2015, https://arxiv.org/abs/1412.7062.
 
-One 1×1 classifier on a VGG16 whose holes keep the stride at 8; the variants of Table 2 differ in
+One 1×1 classifier on a VGG16 whose dilation keeps the stride at 8; the variants of Table 2 differ in
 the backbone only. Training compares the logits with every 8th label (`loss=deeplab`), prediction
 upsamples them by 8 with corners aligned, and the dense CRF restores the borders (`crf=true`,
-`dense_crf=deeplabv1`). The classifier starts from a Gaussian of deviation 0.01, and learns ten
+`dense_crf=deeplabv1`). The classifier starts from a Gaussian of std 0.01, and learns ten
 times as fast as the backbone. MSc (section 4.3) adds scores of the image and of pool1 to pool4;
 its layers are the released config/DeepLab-MSc-LargeFOV/train.prototxt, which sums scores where
 the paper concatenates features before one classifier: the same function.
@@ -21,7 +21,7 @@ from segtrain.layers.whole_cells import pad_to_whole_cells
 from segtrain.layers.width import scaled
 
 # Name in the prototxt -> its backbone's stage (the image is 1), stride of its 3×3 convolution,
-# deviations of the Gaussians that its 1×1 and its scores start from. pool3_ms names no filler,
+# stds of the Gaussians that its 1×1 and its scores start from. pool3_ms names no filler,
 # which in Caffe means zeros.
 BRANCHES = {
     "data": (1, 8, 0.001, 0.01),

@@ -4,12 +4,12 @@
 Connected CRFs", Chen, Papandreou, Kokkinos, Murphy and Yuille, 2016 (PAMI 2017),
 https://arxiv.org/abs/1606.00915.
 
-Score maps of parallel branches with different holes are summed (section 3.1). On ResNet-101 a
+Score maps of parallel branches with different dilation are summed (section 3.1). On ResNet-101 a
 branch is one 3×3 classifier, by the released deeplab_ResNet101/train.prototxt. On VGG16 it is
 fc6-fc7-fc8 (section 4.1.2): fc6 and fc7, which start from ImageNet, are the backbone's. The image
 is seen at several scales with the same weights, and the maps are fused by their maximum (3.2), in
 training too: `loss=deeplabv2` compares each scale's map, and the maximum, with subsampled labels.
-Classifiers start from a Gaussian of deviation 0.01; for VGG16's this is taken from v1.
+Classifiers start from a Gaussian of std 0.01; for VGG16's this is taken from v1.
 """
 
 from typing import Literal
@@ -30,7 +30,7 @@ class DeepLabV2(nn.Module):
     Args:
         backbone: its last stage, of stride 8, is scored.
         num_classes: C.
-        rates: holes of the parallel 3×3 classifiers; none of them for 1×1 classifiers.
+        rates: dilation of the parallel 3×3 classifiers; none of them for 1×1 classifiers.
         branches: how many the backbone's last stage consists of, each with a 1×1 classifier.
         scales: at which the image is seen, 1 among them.
         upsampling: by the network itself, as deeplab-pytorch does (see layers/stretch.py), which

@@ -5,8 +5,8 @@ Adam, 2017, https://arxiv.org/abs/1706.05587.
 
 A ResNet with dilation, whose last blocks are dilated by the multi-grid (section 3.2, a matter of the
 backbone), and ASPP with image pooling (section 3.3). The output stride is free, at training and
-again at evaluation: holes and rates follow it, weights stay (Table 6: trained at 16, evaluated at
-8). Dropout after ASPP and the scores' initial deviation of 0.01 are the released code's.
+again at evaluation: dilation and rates follow it, weights stay (Table 6: trained at 16, evaluated at
+8). Dropout after ASPP and the scores' initial std of 0.01 are the released code's.
 Departs: a layer of the ResNet strides in its first block, as torchvision's weights want it, not in
 its last as TensorFlow's; BatchNorm averages its statistics over tens of steps, not over thousands
 (0.9997 a step). `head: torchvision` is that library's network, of one more 3×3 convolution.

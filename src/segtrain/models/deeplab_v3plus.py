@@ -6,9 +6,9 @@ Papandreou, Schroff and Adam, ECCV 2018, https://arxiv.org/abs/1802.02611.
 DeepLab v3 is the encoder; a decoder brings its 256 features to stride 4, concatenates 48 channels
 of early features of that stride, and refines the two by two 3×3 convolutions (section 4.1, Tables
 1 and 2). `separable` makes the 3×3 convolutions of ASPP and decoder depthwise-separable (section
-3.1), with BatchNorm and ReLU after both of their parts as in the released code. Holes and rates
+3.1), with BatchNorm and ReLU after both of their parts as in the released code. Dilation and rates
 follow the output stride, weights stay. Dropout, the order of concatenation and the scores' initial
-deviation are the released code's too; departures as in DeepLab v3.
+std are the released code's too; departures as in DeepLab v3.
 """
 
 from typing import Literal

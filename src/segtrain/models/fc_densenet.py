@@ -9,7 +9,7 @@ stacks are 16 maps higher than the paper's Table 2 from the bottleneck on (896, 
 the last 256 agrees). Poolings round down, a transposed convolution gives 2n+1 cells, which are
 cropped about the centre to the skip. The authors normalise by the batch's own statistics at test
 time too: `batch_statistics`. Departs: a side of one pixel is not pooled, so that every image fits;
-images are normalised by ImageNet's mean and deviation.
+images are normalised by ImageNet's mean and std.
 """
 
 import torch

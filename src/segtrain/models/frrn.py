@@ -8,7 +8,7 @@ the pooling stream goes down to stride 16 (A) or 32 (B) and up again. Each unit 
 to the residual stream, by nearest-neighbour upsampling; the pooling stream is upsampled bilinearly.
 Departs: the bilinear upsampling is centred on the pooled cells, where Theano's lies half a fine
 cell further up and left; images of any size are padded by zeros to the right and below up to the
-deepest stride and the scores cropped; images are normalised by ImageNet's mean and deviation.
+deepest stride and the scores cropped; images are normalised by ImageNet's mean and std.
 """
 
 import torch

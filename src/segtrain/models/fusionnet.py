@@ -51,14 +51,16 @@ def conv_norm_relu(channels: int, out_channels: int) -> nn.Sequential:
 
 
 def paper_stage(channels: int, out_channels: int) -> nn.Sequential:
-    inner = [
+    residual = [
         conv_norm_relu(out_channels, out_channels),
         conv_norm_relu(out_channels, out_channels),
         conv(out_channels, out_channels),
         nn.BatchNorm2d(out_channels),
     ]
     return nn.Sequential(
-        conv_norm_relu(channels, out_channels), Residual(*inner), conv_norm_relu(out_channels, out_channels)
+        conv_norm_relu(channels, out_channels),
+        Residual(*residual),
+        conv_norm_relu(out_channels, out_channels),
     )
 
 

@@ -3,7 +3,7 @@
 "Pyramid Scene Parsing Network", Zhao, Shi, Qi, Wang and Jia, CVPR 2017,
 https://arxiv.org/abs/1612.01105.
 
-A ResNet whose last two layers have holes instead of strides; its features are pooled to 1, 2, 3
+A ResNet whose last two layers are dilated instead of strided; its features are pooled to 1, 2, 3
 and 6 bins, brought back and concatenated (section 3.2, Figure 3); one 3×3 convolution, and the
 scores. While training, layer3 is scored as well (section 4; `loss=aux` weighs it by 0.4).
 Head and initial values are the released networks' (3×3 convolution of 512 channels, dropout of
@@ -75,8 +75,10 @@ class PSPNet(nn.Module):
         return stretch(outputs, images.shape[-2:], self.upsampling)
 
 
-def head(channels: int, inner: int, num_classes: int) -> nn.Sequential:
-    """A 3×3 convolution to `inner` channels with BatchNorm and ReLU, dropout, scores."""
-    layers = nn.Sequential(ConvBNReLU(channels, inner, 3), nn.Dropout(DROPOUT), Score(inner, num_classes))
+def head(channels: int, hidden_channels: int, num_classes: int) -> nn.Sequential:
+    """A 3×3 convolution to `hidden_channels` channels with BatchNorm and ReLU, dropout, scores."""
+    layers = nn.Sequential(
+        ConvBNReLU(channels, hidden_channels, 3), nn.Dropout(DROPOUT), Score(hidden_channels, num_classes)
+    )
     he_normal(layers)
     return layers

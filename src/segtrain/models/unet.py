@@ -122,7 +122,7 @@ class UNet(nn.Module):
 
 
 def enlarged(pixels: int) -> int:
-    """The next 16k + 4, written so: with k an exporter can tell that every pooling halves evenly."""
+    """The next 16k + 4, written so: with k an exporter knows that every pooling halves evenly."""
     return STRIDE * ((pixels - SMALLEST + STRIDE - 1) // STRIDE) + SMALLEST
 
 

@@ -27,7 +27,7 @@ def draw_samples(samples: Sequence[Sample], class_names: Sequence[str], palette)
     for i, panel in enumerate(panels):
         page.paste(panel, (i % COLUMNS * width, i // COLUMNS * height))
     present = np.unique(np.concatenate([np.unique(sample.mask) for sample in samples])).tolist()
-    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "void"}
+    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
     colours = dict(enumerate(palette)) | {IGNORE_INDEX: IGNORE_COLOUR}
     legend = [names[label] for label in present], [colours[label] for label in present]
     return with_legend(np.asarray(page), *legend)
@@ -47,9 +47,9 @@ def _panel(sample: Sample, palette) -> Image.Image:
 
 
 def _dotted(sample: Sample, palette) -> np.ndarray:
-    """The overlay, where void shows the image through a grid of dots."""
+    """The overlay, where ignored pixels show the image through a grid of dots."""
     image = overlay(sample.image, sample.mask, palette, SHARE)
-    void = sample.mask == IGNORE_INDEX
-    image[void] = sample.image[void]
-    image[void & (np.indices(void.shape) % 5 == 0).all(0)] = IGNORE_COLOUR
+    ignored = sample.mask == IGNORE_INDEX
+    image[ignored] = sample.image[ignored]
+    image[ignored & (np.indices(ignored.shape) % 5 == 0).all(0)] = IGNORE_COLOUR
     return image

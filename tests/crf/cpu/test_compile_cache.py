@@ -15,7 +15,7 @@ def plus_1(x):
 
 
 def use(folder, said=None):
-    """What a process does that starts with this folder: the function, and what it was told."""
+    """What a process does that starts with this folder: the function, and what it was said."""
     said = [] if said is None else said
     cache = CompileCache(folder)
     function = cache.jit(plus_1)
@@ -33,7 +33,7 @@ def test_the_second_process_loads_what_the_first_compiled(tmp_path):
     assert sum(function.stats.cache_hits.values()) == 1
 
 
-def test_another_combination_of_types_is_told_and_kept_as_well(tmp_path):
+def test_another_combination_of_types_is_said_and_kept_as_well(tmp_path):
     for expected in (2, 0):
         said = []
         function, _ = use(tmp_path, said)
@@ -89,7 +89,7 @@ def test_a_folder_that_goes_before_it_is_written_to_is_done_without(tmp_path):
     assert function(41) == 42
 
 
-def test_a_fault_of_the_function_itself_is_told(tmp_path):
+def test_a_fault_of_the_function_itself_is_said(tmp_path):
     def fault():
         raise ZeroDivisionError
 

@@ -22,7 +22,7 @@ def test_memory_is_kept_from_image_to_image_and_belongs_to_one_at_a_time():
         assert np.shares_memory(scratch("rows", np.float32, 1000), first)
 
 
-def test_more_rows_than_their_places_can_tell_are_named(monkeypatch):
+def test_more_rows_than_their_positions_can_say_are_named(monkeypatch):
     neighbours = np.broadcast_to(np.zeros(1, np.int32), (6, 1 << 28, 2))
     vast = Lattice(np.ones((4, 6), np.int32), np.ones((4, 6), np.float32), neighbours, np.ones(4, np.float32))
     monkeypatch.setattr(field, "lattice", lambda *_: vast)

@@ -89,7 +89,7 @@ def test_unscaled_it_is_a_crop():
     assert np.array_equal(cropped, image[y : y + 96, x : x + 128])
 
 
-def test_what_is_outside_the_image_is_filled_and_void():
+def test_what_is_outside_the_image_is_filled_and_ignored():
     image, mask = np.full((50, 40, 3), 9, np.uint8), np.ones((50, 40), np.uint8)
     result = seeded(0, scale=(1.0, 1.0))(image=image, mask=mask)
     assert result["mask"].shape == (96, 128)

@@ -29,7 +29,7 @@ def proposed(values, classes=3, *, given=None, palette=None):
         ([0, 1, 255], 3, {}),
         ([1, 2, 3], 3, {1: 0, 2: 1, 3: 2}),  # counted from one
         ([1, 2, 3, 255], 3, {1: 0, 2: 1, 3: 2, 255: 255}),
-        ([0, 1, 2, 3], 3, {0: 0, 1: 1, 2: 2, 3: 255}),  # one more than the classes: what is not labelled
+        ([0, 1, 2, 3], 3, {0: 0, 1: 1, 2: 2, 3: 255}),  # one more than the classes: what is not annotated
         ([0, 127, 255], 3, {0: 0, 127: 1, 255: 2}),
         ([0, 100, 255], 2, {0: 0, 100: 1, 255: 255}),
         ([0, 40, 80, 160], 5, {0: 0, 40: 1, 80: 2, 160: 4}),  # multiplied, one class not there
@@ -42,7 +42,7 @@ def test_numbers(values, classes, label_map):
     assert proposed(values, classes) == label_map
 
 
-def test_colours_that_a_palette_has_get_its_labels_and_all_else_is_void():
+def test_colours_that_a_palette_has_get_its_labels_and_all_else_is_ignored():
     assert proposed([PINK, (128, 0, 0), BLACK, (0, 128, 0)]) == {
         BLACK: 0,
         (0, 128, 0): 2,
@@ -93,7 +93,7 @@ def test_the_yaml_is_what_a_label_map_may_be(tmp_path):
     content = Content({BLACK: 3_000, RED: 20, PINK: 1}, {BLACK: 2, RED: 1, PINK: 1})
     text = describe({BLACK: 0, RED: 1, PINK: 255}, content, ["ground", "brick"])
     assert '"0,0,0": 0 # ground: 3,000 pixels in 2 masks' in text
-    assert '"255,0,255": 255 # void: 1 pixels in 1 masks' in text
+    assert '"255,0,255": 255 # ignored: 1 pixels in 1 masks' in text
     (tmp_path / "map.yaml").write_text(text)
     numbers, colours = parse_label_map(str(tmp_path / "map.yaml"), 2)
     assert numbers == {}

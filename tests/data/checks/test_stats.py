@@ -21,16 +21,16 @@ class Two(Dataset):
         return Sample(np.full((*size, 3), colour, np.uint8), np.array([labels], np.uint8), str(index))
 
 
-def test_mean_deviation_sizes_and_classes_are_those_of_all_pixels():
+def test_mean_std_sizes_and_classes_are_those_of_all_pixels():
     stats = split_stats(Two())
     assert stats.mean == pytest.approx([40, 80, 160])
-    assert stats.deviation == pytest.approx([20 * 2**0.5, 40 * 2**0.5, 80 * 2**0.5])
+    assert stats.std == pytest.approx([20 * 2**0.5, 40 * 2**0.5, 80 * 2**0.5])
     assert stats.sizes == {(2, 1): 1, (4, 1): 1}
     assert stats.images(3) == [2, 1, 0]
     assert stats.shares(3).tolist() == pytest.approx([0.4, 0.6, 0])
     record = to_json({"train": stats}, ("a", "b", "c"), [1.0, 2.0, 1.0])
     assert record["train"]["per_class"]["b"] == {"pixels": 3, "images": 1}
-    assert record["train"]["void_pixels"] == 1
+    assert record["train"]["ignored_pixels"] == 1
     assert record["train"]["sizes"] == {"2x1": 1, "4x1": 1}
     assert record["median_frequency_weights"] == {"a": 1.0, "b": 2.0, "c": 1.0}
 

@@ -20,7 +20,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def labels_of_one_image():
-    """40×60: two touching halves of class 3, one of class 5 at the border, void, and a speck."""
+    """40×60: two touching halves of class 3, one of class 5 at the border, ignored, and a speck."""
     mask = np.zeros((40, 60), np.uint8)
     mask[10:20, 10:20], mask[10:20, 20:30] = 3, 3
     mask[30:40, 50:60] = 5
@@ -93,7 +93,7 @@ def test_an_instance_mask_of_another_size_is_named(voc):
         ObjectCrops(VOC(root=str(voc)).train)
 
 
-def test_only_the_object_keeps_its_label_and_void_stays_void():
+def test_only_the_object_keeps_its_label_and_ignored_pixels_stays_ignored():
     mask = labels_of_one_image()
     mask[10:20, 30:33] = 5  # touches the object and lies in its window
     (crop, _) = ObjectCrops(Images(mask), context=2.0)
@@ -103,7 +103,7 @@ def test_only_the_object_keeps_its_label_and_void_stays_void():
     assert set(np.unique(crop.mask)) == {0, 3, IGNORE_INDEX}
 
 
-def test_what_lies_outside_the_image_is_black_and_void(voc):
+def test_what_lies_outside_the_image_is_black_and_ignored(voc):
     (_, crop) = ObjectCrops(VOC(root=str(voc)).train)  # columns 49..60 and rows 29..40 of 60 and 40
     assert (crop.mask[:, 11] == IGNORE_INDEX).all()
     assert (crop.mask[11] == IGNORE_INDEX).all()

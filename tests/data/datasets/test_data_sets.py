@@ -1,4 +1,4 @@
-"""Every further data set on a miniature of its layout: pairs, label maps, void, and set arithmetic."""
+"""Every further data set on a miniature of its layout: pairs, label maps, ignored, and set arithmetic."""
 
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def test_train_aug_is_all_of_vocs_train_and_sbd_without_vocs_val(voc_and_sbd):
     assert names(data.split("train")) == ["a", "b"]
 
 
-def test_a_image_that_voc_labelled_keeps_vocs_mask(voc_and_sbd):
+def test_a_image_that_voc_annotated_keeps_vocs_mask(voc_and_sbd):
     train = VOCAug(root=str(voc_and_sbd)).train
     assert train[0].mask[0].tolist() == [0, 1, 255]
     assert train[2].mask[0].tolist() == [0, 20, 20]
@@ -165,7 +165,7 @@ def ade(tmp_path):
     return tmp_path
 
 
-def test_ade20ks_zero_is_void_and_its_classes_begin_at_one(ade):
+def test_ade20ks_zero_is_ignored_and_its_classes_begin_at_one(ade):
     data = ADE20K(root=str(ade))
     assert data.val[0].mask.tolist() == [[255, 0, 1, 149]]
     assert names(data.train) == ["ADE_train_00000001"]
@@ -179,7 +179,7 @@ def test_a_shortened_list_of_ade20ks_classes_is_refused(ade):
         ADE20K(root=str(ade))
 
 
-def test_nyudv2s_zero_is_void_and_its_40_classes_begin_at_one(tmp_path):
+def test_nyudv2s_zero_is_ignored_and_its_40_classes_begin_at_one(tmp_path):
     image(tmp_path / "nyud/data/images/img_5001.png", 1, 3)
     mat(tmp_path / "nyud/segmentation/img_5001.mat", segmentation=np.array([[0, 1, 40]], np.uint8))
     text(tmp_path / "nyud/trainval.txt", "5001")

@@ -1,4 +1,4 @@
-"""Downloads of archives that lie, break off or reach out of their folder, from a server of this machine."""
+"""Downloads of archives that lie, break off or cover out of their folder, from a server of this machine."""
 
 import tarfile
 from functools import partial

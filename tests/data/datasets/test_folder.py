@@ -263,7 +263,7 @@ def test_0_and_255_are_taken_for_classes_only_when_that_is_said(tmp_path):
     assert everything(tmp_path, num_classes=2, label_map={255: 255}) == [[[0, 255]]] * 2
 
 
-def test_255_is_void_where_the_masks_have_classes_as_well(tmp_path):
+def test_255_is_ignored_where_the_masks_have_classes_as_well(tmp_path):
     add(tmp_path, "a", [[0, 255]])
     add(tmp_path, "b", [[0, 1]])
     add(tmp_path, "c", [[1, 255]])

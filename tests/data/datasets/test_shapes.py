@@ -20,7 +20,7 @@ def test_train_and_val_share_nothing():
     assert not train & {data.val[i].image.tobytes() for i in range(50)}
 
 
-def test_every_class_is_drawn_and_outlines_are_void():
+def test_every_class_is_drawn_and_outlines_are_ignored():
     masks = np.stack([Shapes(size=64).train[i].mask for i in range(60)])
     assert set(np.unique(masks)) == {*range(len(CLASS_NAMES)), IGNORE_INDEX}
     assert 0.04 < (masks == IGNORE_INDEX).mean() < 0.25

@@ -102,7 +102,7 @@ def camvid(tmp_path):
     return tmp_path
 
 
-def test_camvids_unlabelled_pixels_are_void(camvid):
+def test_camvids_unannotated_pixels_are_ignored(camvid):
     sample = CamVid(root=str(camvid)).val[0]
     assert np.unique(sample.mask).tolist() == [0, 3, 10, 255]
     assert sample.name == "x"

@@ -54,6 +54,6 @@ def _prepare(count: int, kernels: Sequence[Kernel], channels: int) -> None:
             read_rows(rows, few.reshape(count, -1), size(count))
             read_labels(rows, np.empty(16, np.int32), width(count))
 
-    kinds = sorted((len(kernel.deviations), kernel.potts) for kernel in kernels)
+    kinds = sorted((len(kernel.stds), kernel.potts) for kernel in kernels)
     what = f"the dense CRF for up to {size(count)} labels"
     CACHE.prepare(f"{len(width(count))} parts, kernels {kinds}", compile_all, what)

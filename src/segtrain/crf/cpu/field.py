@@ -1,4 +1,4 @@
-"""The field of an image for `mean_field`: its lattices, and how its pixels hang on them."""
+"""The field of an image for `mean_field`: its lattices, and the vertices of its pixels."""
 
 import contextlib
 import functools
@@ -11,7 +11,14 @@ import numpy as np
 from segtrain.crf.coordinates import slicing_scale
 from segtrain.crf.cpu.compile_cache import compiled
 from segtrain.crf.cpu.lattice import NO_COLOURS, Lattice, Memory, lattice
-from segtrain.crf.cpu.mean_field import STRIP, Ahead, Band, Hung, Whole, mean_field
+from segtrain.crf.cpu.mean_field import (
+    STRIP,
+    InPlaceLattices,
+    PixelVertices,
+    RollingLattice,
+    RollingMemory,
+    mean_field,
+)
 from segtrain.crf.cpu.vectors import LANES, at, put
 from segtrain.crf.potentials import Kernel
 from segtrain.errors import InputError
@@ -22,30 +29,32 @@ _free: list[dict[str, np.ndarray]] = []
 
 
 class Field(NamedTuple):
-    """The lattices of an image, and how its pixels hang on them.
+    """The lattices of an image, and the vertices of its pixels.
 
     Attributes:
         width: of a row of its labels, see `vectors`.
         whole: the lattices that are blurred as a whole.
-        hung: the pixels on those.
-        chains, starts: see `mean_field.Whole`.
-        band: the lattice that is blurred just ahead of the pixels.
+        vertices: the vertices of the pixels on those.
+        chains, starts: see `mean_field.InPlaceLattices`.
+        rolling: the lattice that is blurred just before the pixels that read it.
     """
 
     width: tuple[int, ...]
     whole: list[Lattice]
-    hung: Hung
+    vertices: PixelVertices
     chains: np.ndarray
     starts: np.ndarray
-    band: Band
+    rolling: RollingLattice
 
     def run(self, rows: np.ndarray, kernels: Sequence[Kernel], iterations: int) -> None:
         """Makes of probabilities, float32 N·S, the marginals after so many iterations, in place."""
-        corners = (0,) * self.hung.places.shape[1], (0,) * self.band.slots.shape[1]
-        ahead = _ahead(self.band, len(self.width) * LANES)
-        mean_field(rows, self.hung, self._memory(kernels), self.band, ahead, iterations, corners, self.width)
+        corners = (0,) * self.vertices.offsets.shape[1], (0,) * self.rolling.slots.shape[1]
+        ring = _rolling_memory(self.rolling, len(self.width) * LANES)
+        mean_field(
+            rows, self.vertices, self._memory(kernels), self.rolling, ring, iterations, corners, self.width
+        )
 
-    def _memory(self, kernels: Sequence[Kernel]) -> Whole:
+    def _memory(self, kernels: Sequence[Kernel]) -> InPlaceLattices:
         size = len(self.width) * LANES
         counts = [made.neighbours.shape[1] - 1 for made in self.whole]
         values, sums = (scratch(name, np.float32, (sum(counts) + 2) * size) for name in ("values", "sums"))
@@ -55,24 +64,24 @@ class Field(NamedTuple):
         for place, (_, matrix) in zip(padded, matrices, strict=True):
             place[:, : len(matrix)] = -matrix
         mixed = np.array([[first[k], first[k + 1]] for k, _ in matrices], np.int64).reshape(-1, 2)
-        return Whole(values, sums, self.chains, self.starts, padded, mixed)
+        return InPlaceLattices(values, sums, self.chains, self.starts, padded, mixed)
 
 
 def make_field(image: np.ndarray, kernels: Sequence[Kernel], width: tuple[int, ...]) -> Field:
     """The field of an image H×W×K for kernels in the `order` below.
 
     Raises:
-        InputError: deviations so small that a key has no place in 64 bits, or a row's place in 31.
+        InputError: stds so small that a key has no place in 64 bits, or a row's place in 31.
     """
     height, across, channels = image.shape
     *others, last = kernels
-    if _is_for_ahead(last):
-        band = _band(height, across, last)
+    if _can_roll(last):
+        rolling = _rolling(height, across, last)
     else:
-        others, band = kernels, _no_band(height)
+        others, rolling = kernels, _no_rolling(height)
     colours = np.array(image.reshape(-1, channels).T, np.float32, order="C")
     whole = [
-        lattice(height, across, NO_COLOURS if kernel.spatial else colours, kernel.deviations, _scratch_of(i))
+        lattice(height, across, NO_COLOURS if kernel.spatial else colours, kernel.stds, _scratch_of(i))
         for i, kernel in enumerate(others)
     ]
     size = len(width) * LANES
@@ -81,59 +90,63 @@ def make_field(image: np.ndarray, kernels: Sequence[Kernel], width: tuple[int, .
             f"dense_crf: an image of {height}×{across} has too many vertices for so many labels",
             do="give a larger sxy or srgb, or a larger drop_below",
         )
-    return Field(width, whole, _hang(whole, others, height * across, size), *_chains(whole, size), band)
+    return Field(
+        width, whole, _pixel_vertices(whole, others, height * across, size), *_chains(whole, size), rolling
+    )
 
 
 def order(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """The kernels, last the one to blur ahead of the pixels: of the spatial ones that with most vertices."""
-    spatial = [kernel for kernel in kernels if _is_for_ahead(kernel)]
-    finest = min(spatial, key=lambda k: k.deviations[0] * k.deviations[1], default=None)
+    """The kernels, last the one to blur just before its pixels: the spatial one with most vertices."""
+    spatial = [kernel for kernel in kernels if _can_roll(kernel)]
+    finest = min(spatial, key=lambda k: k.stds[0] * k.stds[1], default=None)
     return sorted(kernels, key=lambda kernel: kernel is finest)
 
 
-def _is_for_ahead(kernel: Kernel) -> bool:
+def _can_roll(kernel: Kernel) -> bool:
     return kernel.spatial and kernel.potts
 
 
 @functools.lru_cache(maxsize=4)
-def _band(height: int, across: int, kernel: Kernel) -> Band:
+def _rolling(height: int, across: int, kernel: Kernel) -> RollingLattice:
     """Images of one size share it."""
-    made = lattice(height, across, NO_COLOURS, kernel.deviations)
+    made = lattice(height, across, NO_COLOURS, kernel.stds)
     count = made.neighbours.shape[1]
-    ahead = made.neighbours - np.arange(count, dtype=np.int32)[:, None]
-    reach = int(np.abs(ahead, where=made.neighbours > 0, out=np.zeros_like(ahead)).max())
+    ring = made.neighbours - np.arange(count, dtype=np.int32)[:, None]
+    span = int(np.abs(ring, where=made.neighbours > 0, out=np.zeros_like(ring)).max())
     by_row = made.vertices.reshape(height, -1)
     last = np.maximum.accumulate(by_row.max(1)).astype(np.int64)
     window = int((last - by_row.min(1)).max()) + 1
-    mask = (1 << (window + 2 * reach + STRIP).bit_length()) - 1
+    mask = (1 << (window + 2 * span + STRIP).bit_length()) - 1
     neighbours = made.neighbours
     neighbours[1:] = np.where(neighbours[1:] > 0, 1 + (neighbours[1:] & mask), 0)
     slots = 1 + (made.vertices & mask)
-    return Band(Hung(made.vertices, *_weights(made, kernel)), slots, neighbours, reach, last, mask)
+    return RollingLattice(
+        PixelVertices(made.vertices, *_weights(made, kernel)), slots, neighbours, span, last, mask
+    )
 
 
-def _no_band(height: int) -> Band:
+def _no_rolling(height: int) -> RollingLattice:
     nothing, weights = np.zeros((0, 0), np.int32), np.zeros((0, 0), np.float32)
-    hung = Hung(nothing, weights, weights)
-    return Band(hung, nothing, np.zeros((3, 0, 2), np.int32), 0, np.zeros(height, np.int64), 0)
+    vertices = PixelVertices(nothing, weights, weights)
+    return RollingLattice(vertices, nothing, np.zeros((3, 0, 2), np.int32), 0, np.zeros(height, np.int64), 0)
 
 
-def _hang(whole: list[Lattice], kernels: Sequence[Kernel], pixels: int, size: int) -> Hung:
+def _pixel_vertices(whole: list[Lattice], kernels: Sequence[Kernel], pixels: int, size: int) -> PixelVertices:
     """The pixels on lattices whose rows stand one after the other; takes the lattices' own memory."""
-    first, places, splat, sliced = 1, [], [], []
+    first, offsets, splat, sliced = 1, [], [], []
     for made, kernel in zip(whole, kernels, strict=True):
         place = np.multiply(made.vertices, size, out=made.vertices)
-        places.append(np.add(place, (first - 1) * size, out=place))
+        offsets.append(np.add(place, (first - 1) * size, out=place))
         before, after = _weights(made, kernel)
         splat.append(before)
         sliced.append(after)
         first += made.neighbours.shape[1] - 1
     if not whole:
         nothing = np.zeros((pixels, 0), np.float32)
-        return Hung(nothing.astype(np.int32), nothing, nothing)
+        return PixelVertices(nothing.astype(np.int32), nothing, nothing)
     if len(whole) == 1:
-        return Hung(places[0], splat[0], sliced[0])
-    return Hung(*(np.concatenate(parts, 1) for parts in (places, splat, sliced)))
+        return PixelVertices(offsets[0], splat[0], sliced[0])
+    return PixelVertices(*(np.concatenate(parts, 1) for parts in (offsets, splat, sliced)))
 
 
 def _weights(made: Lattice, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +158,7 @@ def _weights(made: Lattice, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
 
 def _factors(made: Lattice, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
     """What a pixel's barycentric weights are multiplied by for splatting and for slicing, float32 N."""
-    weight = slicing_scale(len(kernel.deviations)) * (kernel.compatibility if kernel.potts else 1)
+    weight = slicing_scale(len(kernel.stds)) * (kernel.compatibility if kernel.potts else 1)
     root, ones = np.float32(np.sqrt(abs(weight))), made.ones + np.float32(1e-20)
     both = root / (np.sqrt(ones) if kernel.normalization == "symmetric" else ones)
     neither = np.full_like(ones, root)
@@ -155,7 +168,7 @@ def _factors(made: Lattice, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chains(whole: list[Lattice], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of all axes of all lattices, see `mean_field.Whole`."""
+    """Of all axes of all lattices, see `mean_field.InPlaceLattices`."""
     most = sum(3 * made.neighbours.size // 4 for made in whole)  # a 0 for two vertices
     chains, starts, first = scratch("chains", np.int32, most + 1), [0], 0
     for made in whole:
@@ -165,9 +178,13 @@ def _chains(whole: list[Lattice], size: int) -> tuple[np.ndarray, np.ndarray]:
     return chains, np.array(starts)
 
 
-def _ahead(band: Band, size: int) -> Ahead:
-    counts = {"sums ahead": band.neighbours.shape[1], "ring": band.mask + 2, "other ring": band.mask + 2}
-    return Ahead(*(scratch(name, np.float32, count * size) for name, count in counts.items()))
+def _rolling_memory(rolling: RollingLattice, size: int) -> RollingMemory:
+    counts = {
+        "rolling sums": rolling.neighbours.shape[1],
+        "ring": rolling.mask + 2,
+        "other ring": rolling.mask + 2,
+    }
+    return RollingMemory(*(scratch(name, np.float32, count * size) for name, count in counts.items()))
 
 
 @contextlib.contextmanager

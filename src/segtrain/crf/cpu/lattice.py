@@ -1,7 +1,7 @@
 """The permutohedral lattice: a Gaussian filter in any number of dimensions, in linear time.
 
 "Fast High-Dimensional Filtering Using the Permutohedral Lattice", Adams, Baek and Davis, Eurographics
-2010. The features of a pixel (its place and its colours over their standard deviations) are lifted onto
+2010. The features of a pixel (its place and its colours over their stds) are lifted onto
 the plane in d+1 dimensions whose coordinates sum to 0. There the lattice divides space into simplices;
 a pixel's value is spread over the d+1 vertices around it by its barycentric coordinates, blurred along
 the d+1 axes from vertex to vertex, and read back in the same way.
@@ -26,7 +26,7 @@ from segtrain.crf.cpu.vectors import at, fetch, put
 
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplicative hashing
 FIRST_BITS = 14  # of the hash table's slots
-AHEAD = 8  # keys whose slot is fetched before it is needed
+PREFETCH = 8  # keys whose slot is fetched before it is needed
 NO_COLOURS = np.zeros((0, 1), np.float32)
 float32, int32, int64 = np.float32, np.int32, np.int64
 
@@ -62,34 +62,34 @@ def _new_memory(name: str, dtype: type, count: int) -> np.ndarray:
 
 
 def lattice(
-    height: int, width: int, colours: np.ndarray, deviations: tuple[float, ...], memory: Memory = _new_memory
+    height: int, width: int, colours: np.ndarray, stds: tuple[float, ...], memory: Memory = _new_memory
 ) -> Lattice:
     """The lattice of an image's pixels.
 
     Args:
         colours: float32 channels×(H·W).
-        deviations: of x, of y, and of each channel, above 0.
+        stds: of x, of y, and of each channel, above 0.
         memory: where the pixels' vertices and weights are to stand.
 
     Raises:
-        InputError: deviations so small that the vertices' keys do not fit into 64 bits.
+        InputError: stds so small that the vertices' keys do not fit into 64 bits.
     """
-    scale, deviations = feature_scale(len(deviations)), np.array(deviations, np.float32)
+    scale, stds = feature_scale(len(stds)), np.array(stds, np.float32)
     ends = [(0, width - 1), (0, height - 1), *((min(c.min(), 0), max(c.max(), 0)) for c in colours)]
-    keys = key_layout(np.array(ends, float) / deviations[:, None], scale)
-    shape = height * width + 1, len(deviations) + 1  # and one of features 0
+    keys = key_layout(np.array(ends, float) / stds[:, None], scale)
+    shape = height * width + 1, len(stds) + 1  # and one of features 0
     vertices = memory("vertices", np.int32, math.prod(shape)).reshape(shape)
     weights = memory("weights", np.float32, math.prod(shape)).reshape(shape)
-    neighbours = _build(height, width, colours, deviations, scale, keys, vertices, weights)
+    neighbours = _build(height, width, colours, stds, scale, keys, vertices, weights)
     vertices, weights = vertices[:-1], weights[:-1]
-    ones = _filtered_ones(vertices, weights, neighbours) * float32(slicing_scale(len(deviations)))
+    ones = _filtered_ones(vertices, weights, neighbours) * float32(slicing_scale(len(stds)))
     return Lattice(vertices, weights, neighbours, ones)
 
 
 @compiled
-def _build(height, width, colours, deviations, scale, keys, vertices, weights):
+def _build(height, width, colours, stds, scale, keys, vertices, weights):
     """Writes the vertices and the weights, and gives the neighbours."""
-    corners = deviations.size + 1
+    corners = stds.size + 1
     work = Work(
         np.zeros((corners - 1, BLOCK), float32),
         np.empty((corners, BLOCK), float32),
@@ -107,7 +107,7 @@ def _build(height, width, colours, deviations, scale, keys, vertices, weights):
     for y in range(height):
         for x in range(0, width, BLOCK):
             pixel, size = y * width + x, min(BLOCK, width - x)
-            set_features(work.features, x, y, colours, pixel, size, deviations)
+            set_features(work.features, x, y, colours, pixel, size, stds)
             find_simplices(work, scale, keys)
             most = count + (size + 1) * corners
             if 4 * most > table.pairs.size:
@@ -131,7 +131,7 @@ def _number(work, pixel, size, vertices, weights, table, found, count):
         first = (pixel + t) * corners
         for r in range(corners):
             key = at(work.keys, r * BLOCK + t)
-            soon = at(work.keys, r * BLOCK + min(t + AHEAD, BLOCK - 1))
+            soon = at(work.keys, r * BLOCK + min(t + PREFETCH, BLOCK - 1))
             fetch(table.pairs, 2 * _first_slot(table, soon), (0,))
             slot = _slot(table, key)
             if at(table.pairs, slot) == -1:
@@ -186,7 +186,7 @@ def _neighbours(found, table, keys, corners):
         step = -keys.ones + (int64(corners) << keys.shifts[i] if i < corners - 1 else int64(0))
         axis = result[i]
         for vertex in range(1, count):
-            soon = min(vertex + AHEAD, count - 1)
+            soon = min(vertex + PREFETCH, count - 1)
             fetch(table.pairs, 2 * _first_slot(table, at(found, soon) + step), (0,))
             slot = _slot(table, at(found, vertex) + step)
             if at(table.pairs, slot) != -1:

@@ -29,16 +29,16 @@ class Work(NamedTuple):
 
 
 @compiled
-def set_features(features, x, y, colours, pixel, size, deviations):
-    across, down, deviation = features[0], features[1], deviations[0]
-    row = float32(y) / deviations[1]
+def set_features(features, x, y, colours, pixel, size, stds):
+    across, down, std = features[0], features[1], stds[0]
+    row = float32(y) / stds[1]
     for t in range(size):
-        across[t] = float32(x + t) / deviation
+        across[t] = float32(x + t) / std
         down[t] = row
     for c in range(colours.shape[0]):
-        feature, colour, deviation = features[2 + c], colours[c, pixel:], deviations[2 + c]
+        feature, colour, std = features[2 + c], colours[c, pixel:], stds[2 + c]
         for t in range(size):
-            feature[t] = colour[t] / deviation
+            feature[t] = colour[t] / std
 
 
 @compiled

@@ -84,8 +84,8 @@ def _across(builder, row, operation):
     def halves(vector):
         count, nothing = vector.type.count // 2, ir.Constant(vector.type, ir.Undefined)
         for start in (0, count):
-            places = ir.Constant(ir.VectorType(INT, count), list(range(start, start + count)))
-            yield builder.shuffle_vector(vector, nothing, places)
+            order = ir.Constant(ir.VectorType(INT, count), list(range(start, start + count)))
+            yield builder.shuffle_vector(vector, nothing, order)
 
     def together(vector, part):  # the narrow part comes last
         if vector.type.count > part.type.count:
@@ -103,7 +103,7 @@ def _address(context, builder, array_type, array, index_type, index):
     return builder.gep(data, [context.cast(builder, index, index_type, types.int64)], inbounds=True)
 
 
-def _places(context, builder, array_type, array, index_type, index, eights):
+def _addresses(context, builder, array_type, array, index_type, index, eights):
     """Pointers to the parts of the row that begins at that number of the array."""
     start, first = _address(context, builder, array_type, array, index_type, index), 0
     for part in _row_type(eights).elements:
@@ -144,8 +144,8 @@ def load(typing, rows, start, width):
     """The row that begins at rows.flat[start]."""
 
     def code(context, builder, signature, arguments):
-        places = _places(context, builder, rows, arguments[0], start, arguments[1], width.count)
-        return _row(builder, [builder.load(place, align=4) for place in places])
+        addresses = _addresses(context, builder, rows, arguments[0], start, arguments[1], width.count)
+        return _row(builder, [builder.load(place, align=4) for place in addresses])
 
     return Row(width.count)(rows, start, width), code
 
@@ -153,8 +153,8 @@ def load(typing, rows, start, width):
 @intrinsic
 def store(typing, rows, start, value):
     def code(context, builder, signature, arguments):
-        places = _places(context, builder, rows, arguments[0], start, arguments[1], value.eights)
-        for part, place in zip(_parts(builder, arguments[2]), places, strict=True):
+        addresses = _addresses(context, builder, rows, arguments[0], start, arguments[1], value.eights)
+        for part, place in zip(_parts(builder, arguments[2]), addresses, strict=True):
             builder.store(part, place, align=4)
         return context.get_dummy_value()
 
@@ -166,8 +166,8 @@ def fetch(typing, rows, start, width):
     """Asks for a row's cache lines, which will be needed soon."""
 
     def code(context, builder, signature, arguments):
-        places = _places(context, builder, rows, arguments[0], start, arguments[1], width.count)
-        for place in places:  # a line of the cache has 64 bytes, a part no more
+        addresses = _addresses(context, builder, rows, arguments[0], start, arguments[1], width.count)
+        for place in addresses:  # a line of the cache has 64 bytes, a part no more
             byte = builder.bitcast(place, ir.IntType(8).as_pointer())
             kind = ir.FunctionType(ir.VoidType(), [byte.type, INT, INT, INT])
             function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")

@@ -134,5 +134,5 @@ def _lattice(images: Tensor, kernel: Kernel) -> TorchLattice:
     x = torch.arange(width, device=images.device, dtype=torch.float32).expand(batch, 1, height, width)
     y = torch.arange(height, device=images.device, dtype=torch.float32)[:, None].expand_as(x)
     features = torch.cat([x, y] if kernel.spatial else [x, y, images.float()], 1)
-    deviations = torch.tensor(kernel.deviations, device=images.device)  # float32, not by the reciprocal
-    return torch_lattice(features.permute(0, 2, 3, 1).flatten(1, 2) / deviations)
+    stds = torch.tensor(kernel.stds, device=images.device)  # float32, not by the reciprocal
+    return torch_lattice(features.permute(0, 2, 3, 1).flatten(1, 2) / stds)

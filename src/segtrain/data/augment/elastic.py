@@ -20,7 +20,7 @@ class ElasticGrid(albumentations.DualTransform):
 
     Args:
         grid: vectors a side, at least 2.
-        displacement: in pixels, on each axis: the standard deviation of `normal` vectors, the bound
+        displacement: in pixels, on each axis: the std of `normal` vectors, the bound
             of `uniform` ones.
         distribution: of the vectors.
         interpolation: of the field.

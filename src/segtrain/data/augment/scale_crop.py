@@ -57,7 +57,7 @@ class ScaleCrop(albumentations.DualTransform):
     Args:
         height, width: of the window, in pixels.
         scale: the least and the largest factor; uniform between them, one for both sides.
-        fill: RGB of what is outside the image; the mask is void there.
+        fill: RGB of what is outside the image; the mask is ignored there.
         flip: the probability of mirroring left and right.
 
     Raises:

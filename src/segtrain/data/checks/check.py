@@ -53,7 +53,7 @@ def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> 
 
     Args:
         make: builds what `data=` names, with `class_names`, `palette`, `train` and `val`.
-        progress: gives a context manager over a function that is told of each sample read.
+        progress: gives a context manager over a function that is called after each sample read.
     """
     data, splits, faults = make_splits(make)
     pixels, looked = {}, {}

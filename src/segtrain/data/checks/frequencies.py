@@ -9,7 +9,12 @@ from segtrain.data.checks.scan import read_labels, scan
 
 
 class Frequencies(NamedTuple):
-    """int64 C each. pixels: of the class. present: all pixels (void too) of the images that have it."""
+    """How frequent each class is.
+
+    Attributes:
+        pixels: of the class, int64 C.
+        present: all pixels, ignored ones too, of the images that have the class, int64 C.
+    """
 
     pixels: np.ndarray
     present: np.ndarray

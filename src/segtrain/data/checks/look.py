@@ -147,7 +147,7 @@ def sample_faults(sample: Sample, classes: int) -> list[Fault]:
 
 def _outside_words(named: list[str], classes: int) -> str:
     more = f" and {len(named) - 8} more" if len(named) > 8 else ""
-    return f"label {', '.join(named[:8])}{more}: the classes are 0..{classes - 1}, void is {IGNORE_INDEX}"
+    return f"label {', '.join(named[:8])}{more}: the classes are 0..{classes - 1}, ignored {IGNORE_INDEX}"
 
 
 def _fit(

@@ -74,7 +74,7 @@ def propose(content: Content, palette: tuple[Colour, ...], given: Mapping[Value,
 
 def describe(label_map: Mapping[Value, int], content: Content, class_names: Iterable[str]) -> str:
     """The map as YAML for `data.label_map`, with what each value was seen in."""
-    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "void"}
+    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
     lines = ["# Proposed by segdata action=check, from what the masks hold. It is a guess: read it first.\n"]
     for value, label in sorted(label_map.items(), key=lambda item: item[1]):
         key = ",".join(map(str, value)) if isinstance(value, tuple) else value
@@ -115,7 +115,7 @@ def _count(array: np.ndarray) -> dict[int, int]:
 
 
 def _own(value: Value, classes: int) -> int:
-    """A number's own label where it is one, void for all else."""
+    """A number's own label where it is one, ignored for all else."""
     return value if isinstance(value, int) and 0 <= value < classes else IGNORE_INDEX
 
 
@@ -128,7 +128,7 @@ def _by_palette(colours: list[Colour], palette: tuple[Colour, ...]) -> dict[Valu
 
 
 def _by_size(colours: list[Colour], pixels: Mapping[Value, int], classes: int) -> dict[Value, int]:
-    """Black first, as background, then by size; what is left over is void."""
+    """Black first, as background, then by size; what is left over is ignored."""
     ordered = sorted(colours, key=lambda colour: (colour != (0, 0, 0), -pixels[colour]))
     return {colour: i if i < classes else IGNORE_INDEX for i, colour in enumerate(ordered)}
 
@@ -140,17 +140,17 @@ def _by_number(numbers: list[int], palette: tuple[Colour, ...]) -> dict[Value, i
         return {0: 0, IGNORE_INDEX: 1}
     if all(_own(number, classes) == number or number == IGNORE_INDEX for number in numbers):
         return {}
-    inner = [number for number in numbers if number != IGNORE_INDEX]
+    inside = [number for number in numbers if number != IGNORE_INDEX]
     for known in _palettes(palette):  # a palette image that was converted to grey
         greys = {_grey(colour): i for i, colour in enumerate(known)}
-        if len(greys) == classes and len(inner) > 1 and all(number in greys for number in inner):
+        if len(greys) == classes and len(inside) > 1 and all(number in greys for number in inside):
             return {number: greys.get(number, IGNORE_INDEX) for number in numbers}
-    for ordered in (inner, numbers):
+    for ordered in (inside, numbers):
         if len(ordered) == classes:
             return {
                 number: ordered.index(number) if number in ordered else IGNORE_INDEX for number in numbers
             }
-    for spread in (inner, numbers):  # labels that were multiplied, so as to be seen
+    for spread in (inside, numbers):  # labels that were multiplied, so as to be seen
         step = reduce(gcd, spread)
         if step > 1 and spread[0] >= 0 and spread[-1] // step < classes:
             return {number: number // step if number in spread else IGNORE_INDEX for number in numbers}

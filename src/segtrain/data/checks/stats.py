@@ -1,4 +1,4 @@
-"""A data set in metrics: its images' mean, deviation and sizes, and how frequent its classes are."""
+"""A data set in numbers: its images' mean, std and sizes, and how frequent its classes are."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from segtrain.data.checks.scan import look_at_all
 class SplitStats(NamedTuple):
     """Figures of one split.
 
-    mean, deviation: of each channel over all pixels, RGB in 0..255. sizes: images of each (width,
+    mean, std: of each channel over all pixels, RGB in 0..255. sizes: images of each (width,
     height). counts: int64 N×256, the pixels of each label in each image.
     """
 
     mean: list[float]
-    deviation: list[float]
+    std: list[float]
     sizes: dict[tuple[int, int], int]
     counts: np.ndarray
 
@@ -35,7 +35,7 @@ class SplitStats(NamedTuple):
         return (self.counts[:, :classes] > 0).sum(0).tolist()
 
     def shares(self, classes: int) -> np.ndarray:
-        """Each class's part of all pixels that are not void."""
+        """Each class's part of all pixels that are not ignored."""
         own = self.counts[:, :classes].sum(0)
         return own / max(own.sum(), 1)
 
@@ -43,10 +43,10 @@ class SplitStats(NamedTuple):
 def split_stats(split, advance: Callable[[int], None] | None = None) -> SplitStats:
     """Reads every image and mask of a split. Raises InputError where one cannot be read."""
     seen = look_at_all(len(split), lambda index: _look(split, index), advance)
-    means, deviations, sizes, counts = zip(*seen, strict=True)
+    means, stds, sizes, counts = zip(*seen, strict=True)
     pixels = np.prod(sizes, axis=1, dtype=float)[:, None]
     mean = (means * pixels).sum(0) / pixels.sum()
-    variance = ((np.square(deviations) + np.square(means)) * pixels).sum(0) / pixels.sum() - mean**2
+    variance = ((np.square(stds) + np.square(means)) * pixels).sum(0) / pixels.sum() - mean**2
     return SplitStats(
         mean.tolist(),
         np.sqrt(variance.clip(min=0)).tolist(),
@@ -56,11 +56,11 @@ def split_stats(split, advance: Callable[[int], None] | None = None) -> SplitSta
 
 
 def _look(split, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int], np.ndarray]:
-    """Mean and deviation a channel, (width, height), and the pixels of each label."""
+    """Mean and std a channel, (width, height), and the pixels of each label."""
     image, mask, _ = split[index]
-    mean, deviation = cv2.meanStdDev(image)
+    mean, std = cv2.meanStdDev(image)
     size = (mask.shape[1], mask.shape[0])
-    return mean.ravel(), deviation.ravel(), size, np.bincount(mask.ravel(), minlength=256)
+    return mean.ravel(), std.ravel(), size, np.bincount(mask.ravel(), minlength=256)
 
 
 def to_json(stats: dict[str, SplitStats], class_names: tuple[str, ...], weights: list[float]) -> dict:
@@ -72,9 +72,9 @@ def to_json(stats: dict[str, SplitStats], class_names: tuple[str, ...], weights:
         return {
             "images": len(split.counts),
             "mean": split.mean,
-            "deviation": split.deviation,
+            "std": split.std,
             "sizes": {f"{width}x{height}": n for (width, height), n in split.sizes.items()},
-            "void_pixels": int(split.counts[:, IGNORE_INDEX].sum()),
+            "ignored_pixels": int(split.counts[:, IGNORE_INDEX].sum()),
             "per_class": {name: {"pixels": p, "images": images} for name, p, images in rows},
         }
 
@@ -94,14 +94,14 @@ def figure(stats: dict[str, SplitStats], class_names: tuple[str, ...], palette):
     for i, (name, split) in enumerate(stats.items()):
         # The first split is filled with the classes' colours, the next one hatched.
         style = {"facecolor": colours, "edgecolor": "0.6", "hatch": "////" if i else None}
-        places = rows + (i - (len(stats) - 1) / 2) * height
-        shares.barh(places, 100 * split.shares(classes), height, label=name, **style)
+        positions = rows + (i - (len(stats) - 1) / 2) * height
+        shares.barh(positions, 100 * split.shares(classes), height, label=name, **style)
         percent = 100 * np.array(split.images(classes)) / len(split.counts)
-        images.barh(places, percent, height, label=name, **style)
+        images.barh(positions, percent, height, label=name, **style)
         (widths, heights), counts = zip(*split.sizes, strict=True), np.array(list(split.sizes.values()))
         area = 20 + 400 * counts / counts.sum()
         sizes.scatter(widths, heights, area, facecolor="none" if i else "C0", edgecolor="black", label=name)
-    shares.set(title="pixels, % without void", xscale="log", xlim=(0.01, 100))
+    shares.set(title="pixels, % of those not ignored", xscale="log", xlim=(0.01, 100))
     shares.set(yticks=rows, yticklabels=class_names)
     images.set(title="images with the class, %", xlim=(0, 100), yticks=[])
     shares.xaxis.set_major_formatter("{x:g}")

@@ -36,7 +36,7 @@ def find_objects(split, min_area: int) -> list[Annotated]:
     """The objects of at least `min_area` pixels of every image; read once, and cached.
 
     Where the split's `instances(index)` gives a mask (H×W: 0 and 255 no object, else its number),
-    those are the objects; otherwise the 8-connected regions of each class but background (0) and void:
+    those are the objects; otherwise the 8-connected regions of each class but background (0):
     neighbours of one class are one object then, and what is hidden in the middle is two.
 
     Raises:

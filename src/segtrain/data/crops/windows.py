@@ -2,7 +2,7 @@
 
 "Learning Deconvolution Network for Semantic Segmentation", Noh, Hong and Han, ICCV 2015: the
 network learns windows around single objects first, and then windows as proposals give them.
-Padding follows the released window_seg_data_layer.cpp: black in the image, void in the mask.
+Padding follows the released window_seg_data_layer.cpp: black in the image, ignored in the mask.
 How many windows the authors took of an object, and by which overlap they chose proposals, was not
 found: here each object and each proposal gives one, and the threshold is ours.
 """
@@ -28,7 +28,7 @@ SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)  # of the windows that stand in for propos
 
 
 class ObjectCrops(Dataset):
-    """Stage 1: a window around each object; the object keeps its label, void stays void, and all
+    """Stage 1: a window around each object; the object keeps its label, ignored pixels stay ignored, and all
     else is background (0).
 
     Args:
@@ -116,7 +116,7 @@ class ProposalCrops(Dataset):
 
 
 def cut(sample: Sample, box: Box) -> Sample:
-    """A window of a sample, which may leave the image: black there, and void.
+    """A window of a sample, which may leave the image: black there, and ignored pixels.
 
     Its name is the image's with the box: NAME_x_y_WIDTHxHEIGHT.
     """

@@ -29,7 +29,7 @@ UNLABELLED = 11
 
 
 class CamVid(SplitsByList):
-    """CamVid's splits; the stored label 11 (unlabelled) becomes void.
+    """CamVid's splits; the stored label 11 (unlabelled) becomes ignored.
 
     Args:
         root: the folder with train.txt, train/ and trainannot/, or a parent with CamVid below.

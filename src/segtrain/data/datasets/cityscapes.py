@@ -3,7 +3,7 @@
 "The Cityscapes Dataset for Semantic Urban Scene Understanding", Cordts et al., CVPR 2016; 2975
 (train), 500 (val) and 1525 (test, without labels) images. Layout: leftImg8bit/SPLIT/CITY/
 NAME_leftImg8bit.png and gtFine/SPLIT/CITY/NAME_gtFine_labelIds.png. Of the 34 label ids 19 are
-trained and scored, the others are void. The official server wants ids again, not train ids, and
+trained and scored, the others are ignored. The official server wants ids again, not train ids, and
 knows an image by the CITY_SEQUENCE_FRAME that its name begins with.
 """
 
@@ -36,7 +36,7 @@ CLASSES = {  # name: id, colour; in the order of the train ids
 }
 TRAIN_IDS = dict.fromkeys(range(-1, 34), IGNORE_INDEX)  # -1 is the license plate
 TRAIN_IDS |= {id_: i for i, (id_, _) in enumerate(CLASSES.values())}
-TEST = "test"  # the split whose labels the server keeps; those that are shipped are void
+TEST = "test"  # the split whose labels the server keeps; those that are shipped are ignored
 IMAGE, MASK = "_leftImg8bit", "_gtFine_labelIds"
 
 

@@ -14,14 +14,14 @@ from segtrain.data.io.files import Pair, PairedFiles, read_colours, read_image
 from segtrain.data.io.label_map import Colour, parse_label_map
 from segtrain.errors import InputError
 
-LOOKED_AT = 8  # masks, to see whether 255 can be meant as void
+LOOKED_AT = 8  # masks, to see whether 255 can be meant as ignored
 
 
 class Folder:
     """Two folders of images and masks, or lists of them.
 
     Masks hold an index a pixel (grey or palette), any numbers that `label_map` turns into labels,
-    or colours that it does. 255 is void. Images may be grey or RGB, with 8 or 16 bits; more
+    or colours that it does. 255 is ignored. Images may be grey or RGB, with 8 or 16 bits; more
     channels and transparency are dropped (`read_image`).
 
     Args:
@@ -138,7 +138,7 @@ class FolderSplit(PairedFiles):
 
     @cached_property
     def unexplained(self) -> bool:
-        """Whether the first masks hold 0 and 255 only, and nobody said that 255 is void."""
+        """Whether the first masks hold 0 and 255 only, and nobody said that 255 is ignored."""
         if self.colours or IGNORE_INDEX in self.label_map:
             return False
         first = [np.unique(self.stored(i)).tolist() for i in range(min(LOOKED_AT, len(self)))]

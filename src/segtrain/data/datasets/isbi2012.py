@@ -1,7 +1,7 @@
 """ISBI 2012: membranes in electron microscopy.
 
 "Crowdsourcing the creation of image segmentation algorithms for connectomics", Arganda-Carreras
-et al., Frontiers in Neuroanatomy 2015; 30 labelled slices of 512×512 grey pixels, without an
+et al., Frontiers in Neuroanatomy 2015; 30 annotated slices of 512×512 grey pixels, without an
 official validation split. Layout: the challenge's stacks train-volume.tif and train-labels.tif, or
 train/image/N.png and train/label/N.png, as zhixuhao/unet has them (255 = inside a cell, 0 = membrane).
 """

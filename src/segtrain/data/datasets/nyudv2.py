@@ -3,7 +3,7 @@
 "Indoor Segmentation and Support Inference from RGBD Images", Silberman et al., ECCV 2012; the 40
 classes are those of "Perceptual Organization and Recognition of Indoor Scenes from RGB-D Images",
 Gupta et al., CVPR 2013; 795 (trainval: 381 train, 414 val) and 654 (test) images. Layout of FCN's
-nyud.tar.gz: data/images/img_ID.png, segmentation/img_ID.mat (1..40, 0 = void) and SPLIT.txt with
+nyud.tar.gz: data/images/img_ID.png, segmentation/img_ID.mat (1..40, 0 = ignored) and SPLIT.txt with
 the ids. The original nyu_depth_v2_labeled.mat (MATLAB 7.3, 894 classes) is not read.
 """
 

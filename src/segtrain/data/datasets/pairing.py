@@ -15,7 +15,7 @@ SUFFIXES = ".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .pbm".split()
 
 class Folders(NamedTuple):
     """A folder of images and one of masks; NAME.jpg belongs to NAME + `mask_suffix` + .png, whatever
-    their suffixes. The two may be one folder where `mask_suffix` tells them apart."""
+    their suffixes. The two may be one folder where `mask_suffix` separates them."""
 
     images: Path
     masks: Path

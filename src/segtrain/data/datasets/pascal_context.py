@@ -1,4 +1,4 @@
-"""PASCAL-Context: every pixel of VOC 2010's images, labelled with 459 things and stuffs.
+"""PASCAL-Context: every pixel of VOC 2010's images, annotated with 459 things and stuffs.
 
 "The Role of Context for Object Detection and Semantic Segmentation in the Wild", Mottaghi et al.,
 CVPR 2014; 4998 (train) and 5105 (val) images, of which the papers score the 59 commonest classes,
@@ -28,7 +28,7 @@ class PascalContext(SplitsByList):
         root: the folder with VOC 2010 as VOC2010 or VOCdevkit/VOC2010, and with labels.txt and
             trainval, or those in pascal-context or in VOC2010.
         train_split, val_split: names in ImageSets/Main.
-        num_classes: 60 is the 59 classes and background, in 59 background is void; 34 and 33 alike.
+        num_classes: 60 is the 59 classes and background, in 59 background is ignored; 34 and 33 alike.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ Small images that cannot be segmented by colour, by texture or by outline alone:
   triangle, rod), so that texture names the pair and only context names the class.
 - Objects hide one another, are lit unevenly, and lie on a textured, noisy background.
 - Ring walls, crosses and rods are thin beside a stride of 32, so that coarse scores lose them.
-- As in PASCAL VOC, one pixel on either side of every outline is void.
+- As in PASCAL VOC, one pixel on either side of every outline is ignored.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ PALETTE = (
     (190, 110, 200),
 )
 HUES = (8, 100, 55)  # OpenCV degrees / 2, the usual colour of dots, stripes and checks
-HUE_SPREAD = 9  # standard deviation: neighbouring textures' colours overlap
+HUE_SPREAD = 9  # std: neighbouring textures' colours overlap
 SPLITS = {"train": 0, "val": 1}
 Rng = np.random.Generator
 
@@ -77,10 +77,10 @@ class ShapesSplit(Dataset):
 
 
 def draw_scene(rng: Rng, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """An image (uint8 size×size×3 RGB) and its labels (uint8 size×size, 255 = void)."""
+    """An image (uint8 size×size×3 RGB) and its labels (uint8 size×size, 255 = ignored)."""
     image = _background(rng, size)
     labels = np.zeros((size, size), np.uint8)
-    void = np.zeros((size, size), np.uint8)
+    ignored = np.zeros((size, size), np.uint8)
     for _ in range(rng.integers(3, 6)):
         label = int(rng.integers(1, len(CLASS_NAMES)))
         silhouette, angle = _silhouette(rng, label, size)
@@ -90,11 +90,11 @@ def draw_scene(rng: Rng, size: int) -> tuple[np.ndarray, np.ndarray]:
         image = alpha * texture + (1 - alpha) * image
         labels[silhouette == 1] = label
         outline = cv2.morphologyEx(silhouette, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-        void[silhouette == 1] = 0  # what lies in front hides the outlines behind it
-        void |= outline
+        ignored[silhouette == 1] = 0  # what lies in front hides the outlines behind it
+        ignored |= outline
     image = image * _light(rng, size)
     image = image + rng.normal(0, rng.uniform(4, 10), image.shape)
-    labels[void == 1] = IGNORE_INDEX
+    labels[ignored == 1] = IGNORE_INDEX
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
@@ -171,8 +171,8 @@ def _cross(rng, canvas, center, radius, angle) -> None:
 
 
 def _triangle(rng, canvas, center, radius, angle) -> None:
-    turns = angle + np.array([0, 2, 4]) * np.pi / 3 + rng.uniform(-0.2, 0.2, 3)
-    _polygon(canvas, center, 0.0, 1.15 * radius * np.stack([np.cos(turns), np.sin(turns)], 1))
+    angles = angle + np.array([0, 2, 4]) * np.pi / 3 + rng.uniform(-0.2, 0.2, 3)
+    _polygon(canvas, center, 0.0, 1.15 * radius * np.stack([np.cos(angles), np.sin(angles)], 1))
 
 
 def _rod(rng, canvas, center, radius, angle) -> None:

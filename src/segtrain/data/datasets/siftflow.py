@@ -3,7 +3,7 @@
 "Nonparametric Scene Parsing: Label Transfer via Dense Scene Alignment", Liu, Yuen and Torralba,
 CVPR 2009; the geometric labels are those of "SuperParsing", Tighe and Lazebnik, ECCV 2010. 2688
 images, split 2486 and 200 by the lists of FCN, which leave out the two without labels.
-Layout: Images, SemanticLabels (1..33, 0 = void) and GeoLabels (1..3, -1 = void), each with
+Layout: Images, SemanticLabels (1..33, 0 = ignored) and GeoLabels (1..3, -1 = ignored), each with
 spatial_envelope_256x256_static_8outdoorcategories/NAME.jpg or .mat, and SPLIT.txt with the names.
 Cow, desert and moon are nowhere in test: the papers average over the 30 other classes.
 """

@@ -1,7 +1,7 @@
 """PASCAL VOC 2012, segmentation.
 
 "The PASCAL Visual Object Classes Challenge: A Retrospective", Everingham et al., IJCV 2015.
-Devkit layout: JPEGImages/ID.jpg, SegmentationClass/ID.png (palette, 255 = void),
+Devkit layout: JPEGImages/ID.jpg, SegmentationClass/ID.png (palette, 255 = ignored),
 SegmentationObject/ID.png (the same by object), ImageSets/Segmentation/SPLIT.txt with 1464
 (train), 1449 (val) and 2913 (trainval) images.
 """

@@ -1,8 +1,8 @@
 """PASCAL VOC 2012 with the further labels of SBD: the 10,582 images of "train_aug".
 
-"Semantic Contours from Inverse Detectors", Hariharan et al., ICCV 2011: 11,355 labelled images of
+"Semantic Contours from Inverse Detectors", Hariharan et al., ICCV 2011: 11,355 annotated images of
 VOC 2011, in lists of their own (8498 train, 2857 val) that overlap VOC's val. An image that VOC
-labelled keeps VOC's mask with its void outlines; SBD's masks have none. Layout of SBD:
+annotated keeps VOC's mask with its ignored outlines; SBD's masks have none. Layout of SBD:
 cls/ID.mat (classes), inst/ID.mat (objects), train.txt, val.txt; the images are VOC's.
 """
 

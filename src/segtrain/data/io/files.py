@@ -18,6 +18,7 @@ from segtrain.data.io.png import decode_mask_png
 from segtrain.errors import InputError
 
 STORE = "store 8 or 16 bits a channel"
+WHITE = 65535  # of 16-bit grey images: the value that becomes 255
 INDEX_MODES = ("1", "L", "P", "I;16", "I")  # one number a pixel, and never a colour
 
 
@@ -34,7 +35,7 @@ class PairedFiles(Dataset):
 
     Args:
         pairs: what is in the split.
-        num_classes: labels are 0 .. num_classes-1, or 255 for void.
+        num_classes: labels are 0 .. num_classes-1, or 255 to ignore a pixel.
         label_map: stored value -> label, for the values that are not stored as labels.
         read: gives the stored numbers (H×W, integers) of a mask's path; None reads images.
 
@@ -88,34 +89,34 @@ class PairedFiles(Dataset):
         return self._labels(self.stored(index), path), name
 
     def identity(self) -> list:
-        """A JSON value that changes with the masks' names, places, sizes or times. Raises OSError."""
+        """A JSON value that changes with the masks' names, paths, sizes or times. Raises OSError."""
         masks = [[pair.name, *stamp(pair.mask)] for pair in self.pairs]
         return [self.num_classes, sorted(self.label_map.items()), masks]
 
     def _labels(self, mask: np.ndarray, path: Path) -> np.ndarray:
         """The mask as uint8 labels; the range is checked first, since a cast would wrap 300 to 44."""
         plain = mask.dtype == np.uint8 and not self.label_map
-        if plain and (mask + np.uint8(1)).max() <= self.num_classes:  # 255, void, wraps to 0
+        if plain and (mask + np.uint8(1)).max() <= self.num_classes:  # 255, ignored, wraps to 0
             return mask if mask.flags.writeable else mask.copy()  # Pillow's cannot be written to
         if mask.dtype == np.uint8:
-            values, places = np.arange(256), mask
+            values, indices = np.arange(256), mask
         else:
-            values, places = np.unique(mask, return_inverse=True)
-            places = places.reshape(mask.shape)
+            values, indices = np.unique(mask, return_inverse=True)
+            indices = indices.reshape(mask.shape)
         labels = np.array([self.label_map.get(value, value) for value in values.tolist()])
         outside = (labels != IGNORE_INDEX) & ((labels < 0) | (labels >= self.num_classes))
-        found = labels[places[_look_up(outside.astype(np.uint8), places) == 1]]
+        found = labels[indices[_look_up(outside.astype(np.uint8), indices) == 1]]
         if found.size:
             raise InputError(
                 f"{path}: label {found[0]} ({found.size} pixels) is outside the classes"
-                f" 0..{self.num_classes - 1} and is not {IGNORE_INDEX} (void)",
+                f" 0..{self.num_classes - 1} and is not {IGNORE_INDEX} (ignored)",
                 do="correct the mask, data.num_classes or data.label_map",
             )
-        return _look_up(labels.astype(np.uint8), places)
+        return _look_up(labels.astype(np.uint8), indices)
 
 
 class Images(Dataset):
-    """A split without labels, as those that servers score: every mask is void.
+    """A split without labels, as those that servers score: every mask is ignored.
 
     Args:
         images: names and paths.
@@ -161,9 +162,9 @@ def stamp(path: Path) -> list:
     return [str(path.absolute()), status.st_size, status.st_mtime_ns]
 
 
-def _look_up(table: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """`table[places]`; bytes by OpenCV, which is ten times as fast."""
-    return cv2.LUT(places, table) if places.dtype == np.uint8 else table[places]
+def _look_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """`table[indices]`; bytes by OpenCV, which is ten times as fast."""
+    return cv2.LUT(indices, table) if indices.dtype == np.uint8 else table[indices]
 
 
 def _size(array: np.ndarray) -> str:
@@ -196,7 +197,7 @@ def read_pages(path: Path) -> np.ndarray:
     return pages
 
 
-def read_image(path: Path, white: int = 65535) -> np.ndarray:
+def read_image(path: Path, white: int = WHITE) -> np.ndarray:
     """uint8 H×W×3 RGB, upright: a camera's EXIF orientation is applied. Raises InputError.
 
     Transparency and channels past the third are dropped. Of 16-bit colours the high byte is kept;
@@ -246,15 +247,15 @@ def read_colours(path: Path, labels: Mapping[tuple[int, int, int], int]) -> np.n
     red, green, blue = (np.asarray(channel, np.int32) for channel in _rgb(mask, path).split())
     colours = red << 16 | green << 8 | blue
     known = np.array([r << 16 | g << 8 | b for r, g, b in sorted(labels)])
-    places = np.searchsorted(known, colours).clip(max=len(known) - 1)
-    unknown = colours[known[places] != colours]
+    indices = np.searchsorted(known, colours).clip(max=len(known) - 1)
+    unknown = colours[known[indices] != colours]
     if unknown.size:
         colour = ",".join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))
         raise InputError(
             f"{path}: the colour {colour} ({np.sum(unknown == unknown[0])} pixels) has no label",
-            do=f'add "{colour}": LABEL to data.label_map, {IGNORE_INDEX} for void',
+            do=f'add "{colour}": LABEL to data.label_map, {IGNORE_INDEX} to ignore a pixel',
         )
-    return np.array([labels[colour] for colour in sorted(labels)], np.uint8)[places]
+    return np.array([labels[colour] for colour in sorted(labels)], np.uint8)[indices]
 
 
 def _rgb(image: Image.Image, path: Path) -> Image.Image:
@@ -281,10 +282,10 @@ def find_root(
     Raises:
         InputError: none does; the message names every place that was looked at.
     """
-    places = [Path(root).expanduser() / folder for folder in ("", *inside)]
+    candidates = [Path(root).expanduser() / folder for folder in ("", *inside)]
     markers = (marker,) if isinstance(marker, str) else marker
-    for place in places:
+    for place in candidates:
         if any((place / name).exists() for name in markers):
             return place
-    looked, wanted = ", ".join(map(str, places)), " or ".join(markers)
+    looked, wanted = ", ".join(map(str, candidates)), " or ".join(markers)
     raise InputError(f"data.root={root}: {data} not found, no {wanted} in {looked}", do=how_to_get)

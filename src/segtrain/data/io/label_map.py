@@ -36,7 +36,7 @@ def parse_label_map(
     for key, label in label_map.items():
         if type(label) is not int or not (0 <= label < num_classes or label == IGNORE_INDEX):
             what = f"data.label_map: the label {label} of {key} is no class"
-            raise InputError(what, do=f"give 0 to {num_classes - 1}, or {IGNORE_INDEX} for void")
+            raise InputError(what, do=f"give 0 to {num_classes - 1}, or {IGNORE_INDEX} to ignore a pixel")
         try:
             stored = tuple(map(int, str(key).split(",")))
         except ValueError:

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from segtrain.backbones.vgg_trunk import VGG16Trunk
+from segtrain.backbones.vgg_blocks4 import VGG16Blocks4
 
 
 @pytest.fixture(scope="module")
@@ -12,22 +12,22 @@ def vgg16():
 
 
 def test_the_three_taps_are_torchvisions_features_before_its_poolings(vgg16):
-    trunk = VGG16Trunk().eval()
-    trunk.load_state_dict(trunk.from_torchvision(vgg16.state_dict()))
+    backbone = VGG16Blocks4().eval()
+    backbone.load_state_dict(backbone.from_torchvision(vgg16.state_dict()))
     images = torch.randint(0, 256, (1, 3, 64, 48), dtype=torch.uint8)
     with torch.inference_mode():
-        features = trunk(images)
+        features = backbone(images)
         for stride, layers in ((2, 9), (4, 16), (8, 23)):
-            expected = vgg16.features[:layers](trunk.normalize(images))
+            expected = vgg16.features[:layers](backbone.normalize(images))
             assert torch.allclose(features[stride], expected, atol=1e-4)
-            assert features[stride].shape == (1, trunk.channels[stride], 64 // stride, 48 // stride)
-            assert trunk.grids[stride] == (stride, (stride - 1) / 2)
+            assert features[stride].shape == (1, backbone.channels[stride], 64 // stride, 48 // stride)
+            assert backbone.grids[stride] == (stride, (stride - 1) / 2)
 
 
 def test_weights_for_grey_respond_as_those_for_rgb(vgg16):
-    grey, colour = VGG16Trunk(in_channels=1), VGG16Trunk()
-    for trunk in (grey, colour):
-        trunk.load_state_dict(trunk.from_torchvision(vgg16.state_dict()))
+    grey, colour = VGG16Blocks4(in_channels=1), VGG16Blocks4()
+    for backbone in (grey, colour):
+        backbone.load_state_dict(backbone.from_torchvision(vgg16.state_dict()))
     x = torch.rand(1, 1, 16, 16)
     with torch.inference_mode():
         assert torch.allclose(grey.block1(x), colour.block1(x.expand(-1, 3, -1, -1)), atol=1e-5)

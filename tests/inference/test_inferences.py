@@ -1,10 +1,10 @@
-"""Ways of inference, on networks whose scores are the image's own values or made up."""
+"""Inferences, on networks whose scores are the image's own values or made up."""
 
 import pytest
 import torch
 
 from segtrain.errors import InputError
-from segtrain.inference import Averaged, Scaled, WatershedFusion, Whole, Windows
+from segtrain.inference import DeconvNetWindows, Dihedral, Scaled, Watershed, Whole
 from segtrain.metrics.neurites import components
 from tests.inference.applied import applied
 
@@ -28,14 +28,14 @@ def test_a_whole_image_is_the_networks_own_answer():
 @pytest.mark.parametrize("aggregate", ["max", "mean"])
 def test_a_constant_image_has_constant_scores_at_its_own_size(aggregate):
     images = torch.full((2, 3, 150, 130), 7, dtype=torch.uint8)
-    scores = applied(Windows(side=32, aggregate=aggregate, smallest=20), brightness, images)
+    scores = applied(DeconvNetWindows(side=32, aggregate=aggregate, smallest=20), brightness, images)
     assert scores.shape == (2, 2, 150, 130)
     assert torch.allclose(scores[:, 0], torch.tensor(7.0))
 
 
 def test_windows_cover_every_pixel_and_are_put_back_where_they_came_from():
     ramp = torch.arange(160.0).expand(1, 3, 120, 160)
-    scores = applied(Windows(side=224, aggregate="mean"), brightness, ramp)
+    scores = applied(DeconvNetWindows(side=224, aggregate="mean"), brightness, ramp)
     assert (scores[0, 0, :, 8:-8] - ramp[0, 0, :, 8:-8]).abs().max() < 1.0
 
 
@@ -43,25 +43,25 @@ def test_windows_cover_every_pixel_and_are_put_back_where_they_came_from():
 def test_overlapping_windows_give_the_maximum_or_the_mean(tmp_path, aggregate, expected):
     answers = iter([10.0, 20.0])
     boxes = proposals(tmp_path, "image,0,0,20,20,0.9", "image,10,0,20,20,0.8")
-    windows = Windows(side=8, aggregate=aggregate, boxes=boxes, smallest=1, batch_size=1)
+    windows = DeconvNetWindows(side=8, aggregate=aggregate, boxes=boxes, smallest=1, batch_size=1)
     scores = applied(windows, lambda _: torch.full((1, 1, 8, 8), next(answers)), torch.zeros(1, 3, 20, 40))
     assert scores[0, 0, 0].tolist() == [10.0] * 10 + [expected] * 10 + [20.0] * 10 + [0.0] * 10
 
 
 def test_the_best_boxes_are_taken_and_small_ones_left_out(tmp_path):
     boxes = proposals(tmp_path, "image,0,0,10,10,0.1", "image,10,0,10,10,0.9", "image,20,0,2,10,0.95")
-    windows = Windows(side=8, boxes=boxes, smallest=5, limit=1)
+    windows = DeconvNetWindows(side=8, boxes=boxes, smallest=5, limit=1)
     scores = applied(windows, lambda images: torch.ones(len(images), 1, 8, 8), torch.zeros(1, 3, 10, 30))
     assert scores[0, 0, 0].tolist() == [0.0] * 10 + [1.0] * 10 + [0.0] * 10
 
 
 def test_a_image_smaller_than_the_smallest_window_is_one_window():
-    scores = applied(Windows(side=8, smallest=112), brightness, torch.ones(1, 3, 9, 9))
+    scores = applied(DeconvNetWindows(side=8, smallest=112), brightness, torch.ones(1, 3, 9, 9))
     assert torch.allclose(scores[:, 0], torch.tensor(1.0))
 
 
 def test_a_image_without_boxes_is_named(tmp_path):
-    windows = Windows(boxes=proposals(tmp_path, "other,0,0,9,9,1"))
+    windows = DeconvNetWindows(boxes=proposals(tmp_path, "other,0,0,9,9,1"))
     with pytest.raises(InputError, match=r"boxes\.csv: no boxes for image"):
         applied(windows, brightness, torch.zeros(1, 3, 9, 9))
 
@@ -87,10 +87,10 @@ def two_classes(seen):
     return lambda images: torch.stack([torch.zeros_like(images[:, 0]), seen(images)], 1)
 
 
-def test_averaging_over_the_turns_of_the_image_changes_nothing_where_the_network_turns_along():
+def test_averaging_over_the_rotations_of_the_image_changes_nothing_where_the_network_rotations_along():
     images = torch.rand(2, 3, 5, 8)
     network = two_classes(lambda images: images[:, 0] - 2 * images[:, 1])
-    averaged = applied(Averaged(), network, images)
+    averaged = applied(Dihedral(), network, images)
     assert torch.allclose(averaged.softmax(1), network(images).softmax(1), atol=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_each_turn_is_undone_before_it_is_averaged():
     images = torch.zeros(1, 3, 5, 7)
     images[0, 0, 2, 3] = 4.0
     above = two_classes(lambda images: images[:, 0].roll(1, 1))
-    mean = applied(Averaged(), above, images).softmax(1)[0, 1]
+    mean = applied(Dihedral(), above, images).softmax(1)[0, 1]
     once, expected = torch.tensor(4.0).sigmoid(), torch.full((5, 7), 0.5)
     for neighbour in ((1, 3), (3, 3), (2, 2), (2, 4)):
         expected[neighbour] = (2 * once + 6 * 0.5) / 8
@@ -109,7 +109,7 @@ def test_each_turn_is_undone_before_it_is_averaged():
 def test_probabilities_are_averaged_and_not_logits():
     answers = iter([100.0] + [-1.0] * 7)
     network = two_classes(lambda images: torch.full_like(images[:, 0], next(answers)))
-    mean = applied(Averaged(), network, torch.zeros(1, 3, 2, 2)).softmax(1)[0, 1]
+    mean = applied(Dihedral(), network, torch.zeros(1, 3, 2, 2)).softmax(1)[0, 1]
     assert torch.allclose(mean, (1 + 7 * torch.tensor(-1.0).sigmoid()) / 8)
 
 
@@ -122,9 +122,9 @@ def gap():
 
 
 @pytest.mark.parametrize("membrane", [0, 1])
-def test_cells_with_a_gap_between_them_are_told_apart(membrane):
+def test_cells_with_a_gap_between_them_are_said_apart(membrane):
     probabilities = torch.stack([gap(), 1 - gap()] if membrane == 0 else [1 - gap(), gap()])[None]
-    fusion = WatershedFusion(inner=Whole(), membrane=membrane)
+    fusion = Watershed(base=Whole(), membrane=membrane)
     fused = applied(fusion, lambda _: probabilities.log(), torch.zeros(1, 3, 33, 41)).softmax(1)
     assert torch.allclose(fused.sum(1), torch.ones(33, 41))
     for before, after in zip(probabilities[0], fused[0], strict=True):
@@ -135,7 +135,7 @@ def test_cells_with_a_gap_between_them_are_told_apart(membrane):
 
 def test_a_weight_of_one_leaves_the_probabilities_and_extremes_stay_finite():
     probabilities = torch.stack([gap().round(), 1 - gap().round()])[None]
-    fusion = WatershedFusion(inner=Whole(), weight=1.0)
+    fusion = Watershed(base=Whole(), weight=1.0)
     fused = applied(fusion, lambda _: 1e4 * probabilities, torch.zeros(1, 3, 33, 41))
     assert fused.isfinite().all()
     assert torch.allclose(fused.softmax(1), probabilities)
@@ -143,6 +143,6 @@ def test_a_weight_of_one_leaves_the_probabilities_and_extremes_stay_finite():
 
 def test_a_fusion_of_membranes_refuses_other_weights_and_classes():
     with pytest.raises(InputError, match=r"inference\.weight=2"):
-        WatershedFusion(inner=Whole(), weight=2)
+        Watershed(base=Whole(), weight=2)
     with pytest.raises(InputError, match="3 classes"):
-        applied(WatershedFusion(inner=Whole()), lambda _: torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))
+        applied(Watershed(base=Whole()), lambda _: torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))

@@ -1,4 +1,4 @@
-"""VGG16's first four blocks, each before its pooling: the trunk of Deep Contextual Networks.
+"""VGG16's first four blocks, each before its pooling: the backbone of Deep Contextual Networks.
 
 "Very Deep Convolutional Networks for Large-Scale Image Recognition", Simonyan and Zisserman,
 ICLR 2015, https://arxiv.org/abs/1409.1556 (configuration D), conv1_1 to conv4_3.
@@ -21,7 +21,7 @@ from segtrain.weights import Pretrained, torchvision_state
 DEPTH = 4
 
 
-class VGG16Trunk(nn.Module):
+class VGG16Blocks4(nn.Module):
     """Features of an N×3×H×W or N×1×H×W image by stage: 2 (conv2_2), 4 (conv3_3), 8 (conv4_3).
 
     Args:

@@ -1,0 +1,84 @@
+"""The prediction for one image, for `segpredict` on images and on videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segtrain.contracts import IGNORE_INDEX, Colour, Crf, Sample
+from segtrain.data.io.files import WHITE, read_image
+from segtrain.engine.checkpoint import Checkpoint
+from segtrain.evaluation.predictor import Predict
+from segtrain.viz.drawing import overlay, with_legend
+
+OnProbabilities = Callable[[np.ndarray, str, np.ndarray], None]  # image, its name, probabilities C×H×W
+
+
+class Classes(NamedTuple):
+    """The classes of a checkpoint."""
+
+    names: tuple[str, ...]
+    palette: tuple[Colour, ...]
+
+    @classmethod
+    def of(cls, saved: Checkpoint) -> Classes:
+        """Those that a checkpoint carries."""
+        return cls(tuple(saved.meta["class_names"]), tuple(map(tuple, saved.meta["palette"])))
+
+
+class ImagePredictor:
+    """Predicts the class indices of an image, by a model and, where it is on, the CRF.
+
+    Also gives the class probabilities, if they or the CRF are wanted. Otherwise they never are in
+    memory together: those of a large image take gigabytes.
+
+    Args:
+        predict: a model or an ensemble.
+        crf: the dense CRF, or None.
+        probabilities: whether they are wanted.
+        on_probabilities: gets each image, its name and the probabilities before the CRF.
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        crf: Crf | None,
+        *,
+        probabilities: bool = False,
+        on_probabilities: OnProbabilities | None = None,
+    ):
+        self.predict, self.crf = predict, crf
+        self.probabilities, self.on_probabilities = probabilities, on_probabilities
+
+    def __call__(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """The class indices uint8 H×W of an image uint8 H×W×3, and the probabilities float32 C×H×W."""
+        samples = [Sample(image, np.broadcast_to(np.uint8(IGNORE_INDEX), image.shape[:2]), name)]
+        if self.crf is None and not self.probabilities:
+            return self.predict.labels(samples)[0].cpu().numpy(), None
+        probabilities = self.predict(samples)[0].cpu().numpy()
+        if self.on_probabilities is not None:
+            self.on_probabilities(image, name, probabilities)
+        if self.crf is not None:
+            probabilities = self.crf(image, probabilities)
+        return probabilities.argmax(0).astype(np.uint8), probabilities
+
+
+def image_reader(data: dict[str, Any]) -> Callable[[Path], np.ndarray]:
+    """What reads an image file as the data set of a config does: uint8 H×W×3.
+
+    Args:
+        data: the config of the data set that the model was trained on.
+    """
+    white = data.get("white", WHITE)
+    return lambda path: read_image(path, white)
+
+
+def draw_overlay(
+    image: np.ndarray, labels: np.ndarray, classes: Classes, share: float, *, legend: bool
+) -> np.ndarray:
+    """The image under `share` of its classes' colours, uint8 H×W×3, wider by a legend."""
+    overlaid = overlay(image, labels, classes.palette, share)
+    return with_legend(overlaid, classes.names, classes.palette) if legend else overlaid

@@ -1,0 +1,53 @@
+"""The image at another size."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segtrain.contracts import Network, Rows
+from segtrain.errors import InputError
+from segtrain.inference.rows import resized, rows_of, whole
+
+
+class Scaled:
+    """The whole image at another size, its scores enlarged again (bilinear), as FRRN.
+
+    Args:
+        scale: sides of what the network sees over those of the image.
+
+    Raises:
+        InputError: a scale that is not positive.
+    """
+
+    def __init__(self, *, scale: float):
+        check_scale(scale, f"inference.scale={scale}")
+        self.scale = scale
+
+    def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
+        size = images.shape[-2:]
+        seen = scaled_size(size, self.scale)
+        # As in training, every pixel of the smaller image is the mean of those that it stands for.
+        smaller = F.interpolate(images.float(), seen, mode="area")
+        return resized(network(smaller), seen, size)
+
+
+def check_scale(scale: float, key: str) -> None:
+    """Raises InputError, naming the key and its value, where it is not positive."""
+    if not scale > 0:
+        raise InputError(key, do="give a number above 0, as 0.5")
+
+
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """A height and a width times `scale`, at least 1."""
+    height, width = (max(round(pixels * scale), 1) for pixels in size)
+    return height, width
+
+
+def resized_images(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images N×3×H×W at another size, bilinear; bytes stay bytes."""
+    if tuple(images.shape[-2:]) == size:
+        return images
+    rows = resized(lambda start, stop: rows_of(images)(start, stop).float(), images.shape[-2:], size)
+    if images.dtype == torch.uint8:
+        return whole(rows, size[0], lambda band: band.round().to(torch.uint8))
+    return whole(rows, size[0])
