@@ -8,7 +8,7 @@ from torch.utils.data import Subset
 
 from segtrain import build_model
 from segtrain.engine.device import choose, keep_freed_memory
-from segtrain.evaluation.evaluate import EvaluationSettings, evaluate
+from segtrain.evaluation.evaluate import EvaluationSettings, evaluate_split
 from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 
@@ -33,7 +33,9 @@ def main() -> None:
 
     def ours() -> None:
         predict = Predictor(model, Whole(), compute)
-        evaluate(predict, subset, data.class_names, compute.device, EvaluationSettings(1, num_workers=1))
+        evaluate_split(
+            predict, subset, data.class_names, compute.device, EvaluationSettings(1, num_workers=1)
+        )
 
     seconds = interleaved({"bare": bare, "ours": ours}, arguments.repetitions)
     row(

@@ -16,7 +16,7 @@ from measure import Step, interleaved, our_step, random_batch, row
 from segtrain import build_model
 from segtrain.data.datasets.shapes import Shapes
 from segtrain.engine.device import choose, keep_freed_memory
-from segtrain.evaluation.evaluate import EvaluationSettings, evaluate
+from segtrain.evaluation.evaluate import EvaluationSettings, evaluate_split
 from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 
@@ -34,7 +34,7 @@ def evaluation(images: int) -> Step:
     data, compute = Shapes(val_images=images), choose("cpu", "auto")
     model = build_model("segnet_basic", num_classes=7).to(memory_format=torch.channels_last).eval()
     predict = Predictor(model, Whole(), compute)
-    return lambda: evaluate(predict, data.val, data.class_names, compute.device, EvaluationSettings(4))
+    return lambda: evaluate_split(predict, data.val, data.class_names, compute.device, EvaluationSettings(4))
 
 
 def curve(work: Sequence[float], arms: dict[str, Step], repetitions: int) -> Curve:

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from scripts.stress._command import TINY
 from scripts.stress.kill import logged, same
-from segtrain.commands.train import train
+from segtrain.commands.train import run_training as train
 from segtrain.config.compose import compose_config, plain
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, LAST, load

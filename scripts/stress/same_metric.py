@@ -11,7 +11,7 @@ from scripts.stress._processes import Ranks
 from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.distributed import process_group
 from segtrain.engine.device import Compute
-from segtrain.evaluation.evaluate import EvaluationSettings, evaluate
+from segtrain.evaluation.evaluate import EvaluationSettings, evaluate_split
 from segtrain.evaluation.predictor import Predictor
 from segtrain.inference import Whole
 
@@ -68,6 +68,6 @@ def work(count: int, seed: int, folder: str) -> None:
         matrices = []
         for length in range(1, count + 1):
             settings = EvaluationSettings(batch_size=1 + length % 3)
-            metrics = evaluate(predict, Noise(length, seed), CLASSES, CPU.device, settings)
+            metrics = evaluate_split(predict, Noise(length, seed), CLASSES, CPU.device, settings)
             matrices.append(torch.tensor(metrics["confusion_matrix"]))
         torch.save(matrices, f"{folder}/{process_group.world_size()}.{process_group.rank()}.pt")

@@ -24,8 +24,7 @@ from segtrain.commands.build import (
 )
 from segtrain.commands.evaluate import evaluate_checkpoints
 from segtrain.commands.paths import write_metrics
-from segtrain.commands.train import TrainResult
-from segtrain.commands.train import train as run_training
+from segtrain.commands.train import TrainResult, run_training
 from segtrain.config.compose import (
     check_trust,
     compose_config,
@@ -48,7 +47,7 @@ from segtrain.evaluation.result import EvaluationResult
 from segtrain.inference import Whole
 from segtrain.viz.drawing import overlay, with_legend
 
-Checkpoint = str | Path | TrainResult
+CheckpointLike = str | Path | TrainResult
 
 
 def list_models() -> list[str]:
@@ -99,7 +98,7 @@ def build_model(
     return instantiate(node | overrides, "model")
 
 
-def load_model(path: Checkpoint, *, trust: str | None = None) -> nn.Module:
+def load_model(path: CheckpointLike, *, trust: str | None = None) -> nn.Module:
     """Loads the trained model of a checkpoint in eval mode, with `class_names` and `palette`.
 
     Args:
@@ -165,7 +164,7 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
 
 
 def evaluate(
-    checkpoint: Checkpoint | Sequence[Checkpoint],
+    checkpoint: CheckpointLike | Sequence[CheckpointLike],
     *,
     folder: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -235,7 +234,7 @@ class Prediction:
 
 
 def predict(
-    model: nn.Module | Checkpoint,
+    model: nn.Module | CheckpointLike,
     image: np.ndarray | Image.Image | str | Path,
     *,
     crf: bool = False,
@@ -290,7 +289,7 @@ def _grey_palette(classes: int) -> tuple[Colour, ...]:
     return tuple((level, level, level) for level in levels)
 
 
-def _path(checkpoint: Checkpoint) -> str:
+def _path(checkpoint: CheckpointLike) -> str:
     return str(checkpoint.folder if isinstance(checkpoint, TrainResult) else checkpoint)
 
 

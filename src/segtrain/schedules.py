@@ -3,7 +3,7 @@
 import math
 
 
-class Schedule:
+class WarmupSchedule:
     """A factor that rises linearly over the warm-up and then follows `shape`.
 
     Args:
@@ -21,14 +21,14 @@ class Schedule:
         raise NotImplementedError
 
 
-class Constant(Schedule):
+class Constant(WarmupSchedule):
     """1."""
 
     def shape(self, step: int, max_steps: int) -> float:
         return 1.0
 
 
-class Step(Schedule):
+class Step(WarmupSchedule):
     """gamma^(number of whole `every`s that have passed), Caffe's "step" policy."""
 
     def __init__(self, *, every: int, gamma: float = 0.1, warmup_steps: int = 0):
@@ -39,7 +39,7 @@ class Step(Schedule):
         return self.gamma ** (step // self.every)
 
 
-class Poly(Schedule):
+class Poly(WarmupSchedule):
     """(1 - step/max_steps)^power (DeepLab v2, section 4.1.1, power 0.9)."""
 
     def __init__(self, *, power: float = 0.9, warmup_steps: int = 0):
@@ -50,7 +50,7 @@ class Poly(Schedule):
         return max(0.0, 1 - step / max_steps) ** self.power
 
 
-class Cosine(Schedule):
+class Cosine(WarmupSchedule):
     """Half a cosine from 1 to `final` (Loshchilov and Hutter 2017, without restarts)."""
 
     def __init__(self, *, final: float = 0.0, warmup_steps: int = 0):

@@ -69,4 +69,4 @@ def test_the_steps_of_the_crf_are_drawn_beside_the_image(tiny, run, tmp_path):
         assert np.array_equal(drawn[14 : 14 + 33, :40], np.asarray(image))
     without = run("segpredict", *arguments, "steps=true")
     assert without.code == 2
-    assert "steps=true without a CRF; add crf=true" in without.err
+    assert "steps=true needs a CRF; add crf=true" in without.err

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from segtrain import build_model, load_model
-from segtrain.converters.network import Network, take
+from segtrain.converters.network import PublishedNetwork, take
 from segtrain.engine.checkpoint import load
 from segtrain.errors import InputError
 from tests import miniatures
@@ -157,11 +157,11 @@ def test_what_is_left_over_or_missing_is_refused_unless_it_is_allowed(run, tmp_p
 def test_two_tensors_for_one_of_ours_are_one_too_many():
     state = {"a": torch.ones(2), "b": torch.ones(2)}
     with pytest.raises(InputError, match="left over: b"):
-        take(torch.nn.PReLU(2), Network(layers={"a": "weight", "b": "weight"}), state)
+        take(torch.nn.PReLU(2), PublishedNetwork(layers={"a": "weight", "b": "weight"}), state)
 
 
 def test_a_kernel_does_not_become_another_of_as_many_numbers():
-    network = Network(layers={"a.weight": "weight"})
+    network = PublishedNetwork(layers={"a.weight": "weight"})
     with pytest.raises(InputError, match=r"of another shape: a\.weight \(8×1×1×1, here 1×8×1×1\)"):
         take(torch.nn.Conv2d(8, 1, 1, bias=False), network, {"a.weight": torch.ones(8, 1, 1, 1)})
 

@@ -79,24 +79,24 @@ def test_labels_of_something_else_are_not_added_to(tiny, run, folder, tmp_path):
         done = run("segpredict", *choice, argument, f"input={folder}", *EVAL)
         assert done.code == 2
         assert done.err == (
-            f"segpredict: output={copy}: the labels there come of another {key};"
+            f"segpredict: output={copy}: the labels there come from another {key};"
             " choose another output=, or remove that one\n"
         )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_says_how_to_go_on(tiny, run, folder, monkeypatch, number, code):
-    label_image = predict.label_image
+    write = predict.Writer.write
 
     def stopped_by_the_first(*arguments):
-        label_image(*arguments)
+        write(*arguments)
         os.kill(os.getpid(), number)
 
     trained = tiny().folder
-    monkeypatch.setattr(predict, "label_image", stopped_by_the_first)
+    monkeypatch.setattr(predict.Writer, "write", stopped_by_the_first)
     done = run("segpredict", f"ckpt={trained}", f"input={folder}", *EVAL)
     assert done.code == code
-    after = f"stopped by {number.name} after 1 of 3 images; to go on, run it again with output=run2"
+    after = f"stopped by {number.name} after 1 of 3 images; to continue, run it again with output=run2"
     assert done.err == f"segpredict: {after}\n"
     left = sorted(str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file())
     assert left == ["config.yaml", "labels/a.png", "overlays/a.jpg"]
@@ -183,7 +183,7 @@ def test_what_makes_no_sense_for_a_video_is_refused(tiny, run, tmp_path):
     (tmp_path / "in.mp4").write_bytes(b"no video")
     for argument, words in (
         ("overlay=0.5", "in.mp4: not a video"),
-        ("overlay=0", "a video's overlays are all"),
+        ("overlay=0", "overlays are all that a video gets"),
         ("probabilities=true", "give its frames as images"),
     ):
         done = run("segpredict", f"ckpt={trained}", f"input={tmp_path}/in.mp4", argument, *EVAL)
@@ -197,7 +197,7 @@ def test_what_makes_no_sense_for_a_video_is_refused(tiny, run, tmp_path):
     [
         ("input=nothing.png", "no such file or folder"),
         ("input=.", "no image in it"),
-        ("overlay=2", "give a share from 0 to 1"),
+        ("overlay=2", "overlay must be from 0 to 1, got 2"),
     ],
 )
 def test_a_mistake_is_said_in_one_line(tiny, run, argument, words, tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def test_tensorboard_gets_curves_images_the_matrix_and_hyperparameters(tiny):
         "val/mean_accuracy",
         "val/frequency_weighted_iou",
     } <= scalars
-    assert {"iou/background", "val/mean_iou_without_crf", "hparam/mean_iou"} <= scalars
+    assert {"iou/background", "val/mean_iou_crf", "hparam/mean_iou"} <= scalars
     images = events.Tags()["images"]
     assert {"confusion_matrix", "val/0_val_00000"} <= set(images)
     row = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content

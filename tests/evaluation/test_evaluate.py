@@ -51,7 +51,7 @@ class Threshold(nn.Module):
 
 def evaluate(*arguments, **keys):
     """The result in the form of metrics.json."""
-    return evaluation.evaluate(*arguments, **keys).as_json()
+    return evaluation.evaluate_split(*arguments, **keys).as_json()
 
 
 def predictor(stride=1):

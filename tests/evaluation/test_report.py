@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from segtrain.contracts import IGNORE_INDEX, Sample
-from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evaluate
+from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evaluate_split
 from segtrain.evaluation.report import Report
 from segtrain.viz.contact_sheet import GAP, KEPT, PANEL_WIDTH, WRONG, BestAndWorst, contact_sheet, panels
 from segtrain.viz.drawing import IGNORE_COLOUR
@@ -28,7 +28,7 @@ def report():
     def crf(image, probabilities):
         return probabilities if next(images) else probabilities[[1, 0, 2]]
 
-    result = evaluate(
+    result = evaluate_split(
         predictor(), Images(), NAMES, CPU.device, EvaluationSettings(), crf=crf, on_image=report.add
     )
     report.gather()

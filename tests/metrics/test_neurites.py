@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from segtrain.contracts import Sample
-from segtrain.metrics.neurites import Neurites, components, rand_and_information, thinned
+from segtrain.metrics.neurites import Neurites, components, fill_with_nearest, rand_and_information
 
 
 def test_equal_segmentations_are_perfect_whatever_their_numbers():
@@ -36,8 +36,8 @@ def test_cells_that_touch_at_a_corner_are_two():
 
 
 def test_membranes_are_shared_out_to_the_nearest_cells():
-    assert thinned(np.array([[1, 0, 0, 0, 2]]))[0, [1, 3]].tolist() == [1, 2]
-    assert thinned(np.zeros((2, 2), np.int32)).sum() == 0
+    assert fill_with_nearest(np.array([[1, 0, 0, 0, 2]]))[0, [1, 3]].tolist() == [1, 2]
+    assert fill_with_nearest(np.zeros((2, 2), np.int32)).sum() == 0
 
 
 def test_the_best_threshold_counts_and_sums_of_processes_add_up():

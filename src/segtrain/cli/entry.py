@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -17,14 +17,11 @@ from segtrain.config.overrides import complete_overrides
 from segtrain.config.schema import check_scalars
 from segtrain.errors import InputError
 
-if TYPE_CHECKING:
-    from segtrain.evaluation.result import EvaluationResult
-
 # What a run is named by in TensorBoard's table and in sweeps.
 GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
 
 
-def train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
+def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
     values = plain(config)
     check_scalars(values)
     values.pop("experiment", None)
@@ -34,14 +31,14 @@ def train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
         with suppress(OSError):
             folder.rmdir()  # a replay leaves nothing in it
         return replay(config.replay, config.device, str(config.precision), config.trust)
-    from segtrain.commands.train import train  # torch is imported when there is something to train
+    from segtrain.commands.train import run_training  # torch is imported when there is something to train
 
     choices = HydraConfig.get().runtime.choices
     named = {group: option for group, option in choices.items() if option and group in GROUPS}
-    return train(values, named, folder).as_json()
+    return run_training(values, named, folder).as_json()
 
 
-def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
+def _evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
     configs, saved = read_checkpoints_of(config)
     if config.tune_crf:
         from segtrain.commands.tune_crf import tune_checkpoints
@@ -56,27 +53,27 @@ def evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
     return as_json(*evaluate_checkpoints(configs, saved, folder))
 
 
-def as_json(result: EvaluationResult, beside: dict[str, Any]) -> dict[str, Any]:
+def as_json(result: Any, beside: dict[str, Any]) -> dict[str, Any]:
     """What `metrics.json` holds."""
     return result.as_json() | beside
 
 
-def predict(config: DictConfig, folder: Path) -> None:
+def _predict(config: DictConfig, folder: Path) -> None:
     if config.input is None:
         raise InputError("input= is missing", do="add input=PATH, an image, a folder or a video")
     configs, saved = read_checkpoints_of(config)
-    from segtrain.commands.predict import predict
+    from segtrain.commands.predict import run_prediction
 
-    predict(configs, saved, folder)
+    run_prediction(configs, saved, folder)
 
 
-def look_at_data(config: DictConfig, folder: Path) -> None:
+def _look_at_data(config: DictConfig, folder: Path) -> None:
     from segtrain.commands.data import look_at_data
 
     look_at_data(plain(config), HydraConfig.get().runtime.choices["data"], folder)
 
 
-def import_weights(config: DictConfig, folder: Path) -> None:
+def _import_weights(config: DictConfig, folder: Path) -> None:
     values = plain(config)
     check_scalars(values)
     from segtrain.commands.import_weights import import_weights
@@ -85,7 +82,7 @@ def import_weights(config: DictConfig, folder: Path) -> None:
     import_weights(values, {override.partition("=")[0].lstrip("+") for override in overrides}, folder)
 
 
-def export(config: DictConfig, folder: Path) -> None:
+def _export(config: DictConfig, folder: Path) -> None:
     configs, saved = read_checkpoints_of(config)
     if len(saved) > 1:
         raise InputError(f"ckpt={list(config.ckpt)}: an ensemble cannot be exported", do="give one of them")
@@ -95,18 +92,18 @@ def export(config: DictConfig, folder: Path) -> None:
 
 
 COMMANDS = {
-    "train": Command("train", train, recorded=True),
-    "eval": Command("eval", evaluate, recorded=True),
-    "predict": Command("predict", predict),
-    "data": Command("data", look_at_data),
-    "import": Command("import", import_weights),
-    "export": Command("export", export),
+    "train": Command("train", _train, recorded=True),
+    "eval": Command("eval", _evaluate, recorded=True),
+    "predict": Command("predict", _predict),
+    "data": Command("data", _look_at_data),
+    "import": Command("import", _import_weights),
+    "export": Command("export", _export),
 }
 FROM_CHECKPOINT = ("eval", "predict", "export")  # their groups come from a checkpoint
 
 
-def run(name: str, arguments: list[str]) -> None:
-    """Runs a command by its name in COMMANDS: `run("eval", ["ckpt=PATH"])`."""
+def _run(name: str, arguments: list[str]) -> None:
+    """Runs a command by its name in COMMANDS: `_run("eval", ["ckpt=PATH"])`."""
     if name in FROM_CHECKPOINT:
         arguments = complete_overrides(name, arguments)
     try:
@@ -118,41 +115,41 @@ def run(name: str, arguments: list[str]) -> None:
 
 def segtrain() -> None:
     """`segtrain`: trains."""
-    run("train", sys.argv[1:])
+    _run("train", sys.argv[1:])
 
 
 def segeval() -> None:
     """`segeval`: evaluates a checkpoint, or several as an ensemble."""
-    run("eval", sys.argv[1:])
+    _run("eval", sys.argv[1:])
 
 
 def segpredict() -> None:
     """`segpredict`: predictions and overlays for images, folders and videos."""
-    run("predict", sys.argv[1:])
+    _run("predict", sys.argv[1:])
 
 
 def segdata() -> None:
     """`segdata`: checks a data set, counts it, or shows it."""
-    run("data", sys.argv[1:])
+    _run("data", sys.argv[1:])
 
 
 def segimport() -> None:
     """`segimport`: a checkpoint from published weights."""
-    run("import", sys.argv[1:])
+    _run("import", sys.argv[1:])
 
 
 def segexport() -> None:
     """`segexport`: a checkpoint as ONNX, as a program of torch.export, or as plain tensors."""
-    run("export", sys.argv[1:])
+    _run("export", sys.argv[1:])
 
 
 def main() -> None:
     """`python -m segtrain [COMMAND] ...`: COMMAND is one of COMMANDS, train without one."""
     first, *rest = sys.argv[1:] or [""]
     if first in COMMANDS:
-        run(first, rest)
+        _run(first, rest)
     else:
-        run("train", sys.argv[1:])
+        _run("train", sys.argv[1:])
 
 
 def read_checkpoints_of(config: DictConfig) -> tuple[list[dict[str, Any]], list[Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from segtrain.config.compose import SAVED_GROUPS, compose_config, plain
-from segtrain.config.instantiate import describe, fits, instantiate
+from segtrain.config.instantiate import describe_type, fits, instantiate
 from segtrain.contracts import Dataset, HasMetrics, Logger, Metric
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
@@ -29,7 +29,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     saved = checkpoint.load(path)
     for key, form in META.items():
         if key not in saved.meta or not fits(saved.meta[key], form):
-            raise InputError(f"{path}: its {key} is missing or not {describe(form)}", do="give another")
+            raise InputError(f"{path}: its {key} is missing or not {describe_type(form)}", do="give another")
     nodes = saved.meta["config"]
     if not all(isinstance(nodes.get(group), dict) for group in ("model", "data")):
         raise InputError(f"{path}: its config names no model or no data", do="give another")

@@ -22,7 +22,7 @@ from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import write_atomically
 from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import Scores
-from segtrain.viz.tables import METRIC_LABELS, gain, interval, percent, table
+from segtrain.viz.tables import METRIC_LABELS, gain, interval_text, percent, table
 
 NAMES = ("A", "B")
 
@@ -62,6 +62,7 @@ def compare_checkpoints(
     compute = choose(config["device"], str(config["precision"]))
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         write_yaml(config, folder / "config.yaml")
+        log.start(config)
         data, crf = instantiate(config["data"], "data"), build_crf(config)
         both = []
         for name, path, node, checkpoint in zip(NAMES, config["ckpt"], configs, saved, strict=True):
@@ -97,8 +98,8 @@ def comparison_table(a: Scores, b: Scores, found: Difference) -> Table:
     for key, label in METRIC_LABELS.items():
         add(label, getattr(a, key), getattr(b, key))
         if key == "mean_iou":
-            own = [interval(scores.mean_iou_interval) for scores in (a, b)]
-            result.add_row("  95 % interval", *own, interval(found.interval, "+"))
+            own = [interval_text(scores.mean_iou_interval) for scores in (a, b)]
+            result.add_row("  95 % interval", *own, interval_text(found.interval, "+"))
     return result
 
 
@@ -109,11 +110,11 @@ def verdict(found: Difference, images: int) -> str:
     (low, high), points = found.interval, 100 * found.mean_iou
     of = f"mean IoU, 95 % interval over {images} images; another seed of the same model may differ as much"
     if not found.is_significant:
-        spread = interval((low, high), "+")
+        spread = interval_text((low, high), "+")
         return f"no significant difference between checkpoints A and B: {points:+.1f} {spread} {of}"
     if high < 0:
-        return f"checkpoint A is better by {-points:.1f} {interval((-high, -low))} {of}"
-    return f"checkpoint B is better by {points:.1f} {interval((low, high))} {of}"
+        return f"checkpoint A is better by {-points:.1f} {interval_text((-high, -low))} {of}"
+    return f"checkpoint B is better by {points:.1f} {interval_text((low, high))} {of}"
 
 
 def write_files(folder: Path, a: Compared, b: Compared) -> None:

@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.config.instantiate import describe, fits, instantiate
+from segtrain.config.instantiate import describe_type, fits, instantiate
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.checks import proposal
-from segtrain.data.checks.check import SPLITS, Report, check_data
+from segtrain.data.checks.check import SPLITS, DataReport, check_data
 from segtrain.data.checks.frequencies import median_frequency_weights
 from segtrain.data.checks.look import KINDS, Fault
 from segtrain.data.checks.stats import figure, split_stats, to_json
@@ -42,7 +42,7 @@ def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
     """
     for key, annotation in TYPES.items():
         if not fits(config[key], annotation):
-            raise InputError(f"{key}={config[key]}", do=f"give {describe(annotation)}")
+            raise InputError(f"{key}={config[key]}", do=f"give {describe_type(annotation)}")
     if config["images"] < 1 or config["seed"] < 0:
         raise InputError("images and seed", do="give at least 1 and 0")
     unknown = [kind for kind in config["accept"] if kind not in KINDS]
@@ -80,7 +80,7 @@ def _show(faults: list[Fault], accepted: list[str], console: Console) -> None:
             console.print(f"  and {len(own) - SHOWN} more, in the report", highlight=False)
 
 
-def _propose(report: Report, node: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+def _propose(report: DataReport, node: dict[str, Any], option: str, folder: Path, console: Console) -> None:
     """Writes the label map that the masks would take, if there is one to be guessed."""
     if not {"mask", "labels", "unseen"} & {fault.kind for fault in report.faults}:
         return
@@ -92,7 +92,7 @@ def _propose(report: Report, node: dict[str, Any], option: str, folder: Path, co
     if not guess or guess == (colours or numbers):
         return
     path = folder / "label_map.yaml"
-    path.write_text(proposal.describe(guess, content, report.data.class_names))
+    path.write_text(proposal.describe_label_map(guess, content, report.data.class_names))
     takes = "" if "label_map" in node else f"; data={option} takes none, but data=folder does"
     console.print(
         f"a label map, a guess that wants to be read: data.label_map={relative(path)}{takes}",
@@ -100,7 +100,7 @@ def _propose(report: Report, node: dict[str, Any], option: str, folder: Path, co
     )
 
 
-def _report_json(report: Report, accepted: list[str]) -> dict[str, Any]:
+def _report_json(report: DataReport, accepted: list[str]) -> dict[str, Any]:
     labels = dict(enumerate(report.data.class_names if report.data is not None else ())) | {
         IGNORE_INDEX: "ignored"
     }
@@ -141,7 +141,7 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
         )
     _write_json(to_json(found, names, weights), folder / "stats.json")
     figure(found, names, data.palette).savefig(folder / "stats.png", dpi=100)
-    console.print(f"plot: {relative(folder)}/stats.png\nfigures: {relative(folder)}/stats.json")
+    console.print(f"plot: {relative(folder)}/stats.png\nnumbers: {relative(folder)}/stats.json")
 
 
 def preview(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:

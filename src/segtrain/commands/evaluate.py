@@ -18,7 +18,7 @@ from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose
 from segtrain.errors import InputError
-from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evaluate
+from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evaluate_split
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
 from segtrain.evaluation.report import Report
 from segtrain.evaluation.result import EvaluationResult
@@ -160,7 +160,7 @@ class Validation:
             on_image(image)
 
         with self.log.progress("evaluating", len(self.data.val)) as advance:
-            result = evaluate(
+            result = evaluate_split(
                 predict,
                 self.data.val,
                 self.data.class_names,

@@ -9,7 +9,7 @@ from segtrain.commands.build import restore_model
 from segtrain.commands.paths import relative
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.errors import InputError
-from segtrain.export.formats import SMALLEST, SUFFIX, export
+from segtrain.export.formats import SMALLEST, SUFFIX, export_model
 from segtrain.viz.tables import table
 
 
@@ -33,7 +33,7 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
     console = Console(soft_wrap=True, highlight=False)
     if form != "safetensors" and config["dynamic"]:
         console.print("following the network for images of any size: a deep one takes a minute or more")
-    differences = export(model, form, path, tuple(size), about, dynamic=config["dynamic"])
+    differences = export_model(model, form, path, tuple(size), about, dynamic=config["dynamic"])
 
     result = table("read back", "image", "largest difference", "logits up to", "other labels")
     for size, largest, limit, labels in differences:

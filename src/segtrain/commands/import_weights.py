@@ -15,7 +15,7 @@ from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.compose import offline
 from segtrain.config.instantiate import TARGET, fits, instantiate, locate
 from segtrain.converters.formats import FORMATS, read
-from segtrain.converters.network import Account, Network, take, target
+from segtrain.converters.network import Account, PublishedNetwork, take, target
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
@@ -68,7 +68,7 @@ def check_asked(config: dict[str, Any]) -> None:
         raise InputError(f"format={config['format']}: no such format", do=f"there are {', '.join(FORMATS)}")
 
 
-def with_mean(network: Network, mean: list[float] | None) -> Network:
+def with_mean(network: PublishedNetwork, mean: list[float] | None) -> PublishedNetwork:
     """The network with the user's mean instead of the format's. Raises InputError where neither is known."""
     if mean is not None and not (len(mean) == 3 and all(fits(value, float) for value in mean)):
         raise InputError(f"mean={mean}", do="give [R,G,B] of 0..255")
@@ -126,7 +126,7 @@ def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[s
     return list(names), [list(colour) for colour in palette], said
 
 
-def described(network: Network, account: Account) -> list[str]:
+def described(network: PublishedNetwork, account: Account) -> list[str]:
     """What was loaded, dropped and left new, and what the network was trained to see."""
     parts = Counter(ours.split(".")[0] for ours in account.loaded.values())
     lines = ["loaded: " + ", ".join(f"{part} ({count} tensors)" for part, count in parts.items())]

@@ -30,7 +30,7 @@ from segtrain.viz.drawing import save_labels
 MADE_FROM = "made_from.json"  # of each image's outputs: the digest of its file and of the settings
 
 
-def predict(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> None:
+def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> None:
     """Predicts everything that `input` names, below `folder`.
 
     Args:
@@ -168,6 +168,8 @@ class Writer:
 
     def close(self) -> None:
         """Writes from what the outputs were made, by which the next run knows which to skip."""
+        if not self.made_from:
+            return
         text = json.dumps(self.made_from, indent=0)
         write_atomically(self.folder / MADE_FROM, lambda file: file.write(text.encode()))
 

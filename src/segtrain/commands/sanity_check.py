@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from segtrain.config.instantiate import REFUSALS, check
+from segtrain.config.instantiate import REFUSALS, check_node
 from segtrain.engine.device import Compute
 from segtrain.engine.loader import Augmented
 from segtrain.errors import InputError, SegtrainError
@@ -29,12 +29,12 @@ def check_groups(config: dict[str, Any]) -> None:
     """
     for group in GROUPS:
         if config.get(group) is not None:
-            check(config[group], group, partial=group in PARTIAL)
+            check_node(config[group], group, partial=group in PARTIAL)
     for group in LISTS:
         for name, node in (config.get(group) or {}).items():
             if isinstance(node, dict):
                 own = {k: v for k, v in node.items() if not (group == "loss" and k == "weight")}
-                check(own, f"{group}.{name}")
+                check_node(own, f"{group}.{name}")
 
 
 def first_forward_pass(

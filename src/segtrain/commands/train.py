@@ -67,7 +67,7 @@ class TrainResult:
         return f"{self.evaluation._repr_html_()}<p>{self.folder}</p>"
 
 
-def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> TrainResult:
+def run_training(config: dict[str, Any], choices: dict[str, str], folder: Path) -> TrainResult:
     """Trains and validates as `config` says, everything below `folder`.
 
     Args:
@@ -97,7 +97,7 @@ def train(config: dict[str, Any], choices: dict[str, str], folder: Path) -> Trai
         initialise_weights(state, config, log)
         resume(state, config, log, folder)
         log.start(config, state.step)
-        describe(state, len(dataset), len(data.val), log)
+        show_plan(state, len(dataset), len(data.val), log)
         log.say(repeatability(compute.device, config["deterministic"]))
 
         stop = StopSignals()
@@ -210,7 +210,7 @@ def find_resume(resume: str | None, folder: Path) -> Path | None:
     return next((c for c in candidates if any((c / name).is_file() for name in names)), None)
 
 
-def describe(state: TrainState, size: int, validation_size: int, log: RunLog) -> None:
+def show_plan(state: TrainState, size: int, validation_size: int, log: RunLog) -> None:
     """Shows what is about to be trained, on how many images, and at which rates."""
     settings = state.settings
     images = settings.batch_size * settings.accumulate * process_group.world_size()

@@ -53,6 +53,7 @@ def tune_checkpoints(
     check_ranges(config["dense_crf"], ranges)
     compute = choose(config["device"], str(config["precision"]))
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
+        log.start(config)
         data = instantiate(config["data"], "data")
         tuner = Tuner(config, data, compute, log)
         predict, parameters = build_predictor(configs, saved, compute)

@@ -43,17 +43,17 @@ def instantiate(node: Any, key: str, *, partial: bool = False) -> Any:
     return node
 
 
-def check(node: Any, key: str, *, partial: bool = False) -> None:
+def check_node(node: Any, key: str, *, partial: bool = False) -> None:
     """Raises the InputErrors that `instantiate` would raise before it calls anything."""
     if isinstance(node, Mapping):
         for name, value in node.items():
-            check(value, f"{key}.{name}")
+            check_node(value, f"{key}.{name}")
         if TARGET in node:
             arguments = {k: v for k, v in node.items() if k != TARGET}
             check_arguments(locate(node[TARGET], key), arguments, key, partial=partial)
     elif isinstance(node, Sequence) and not isinstance(node, str):
         for i, value in enumerate(node):
-            check(value, f"{key}[{i}]")
+            check_node(value, f"{key}[{i}]")
 
 
 def _call(target: Any, key: str, /, *positional: Any, **arguments: Any) -> Any:
@@ -91,7 +91,7 @@ def check_arguments(target: Any, arguments: Mapping[str, Any], key: str, *, part
             raise InputError(f"{key}.{name}: no such key", do=hint)
         annotation = _annotations(target).get(name)
         if annotation is not None and not fits(value, annotation):
-            raise InputError(f"{key}.{name}={value}", do=f"give {describe(annotation)}")
+            raise InputError(f"{key}.{name}={value}", do=f"give {describe_type(annotation)}")
     for name, parameter in signature.items():
         positional = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.POSITIONAL_ONLY)
         required = parameter.default is parameter.empty and parameter.kind not in (
@@ -136,17 +136,17 @@ def _elements_fit(value: Sequence, origin: type, arguments: tuple) -> bool:
     return all(fits(v, arguments[0]) for v in value)
 
 
-def describe(annotation: Any) -> str:
+def describe_type(annotation: Any) -> str:
     """The annotation in words: `an integer`, `caffe or torchvision`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return " or ".join(map(str, arguments))
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(describe(a) for a in arguments)
+        return " or ".join(describe_type(a) for a in arguments)
     if annotation in NAMES:
         return NAMES[annotation]
     if origin is tuple and Ellipsis not in arguments:
-        return "[" + ", ".join(map(describe, arguments)) + "]"
+        return "[" + ", ".join(map(describe_type, arguments)) + "]"
     if origin in (tuple, list):
-        return f"a list, each {describe(arguments[0])}"
+        return f"a list, each {describe_type(arguments[0])}"
     return "several keys" if dict in (origin, annotation) else str(annotation)

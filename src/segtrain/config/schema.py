@@ -3,7 +3,7 @@
 import difflib
 from typing import Any, Literal
 
-from segtrain.config.instantiate import describe, fits
+from segtrain.config.instantiate import describe_type, fits
 from segtrain.errors import InputError
 
 TYPES: dict[str, Any] = {
@@ -76,7 +76,7 @@ def check_scalars(config: dict[str, Any]) -> None:
     for key in TYPES.keys() & config.keys():
         value = config[key]
         if not fits(value, TYPES[key]):
-            raise InputError(f"{key}={value}", do=f"give {describe(TYPES[key])}")
+            raise InputError(f"{key}={value}", do=f"give {describe_type(TYPES[key])}")
         if key in AT_LEAST and not value >= AT_LEAST[key]:  # neither is nan
             raise InputError(f"{key}={value}", do=f"give at least {AT_LEAST[key]}")
         if key in AT_MOST and value > AT_MOST[key]:

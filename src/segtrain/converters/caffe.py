@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.converters.fcn import fcn, is_bilinear
-from segtrain.converters.network import Input, Network, Node, State, require, target
+from segtrain.converters.network import Input, Node, PublishedNetwork, State, require, target
 from segtrain.converters.vgg import CONVOLUTIONS, vgg16
 
 BLOBS = {"0": "weight", "1": "bias", "weights": "weight"}
@@ -32,7 +32,7 @@ MSC = ("data", "pool1", "pool2", "pool3", "pool4")
 IMAGE = ("backbone.block1.0",)
 
 
-def network(state: State, node: Node) -> Network:
+def network(state: State, node: Node) -> PublishedNetwork:
     require(node, *FAMILIES)
     return FAMILIES[target(node)](state, node)
 
@@ -46,47 +46,49 @@ def by_layer(arrays: State) -> dict[str, Tensor]:
     return named
 
 
-def released_fcn(state: State, node: Node) -> Network:
+def released_fcn(state: State, node: Node) -> PublishedNetwork:
     classes = len(state.get("score_fr.weight", ()))
     return fcn(state, node, NYUD if classes == 40 else VOC)
 
 
-def deeplab_v1(state: State, node: Node) -> Network:
+def deeplab_v1(state: State, node: Node) -> PublishedNetwork:
     layers = vgg16() | {"fc6": "backbone.fc6.0", "fc7": "backbone.fc7.0"}
-    return Network(
+    return PublishedNetwork(
         layers=layers | dict.fromkeys(("fc8_voc12", "fc8_pascal"), "score"),
         input=Input(DEEPLAB),
         images=IMAGE,
     )
 
 
-def deeplab_v1_msc(state: State, node: Node) -> Network:
+def deeplab_v1_msc(state: State, node: Node) -> PublishedNetwork:
     largefov = deeplab_v1(state, node)
     branches = {f"{name}_{kind}": f"mlps.{name}.{kind}" for name in MSC for kind in ("conv", "fc")}
     branches |= {f"{name}_ms": f"scores.{name}" for name in MSC}
     return largefov._replace(layers=largefov.layers | branches, images=(*IMAGE, "mlps.data.conv"))
 
 
-def segnet(state: State, node: Node) -> Network:
+def segnet(state: State, node: Node) -> PublishedNetwork:
     layers = vgg16(norm="conv{}_bn") | {"conv1_1_D": "score"}
     for block, convolutions in enumerate(CONVOLUTIONS, start=1):
         for i in range(convolutions if block > 1 else 1):  # conv1_1_D has no BatchNorm
             name, ours = f"conv{block}_{convolutions - i}_D", f"decoder.{5 - block}"
             layers |= {name: f"{ours}.{3 * i}", f"{name}_bn": f"{ours}.{3 * i + 1}"}
-    return Network(layers=layers, input=Input(NOTHING), images=IMAGE, prepare=folded_statistics(layers))
+    return PublishedNetwork(
+        layers=layers, input=Input(NOTHING), images=IMAGE, prepare=folded_statistics(layers)
+    )
 
 
-def segnet_basic(state: State, node: Node) -> Network:
+def segnet_basic(state: State, node: Node) -> PublishedNetwork:
     layers = {"conv_classifier": "score"}
     for i in range(4):
         for name, ours in ((f"conv{i + 1}", f"encoder.{i}"), (f"conv_decode{4 - i}", f"decoder.{i}")):
             layers |= {name: f"{ours}.0", f"{name}_bn": f"{ours}.1"}
-    return Network(
+    return PublishedNetwork(
         layers=layers, input=Input(NOTHING), images=("encoder.0.0",), prepare=folded_statistics(layers)
     )
 
 
-def deconvnet(state: State, node: Node) -> Network:
+def deconvnet(state: State, node: Node) -> PublishedNetwork:
     layers = vgg16(norm="bn{}") | {"seg-score-voc": "score"}
     layers |= {"fc6": "backbone.fc.0.0", "bnfc6": "backbone.fc.0.1"}
     layers |= {"fc7": "backbone.fc.1.0", "bnfc7": "backbone.fc.1.1"}
@@ -102,10 +104,10 @@ def deconvnet(state: State, node: Node) -> Network:
         matrix = {k: v.flatten(1).T for k, v in state.items() if k == "fc6-deconv.weight"}
         return statistics(model, state) | matrix
 
-    return Network(layers=layers, input=Input(DEEPLAB), images=IMAGE, prepare=prepare)
+    return PublishedNetwork(layers=layers, input=Input(DEEPLAB), images=IMAGE, prepare=prepare)
 
 
-def dilatednet(state: State, node: Node) -> Network:
+def dilatednet(state: State, node: Node) -> PublishedNetwork:
     scores = state.get("final.weight", state.get("fc-final.weight", ()))
     layers = vgg16() | {"fc6": "backbone.fc6", "fc7": "backbone.fc7"}
     layers |= dict.fromkeys(("final", "fc-final"), "score")
@@ -113,7 +115,7 @@ def dilatednet(state: State, node: Node) -> Network:
         present = [name for name in DILATED_CONTEXT if f"{prefix}{name}.weight" in state]
         layers |= {f"{prefix}{name}": f"context.layers.{2 * i}" for i, name in enumerate(present)}
     fixed = is_bilinear(state.get("ctx_upsample.weight"))
-    return Network(
+    return PublishedNetwork(
         layers=layers,
         form={"backbone.padding": "reflect"} | ({"upsampling": "deconv"} if fixed else {}),
         input=Input(DILATED.get(len(scores))),

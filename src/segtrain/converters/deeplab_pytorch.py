@@ -3,7 +3,7 @@
 Older files call the wrapper of the scales `scale`, the projection `proj` and keep ASPP in `stages`.
 """
 
-from segtrain.converters.network import Input, Network, Node, State, require
+from segtrain.converters.network import Input, Node, PublishedNetwork, State, require
 from segtrain.converters.resnet import DEPTHS, depth
 
 MEAN = (122.675, 116.669, 104.008)
@@ -17,7 +17,7 @@ UNITS = {
 }
 
 
-def network(state: State, node: Node) -> Network:
+def network(state: State, node: Node) -> PublishedNetwork:
     require(node, "DeepLabV2")
     wrapper = next((f"{w}." for w in WRAPPERS if any(n.startswith(f"{w}.") for n in state)), "")
     layers = {"layer1.conv1.conv": "backbone.conv1", "layer1.conv1.bn": "backbone.bn1"}
@@ -28,7 +28,7 @@ def network(state: State, node: Node) -> Network:
                 layers |= {f"{theirs}.{unit}.conv": f"{ours}.{conv}", f"{theirs}.{unit}.bn": f"{ours}.{bn}"}
     for i in range(4):
         layers |= dict.fromkeys((f"aspp.c{i}", f"aspp.stages.c{i}"), f"score.scores.{i}")
-    return Network(
+    return PublishedNetwork(
         layers={f"{wrapper}{theirs}": ours for theirs, ours in layers.items()},
         form={
             "upsampling": "centres",

@@ -6,7 +6,7 @@ shelhamer/fcn.berkeleyvision.org (net.py); wkentaro/pytorch-fcn, torchfcn/models
 
 from torch import Tensor
 
-from segtrain.converters.network import Input, Network, Node, State, target
+from segtrain.converters.network import Input, Node, PublishedNetwork, State, target
 from segtrain.converters.vgg import vgg16
 from segtrain.layers.bilinear import bilinear_kernel
 
@@ -17,7 +17,7 @@ ALEXNET = {f"conv{i}": f"backbone.conv{i}" for i in range(1, 6)}
 FC = {"fc6": "backbone.fc6", "fc7": "backbone.fc7"}
 
 
-def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> Network:
+def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> PublishedNetwork:
     """An FCN on VGG16 or AlexNet, with its 100 pixels of padding.
 
     Deconvolutions that are bilinear are dropped, for ours are; 2× ones that are not are learned.
@@ -36,7 +36,7 @@ def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> Network:
         form["at_once"] = True
         constant = "a constant, which ours has"
         dropped |= {"scale_pool4": constant, "scale_pool3": constant}
-    return Network(
+    return PublishedNetwork(
         layers=(ALEXNET if alexnet else vgg16()) | FC | SCORES | TWICE | FINAL,
         form=form,
         input=Input(mean),

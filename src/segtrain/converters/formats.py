@@ -6,11 +6,11 @@ from pathlib import Path
 from torch import Tensor
 
 from segtrain.converters import caffe, deeplab_pytorch, pytorch_fcn, semseg, smp, torchvision
-from segtrain.converters.network import Network, Node, State
+from segtrain.converters.network import Node, PublishedNetwork, State
 from segtrain.weights import read_tensors
 
 # From their tensors and our model's YAML to how the ones become the other's.
-FORMATS: dict[str, Callable[[State, Node], Network]] = {
+FORMATS: dict[str, Callable[[State, Node], PublishedNetwork]] = {
     "torchvision": torchvision.network,
     "pytorch-fcn": pytorch_fcn.network,
     "deeplab-pytorch": deeplab_pytorch.network,

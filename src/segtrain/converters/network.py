@@ -26,7 +26,7 @@ class Input(NamedTuple):
     bgr: bool = True
 
 
-class Network(NamedTuple):
+class PublishedNetwork(NamedTuple):
     """What is known of a published network that goes into one of our models.
 
     Tensors are named by layers: a layer, or the start of a tensor's name that ends at a dot.
@@ -75,7 +75,7 @@ def require(node: Node, *classes: str) -> None:
         )
 
 
-def take(model: nn.Module, network: Network, state: State, allow: Iterable[str] = ()) -> Account:
+def take(model: nn.Module, network: PublishedNetwork, state: State, allow: Iterable[str] = ()) -> Account:
     """Loads the tensors of a published network into our model, which then takes RGB of 0..255.
 
     Args:
@@ -117,7 +117,7 @@ def take(model: nn.Module, network: Network, state: State, allow: Iterable[str] 
     return Account(loaded, dropped, new)
 
 
-def _conventions(model: nn.Module, network: Network, tensors: State) -> dict[str, Tensor]:
+def _conventions(model: nn.Module, network: PublishedNetwork, tensors: State) -> dict[str, Tensor]:
     """The published input's numbers, and first convolutions that see R, G, B instead of B, G, R."""
     if network.input is None:
         return {}

@@ -1,13 +1,13 @@
 """hszhao/semseg: PSPNet-50 and PSPNet-101 of the paper's first author (model/pspnet.py)."""
 
-from segtrain.converters.network import Network, Node, State, require
+from segtrain.converters.network import Node, PublishedNetwork, State, require
 from segtrain.converters.resnet import depth
 
 STEM = {0: "conv1", 1: "bn1", 3: "conv2", 4: "bn2", 6: "conv3", 7: "bn3"}
 HEAD = {0: "0.0", 1: "0.1", 4: "2"}  # convolution, BatchNorm, scores
 
 
-def network(state: State, node: Node) -> Network:
+def network(state: State, node: Node) -> PublishedNetwork:
     require(node, "PSPNet")
     layers = {f"layer0.{i}": f"backbone.{name}" for i, name in STEM.items()}
     layers |= {f"layer{i}": f"backbone.layer{i}" for i in range(1, 5)}
@@ -15,7 +15,7 @@ def network(state: State, node: Node) -> Network:
         layers |= {f"ppm.features.{level}.{1 + i}": f"pyramid.levels.{level}.{i}" for i in (0, 1)}
     layers |= {f"cls.{i}": f"head.{name}" for i, name in HEAD.items()}
     layers |= {f"aux.{i}": f"aux.{name}" for i, name in HEAD.items()}
-    return Network(
+    return PublishedNetwork(
         layers=layers,
         form={
             "aux": "aux.0.weight" in state,  # it is saved by runs that train

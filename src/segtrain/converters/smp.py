@@ -5,7 +5,7 @@ refused, with the difference.
 """
 
 from segtrain.converters.aspp import aspp
-from segtrain.converters.network import Network, Node, State, require
+from segtrain.converters.network import Node, PublishedNetwork, State, require
 from segtrain.converters.resnet import depth
 from segtrain.errors import InputError
 
@@ -20,7 +20,7 @@ FIRST = {"aspp": "aspp", "conv": "head.0", "bn": "head.1"}  # of the decoder
 FORMERLY = {"0": "aspp", "1": "head.0", "2": "head.1"}
 
 
-def network(state: State, node: Node) -> Network:
+def network(state: State, node: Node) -> PublishedNetwork:
     for start, difference in OTHERS.items():
         if any(name.startswith(start) for name in state):
             raise InputError(f"format=smp: its {difference}", do="train ours, or import DeepLabV3")
@@ -29,7 +29,7 @@ def network(state: State, node: Node) -> Network:
     layers = {"encoder": "backbone", "segmentation_head.0": "score"}
     for theirs, ours in names.items():
         layers |= aspp(f"decoder.{theirs}") if ours == "aspp" else {f"decoder.{theirs}": ours}
-    return Network(
+    return PublishedNetwork(
         layers=layers,
         form={
             "head": "torchvision",

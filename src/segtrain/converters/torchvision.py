@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from segtrain.converters.aspp import aspp
-from segtrain.converters.network import Network, Node, State, require, target
+from segtrain.converters.network import Node, PublishedNetwork, State, require, target
 from segtrain.converters.resnet import depth
 from segtrain.converters.vgg import CONVOLUTIONS
 from segtrain.errors import InputError
@@ -31,7 +31,7 @@ ALEXNET |= {"classifier.1": "fc6", "classifier.4": "fc7"}
 VGG_FC = {"classifier.0": "fc6", "classifier.3": "fc7"}
 
 
-def network(state: State, node: Node) -> Network:
+def network(state: State, node: Node) -> PublishedNetwork:
     kind = next((kind for kind, mark in MARKS.items() if mark in state), None)
     if kind == "deeplabv3":
         return deeplabv3(state, node)
@@ -53,7 +53,7 @@ def network(state: State, node: Node) -> Network:
     return vgg16(ours, node["backbone"], norm=kind == "vgg16_bn")
 
 
-def fcn_resnet(state: State, node: Node) -> Network:
+def fcn_resnet(state: State, node: Node) -> PublishedNetwork:
     """A ResNet with dilation under one 3×3 convolution: PSPNet's baseline, without the pyramid."""
     require(node, "PSPNet")
     heads = {"classifier": "head", "aux_classifier": "aux"}
@@ -61,7 +61,7 @@ def fcn_resnet(state: State, node: Node) -> Network:
     layers = {
         f"{theirs}.{i}": f"{ours}.{part}" for theirs, ours in heads.items() for i, part in parts.items()
     }
-    return Network(
+    return PublishedNetwork(
         layers={"backbone": "backbone"} | layers,
         form={
             "bins": [],
@@ -82,7 +82,7 @@ def segmentation(state: State) -> dict[str, object]:
     }
 
 
-def deeplabv3(state: State, node: Node) -> Network:
+def deeplabv3(state: State, node: Node) -> PublishedNetwork:
     require(node, "DeepLabV3")
     head = {
         "backbone": "backbone",
@@ -90,16 +90,18 @@ def deeplabv3(state: State, node: Node) -> Network:
         "classifier.2": "head.1",
         "classifier.4": "score",
     }
-    return Network(
+    return PublishedNetwork(
         layers=aspp("classifier.0") | head,
         form={"head": "torchvision", "backbone.multi_grid": [1, 1, 1], **segmentation(state)},
         dropped={"aux_classifier": "the auxiliary head, which ours has not"},
     )
 
 
-def classifier(layers: dict[str, str], dropped: dict[str, str], form: dict[str, object], **more) -> Network:
+def classifier(
+    layers: dict[str, str], dropped: dict[str, str], form: dict[str, object], **more
+) -> PublishedNetwork:
     """A backbone: `layers` and `form` are named within it."""
-    return Network(
+    return PublishedNetwork(
         layers={theirs: f"backbone.{ours}" for theirs, ours in layers.items()},
         form={f"backbone.{key}": value for key, value in form.items()},
         dropped=dropped,
@@ -113,7 +115,7 @@ def _as_named(state: State) -> dict[str, str]:
     return {name.split(".")[0]: name.split(".")[0] for name in state}
 
 
-def vgg16(ours: str, backbone: Node, *, norm: bool) -> Network:
+def vgg16(ours: str, backbone: Node, *, norm: bool) -> PublishedNetwork:
     """VGG16 in the form of one of our classes; what it has no layer for is dropped."""
     layers, index, width = {}, 0, 3 if norm else 2
     for block, convolutions in enumerate(CONVOLUTIONS, start=1):

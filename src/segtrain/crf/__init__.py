@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels, thinned, without_labels
+from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels, with_step, without_labels
 from segtrain.errors import InputError
 
 Parameters = Mapping[str, Any]
@@ -132,7 +132,7 @@ def _kept(engine: ModuleType, task: _Task, drop_below: float) -> np.ndarray:
     few = task._replace(
         image=task.image[::step, ::step],
         probabilities=task.probabilities[:, ::step, ::step].copy(),
-        kernels=[thinned(kernel, step) for kernel in task.kernels],
+        kernels=[with_step(kernel, step) for kernel in task.kernels],
         iterations=min(task.iterations, 1),
     )
     kept = labels_above(_marginals(engine, few), drop_below)

@@ -111,7 +111,7 @@ def without_labels(kernels: list[Kernel], kept: np.ndarray) -> list[Kernel]:
     ]
 
 
-def thinned(kernel: Kernel, step: int) -> Kernel:
+def with_step(kernel: Kernel, step: int) -> Kernel:
     """The kernel for every so manyth row and column of an image."""
     x, y, *colours = kernel.stds
     return kernel._replace(stds=(x / step, y / step, *colours))

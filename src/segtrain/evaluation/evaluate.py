@@ -17,7 +17,9 @@ from segtrain.evaluation.predictor import Predict, argmax_labels
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.metrics.regions import Scores, confusion_matrix, scores
 
-Prediction = tuple[np.ndarray, np.ndarray | None]  # class indices uint8 H×W, their probabilities float32 H×W
+LabelsAndConfidence = tuple[
+    np.ndarray, np.ndarray | None
+]  # class indices uint8 H×W, their probabilities float32 H×W
 
 
 class ImageResult(NamedTuple):
@@ -81,7 +83,7 @@ class Accumulator:
         return replace(result, extra=extra)
 
 
-def evaluate(
+def evaluate_split(
     predict: Predict,
     dataset: Split,
     class_names: tuple[str, ...],
@@ -144,9 +146,9 @@ def evaluate(
 
 def _predictions(
     predict: Predict, batches: Iterable[list[Sample]], *, with_confidence: bool
-) -> Iterator[tuple[Sample, list[Prediction]]]:
+) -> Iterator[tuple[Sample, list[LabelsAndConfidence]]]:
     """Each sample with the network's prediction."""
-    predictions: Iterable[Prediction]
+    predictions: Iterable[LabelsAndConfidence]
     for samples in batches:
         if with_confidence:
             labels, confidence = (x.cpu().numpy() for x in predict.confident_labels(samples))
@@ -159,10 +161,10 @@ def _predictions(
 
 def _refined_predictions(
     predict: Predict, batches: Iterable[list[Sample]], crf: Crf
-) -> Iterator[tuple[Sample, list[Prediction]]]:
+) -> Iterator[tuple[Sample, list[LabelsAndConfidence]]]:
     """Each sample with the network's prediction and the CRF's, which runs beside the network."""
 
-    def refine(image: np.ndarray, probabilities: np.ndarray) -> list[Prediction]:
+    def refine(image: np.ndarray, probabilities: np.ndarray) -> list[LabelsAndConfidence]:
         return [_prediction(probabilities), _prediction(crf(image, probabilities))]
 
     def predicted() -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
@@ -173,7 +175,7 @@ def _refined_predictions(
     return refine_in_threads(refine, predicted())
 
 
-def _prediction(probabilities: np.ndarray) -> Prediction:
+def _prediction(probabilities: np.ndarray) -> LabelsAndConfidence:
     """Of class probabilities C×H×W."""
     return argmax_labels(torch.from_numpy(probabilities)[None])[0].numpy(), probabilities.max(0)
 

@@ -55,7 +55,7 @@ class FullSize(nn.Module):
         return logits[..., : images.shape[-2], : images.shape[-1]]
 
 
-class Difference(NamedTuple):
+class LogitDifference(NamedTuple):
     """Between the network and what was read back, on one image of noise."""
 
     size: Size
@@ -64,9 +64,9 @@ class Difference(NamedTuple):
     labels: float  # share of pixels with another label
 
 
-def export(
+def export_model(
     model: nn.Module, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
-) -> list[Difference]:
+) -> list[LogitDifference]:
     """Writes the model to `path` and compares what is read back, on images of several sizes.
 
     Args:
@@ -105,7 +105,7 @@ def export(
 
 def _write(
     network: FullSize, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
-) -> list[Difference]:
+) -> list[LogitDifference]:
     """Raises SegtrainError where what is read back differs, and whatever exporters raise."""
     height, width = size
     sizes = [size, (height + 1, width + 35), (height // 2 + 33, width - 15)] if dynamic else [size]
@@ -127,7 +127,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:150]}"
 
 
-def compare(network: Run, other: Run, size: Size) -> Difference:
+def compare(network: Run, other: Run, size: Size) -> LogitDifference:
     """The largest difference on an image of noise."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=generator)
@@ -135,7 +135,7 @@ def compare(network: Run, other: Run, size: Size) -> Difference:
         own = network(images)
         theirs = other(images)
     labels = (own.argmax(1) != theirs.argmax(1)).float().mean().item()
-    return Difference(size, (own - theirs).abs().max().item(), own.abs().max().item(), labels)
+    return LogitDifference(size, (own - theirs).abs().max().item(), own.abs().max().item(), labels)
 
 
 def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:

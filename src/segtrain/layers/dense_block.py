@@ -83,9 +83,9 @@ class DenseBlock(nn.Module):
     def forward(self, *maps: Tensor) -> list[Tensor]:
         made: list[Tensor] = []
         for layer in self.layers:
-            made.append(run(layer, *maps, *made, checkpoint=self.checkpoint))
+            made.append(run_layer(layer, *maps, *made, checkpoint=self.checkpoint))
         return made
 
 
-def run(module: nn.Module, *inputs: Tensor, checkpoint: bool) -> Tensor:
+def run_layer(module: nn.Module, *inputs: Tensor, checkpoint: bool) -> Tensor:
     return checkpointed(module, *inputs) if checkpoint else module(*inputs)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Network = Callable[[Tensor], dict[str, Tensor]]
+LogitNetwork = Callable[[Tensor], dict[str, Tensor]]
 
 
-def over_scales(network: Network, images: Tensor, scales: Sequence[float]) -> dict[str, Tensor]:
+def over_scales(network: LogitNetwork, images: Tensor, scales: Sequence[float]) -> dict[str, Tensor]:
     """The element-wise maximum of the score maps at `scales`, each resized to that at scale 1.
 
     Args:
@@ -37,7 +37,9 @@ def over_scales(network: Network, images: Tensor, scales: Sequence[float]) -> di
     return {"out": torch.stack(maps).amax(0)} | own
 
 
-def over_stretched_scales(network: Network, images: Tensor, scales: Sequence[float]) -> dict[str, Tensor]:
+def over_stretched_scales(
+    network: LogitNetwork, images: Tensor, scales: Sequence[float]
+) -> dict[str, Tensor]:
     """As `over_scales`, with cells in the middle of their shares of the image (kazuto1011/deeplab-pytorch).
 
     Every map has the size of that at scale 1.

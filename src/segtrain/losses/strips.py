@@ -16,10 +16,10 @@ from segtrain.sizes import stride_of, upsample_cells, upsample_logits
 
 VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}  # of a strip: a processor's cache, or a GPU kept busy
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # logits N×C×H×W, labels N×H×W to a sum over their pixels
+PixelLoss = Callable[[Tensor, Tensor], Tensor]  # logits N×C×H×W, labels N×H×W to a sum over their pixels
 
 
-def summed(loss: Loss, logits: Tensor, masks: Tensor) -> Tensor:
+def summed(loss: PixelLoss, logits: Tensor, masks: Tensor) -> Tensor:
     """`loss` of logits N×C×h×w upsampled to masks N×H×W, a scalar; equal in value and gradient to
     `loss(upsample_logits(logits, (H, W)), masks)`, but not to be differentiated twice.
 
@@ -34,7 +34,7 @@ def summed(loss: Loss, logits: Tensor, masks: Tensor) -> Tensor:
 
 class _OverStrips(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, logits: Tensor, masks: Tensor, loss: Loss) -> Tensor:
+    def forward(ctx, logits: Tensor, masks: Tensor, loss: PixelLoss) -> Tensor:
         (images, classes, cells, _), (height, width) = logits.shape, masks.shape[-2:]
         stride = stride_of(cells, height)
         values = VALUES.get(logits.device.type, VALUES["cuda"])

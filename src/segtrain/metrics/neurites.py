@@ -44,7 +44,7 @@ class Neurites:
         truth = components(sample.mask == CELL)
         inside = np.where(labels == CELL, confidence, 1 - confidence)
         for row, threshold in enumerate(THRESHOLDS):
-            cells = thinned(components(inside > threshold))
+            cells = fill_with_nearest(components(inside > threshold))
             self.sums[row] += torch.tensor(rand_and_information(cells, truth))
         self.sums[-1] += 1
 
@@ -59,7 +59,7 @@ def components(inside: np.ndarray) -> np.ndarray:
     return cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)[1]
 
 
-def thinned(segments: np.ndarray) -> np.ndarray:
+def fill_with_nearest(segments: np.ndarray) -> np.ndarray:
     """Each pixel of no segment given to the nearest one."""
     if not segments.any():
         return segments

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError
-from segtrain.layers.dense_block import DenseBlock, PreActivation, run
+from segtrain.layers.dense_block import DenseBlock, PreActivation, run_layer
 from segtrain.layers.grid import crop
 from segtrain.layers.init import he_uniform
 from segtrain.layers.normalize import Normalize
@@ -34,7 +34,7 @@ class TransitionDown(nn.Module):
         self.checkpoint = checkpoint
 
     def forward(self, *maps: Tensor) -> Tensor:
-        x = run(self.layer, *maps, checkpoint=self.checkpoint)
+        x = run_layer(self.layer, *maps, checkpoint=self.checkpoint)
         return F.max_pool2d(x, [1 if side == 1 else 2 for side in x.shape[-2:]])
 
 
@@ -125,10 +125,10 @@ class FCDenseNet(nn.Module):
         made = self.bottleneck(*stack)
         for transition, block in zip(self.transitions_up, self.up, strict=True):
             skip = skips.pop()
-            x = run(transition, skip[0].shape[-2:], *made, checkpoint=self.checkpoint)
+            x = run_layer(transition, skip[0].shape[-2:], *made, checkpoint=self.checkpoint)
             stack = self._together(x, *skip)
             made = block(*stack)
-        return {"out": run(self.score, *stack, *made, checkpoint=self.checkpoint)}
+        return {"out": run_layer(self.score, *stack, *made, checkpoint=self.checkpoint)}
 
     def _together(self, *maps: Tensor) -> list[Tensor]:
         """One stack of them; with checkpointing themselves, as a layer's inputs are what is kept."""

@@ -117,7 +117,7 @@ class UNet(nn.Module):
             x = self.dropout(x) if i >= DROPPED else x
             skips.append(x)
         for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
-            x = merge(join(up(x), skip))
+            x = merge(concatenate(up(x), skip))
         return self.score(x)
 
 
@@ -126,7 +126,7 @@ def enlarged(pixels: int) -> int:
     return STRIDE * ((pixels - SMALLEST + STRIDE - 1) // STRIDE) + SMALLEST
 
 
-def join(up: Tensor, skip: Tensor) -> Tensor:
+def concatenate(up: Tensor, skip: Tensor) -> Tensor:
     """Both maps' channels: the middle of a larger `skip`; of a larger `up` what covers `skip`."""
     height, width = (min(sides) for sides in zip(up.shape[-2:], skip.shape[-2:], strict=True))
     top, left = (skip.shape[-2] - height) // 2, (skip.shape[-1] - width) // 2

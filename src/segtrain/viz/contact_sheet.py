@@ -16,7 +16,7 @@ PANEL_WIDTH, GAP = 320, 4
 WRONG = (213, 94, 0)  # vermilion, which colour-blind people see too
 
 
-class Row(NamedTuple):
+class SheetRow(NamedTuple):
     """The row of an image: its mean IoU, its position in the split, by which rows are sorted, its name,
     and its panels, uint8 h×W×3."""
 
@@ -31,7 +31,7 @@ class BestAndWorst:
 
     def __init__(self, palette: Sequence[Colour]):
         self.palette = palette
-        self.rows: list[Row] = []
+        self.rows: list[SheetRow] = []
 
     def add(self, index: int, sample: Sample, prediction: np.ndarray, mean_iou: float) -> None:
         """Draws the image if it is among them so far.
@@ -42,10 +42,12 @@ class BestAndWorst:
         """
         position = bisect(self.rows, (mean_iou, index))
         if len(self.rows) < 2 * KEPT or position != KEPT:
-            insort(self.rows, Row(mean_iou, index, sample.name, panels(sample, prediction, self.palette)))
+            insort(
+                self.rows, SheetRow(mean_iou, index, sample.name, panels(sample, prediction, self.palette))
+            )
             self.keep(self.rows)
 
-    def keep(self, rows: list[Row]) -> None:
+    def keep(self, rows: list[SheetRow]) -> None:
         """Keeps the first and the last KEPT of `rows`."""
         rows = sorted(rows, key=lambda row: row[:2])
         self.rows = rows if len(rows) <= 2 * KEPT else rows[:KEPT] + rows[-KEPT:]
@@ -69,7 +71,7 @@ def panels(sample: Sample, prediction: np.ndarray, palette: Sequence[Colour]) ->
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], 1)
 
 
-def contact_sheet(rows: list[Row], class_names: Sequence[str], palette: Sequence[Colour]) -> np.ndarray:
+def contact_sheet(rows: list[SheetRow], class_names: Sequence[str], palette: Sequence[Colour]) -> np.ndarray:
     """The worst images first, then the best (uint8 H×W×3), with the classes' colours at the right."""
     height = CAPTION_HEIGHT + sum(len(row.panels) + CAPTION_HEIGHT + GAP for row in rows)
     canvas = Image.new("RGB", (len(PANELS) * (PANEL_WIDTH + GAP) - GAP, height), "white")

@@ -48,7 +48,7 @@ def percent(value: object, sign: str = "") -> str:
     return f"{100 * value:{sign}.1f}" if isinstance(value, float | int) else "-"
 
 
-def interval(values: Sequence[float] | None, sign: str = "") -> str:
+def interval_text(values: Sequence[float] | None, sign: str = "") -> str:
     """`[60.3, 63.8]` of fractions."""
     return "" if values is None else "[" + ", ".join(f"{100 * v:{sign}.1f}" for v in values) + "]"
 
@@ -85,9 +85,9 @@ def evaluation_table(
     for key, label in METRIC_LABELS.items():
         add(label, getattr(network, key), getattr(crf, key, None))
         if key == "mean_iou" and network.mean_iou_interval:
-            intervals = [interval(network.mean_iou_interval)]
+            intervals = [interval_text(network.mean_iou_interval)]
             if crf is not None:
-                intervals += [interval(crf.mean_iou_interval), interval(crf_gain, "+")]
+                intervals += [interval_text(crf.mean_iou_interval), interval_text(crf_gain, "+")]
             result.add_row("  95 % interval", *intervals)
     for key, value in network.extra.items():
         after = crf.extra[key] if crf is not None else None

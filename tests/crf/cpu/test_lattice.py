@@ -64,7 +64,7 @@ def test_a_row_of_labels_is_worked_on_as_by_numpy(eights):
 
     @njit
     def apply(x, y):
-        first, second = v.load(x, 0, width), v.load(y, 0, width)
+        first, second = v.load_row(x, 0, width), v.load_row(y, 0, width)
         out = np.empty((5, labels), np.float32)
         v.store(out, 0, v.exp(first))
         v.store(out, 1 * labels, v.add_scaled(first, 0.5, second))
@@ -89,7 +89,7 @@ def test_a_row_of_labels_is_worked_on_as_by_numpy(eights):
 def test_exponentials_are_neither_denormal_nor_infinite():
     @njit
     def exp(x):
-        v.store(x, 0, v.exp(v.load(x, 0, (0,))))
+        v.store(x, 0, v.exp(v.load_row(x, 0, (0,))))
 
     x = np.array([-1e4, -50, -41, 0, 80, 88, 1e4, 1e9], np.float32)
     exp(x)

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from segtrain.data.checks.proposal import Content, describe, propose, read_content
+from segtrain.data.checks.proposal import Content, describe_label_map, propose, read_content
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.cityscapes import Cityscapes
 from segtrain.data.datasets.voc import voc_palette
@@ -91,7 +91,7 @@ def test_the_masks_are_read_as_numbers_or_all_as_colours(tmp_path):
 
 def test_the_yaml_is_what_a_label_map_may_be(tmp_path):
     content = Content({BLACK: 3_000, RED: 20, PINK: 1}, {BLACK: 2, RED: 1, PINK: 1})
-    text = describe({BLACK: 0, RED: 1, PINK: 255}, content, ["ground", "brick"])
+    text = describe_label_map({BLACK: 0, RED: 1, PINK: 255}, content, ["ground", "brick"])
     assert '"0,0,0": 0 # ground: 3,000 pixels in 2 masks' in text
     assert '"255,0,255": 255 # ignored: 1 pixels in 1 masks' in text
     (tmp_path / "map.yaml").write_text(text)
@@ -99,4 +99,4 @@ def test_the_yaml_is_what_a_label_map_may_be(tmp_path):
     assert numbers == {}
     Image.new("RGB", (1, 1), RED).save(tmp_path / "mask.png")
     assert read_colours(tmp_path / "mask.png", colours).tolist() == [[1]]
-    assert yaml.safe_load(describe({7: 1}, Content({7: 1}, {7: 1}), "ab")) == {"7": 1}
+    assert yaml.safe_load(describe_label_map({7: 1}, Content({7: 1}, {7: 1}), "ab")) == {"7": 1}

@@ -9,7 +9,7 @@ import numpy as np
 
 from segtrain.crf.cpu.compile_cache import CACHE
 from segtrain.crf.cpu.field import kept_memory, make_field, order, scratch
-from segtrain.crf.cpu.rows import fill_rows, read_labels, read_rows, size, width
+from segtrain.crf.cpu.rows import fill_rows, read_argmax, read_rows, size, width
 from segtrain.crf.potentials import Kernel
 
 
@@ -31,7 +31,7 @@ def labels(image, probabilities, kernels: Sequence[Kernel], iterations: int) -> 
     result = np.empty(probabilities.shape[1:], np.int32)
     with kept_memory():
         rows = _infer(image, probabilities, kernels, iterations)
-        read_labels(rows, result.reshape(-1), width(len(probabilities)))
+        read_argmax(rows, result.reshape(-1), width(len(probabilities)))
     return result
 
 
@@ -52,7 +52,7 @@ def _prepare(count: int, kernels: Sequence[Kernel], channels: int) -> None:
         with kept_memory():
             rows = _infer(np.zeros((4, 4, channels), np.float32), few, kernels, 1)
             read_rows(rows, few.reshape(count, -1), size(count))
-            read_labels(rows, np.empty(16, np.int32), width(count))
+            read_argmax(rows, np.empty(16, np.int32), width(count))
 
     kinds = sorted((len(kernel.stds), kernel.potts) for kernel in kernels)
     what = f"the dense CRF for up to {size(count)} labels"

@@ -146,10 +146,10 @@ def _pass(rows, vertices, values, sums, rolling, ring, step, corners, width):
         message, from_rolling = v.zeros(width), v.zeros(width)  # two sums: neither waits as long
         if not is_first and n < end:
             for i in range(n * lattice_corners, (n + 1) * lattice_corners):
-                corner = v.load(values, at(vertices.offsets, i), width)
+                corner = v.load_row(values, at(vertices.offsets, i), width)
                 message = v.add_scaled(message, at(vertices.slice, i), corner)
             for i in range(n * rolling_corners, (n + 1) * rolling_corners):
-                corner = v.load(ring.values, int64(at(rolling.slots, i)) * size, width)
+                corner = v.load_row(ring.values, int64(at(rolling.slots, i)) * size, width)
                 from_rolling = v.add_scaled(from_rolling, at(rolling.vertices.slice, i), corner)
         if n > first and is_last:
             v.store(rows, (n - 1) * size, row)
@@ -160,7 +160,7 @@ def _pass(rows, vertices, values, sums, rolling, ring, step, corners, width):
                 place = int64(at(rolling.vertices.offsets, i)) * size
                 _add(ring.sums, place, at(rolling.vertices.splat, i), row, width)
         if n < end:
-            row = v.load(rows, n * size, width)
+            row = v.load_row(rows, n * size, width)
             if is_first:
                 row = v.scale(row, float32(1) / v.total(row))
             else:
@@ -179,7 +179,7 @@ def _updated(row, message):
 
 @inlined
 def _add(sums, start, weight, row, width):
-    v.store(sums, start, v.add_scaled(v.load(sums, start, width), weight, row))
+    v.store(sums, start, v.add_scaled(v.load_row(sums, start, width), weight, row))
 
 
 @compiled
@@ -193,7 +193,7 @@ def _blur(rows, whole, width):
             soon = at(whole.chains, min(i + PREFETCH, end - 1))
             v.fetch(rows, soon, width)
             following = at(whole.chains, i)
-            after = v.load(rows, following, width)
+            after = v.load_row(rows, following, width)
             blurred = v.add_scaled(here, float32(0.5), v.add(before, after))
             v.store(rows, place if place else waste, blurred)  # a branch would be guessed wrong
             before, here, place = here, after, following
@@ -208,7 +208,7 @@ def _mix(rows, part, matrix, width):
     for start in range(part[0], part[1], size):
         mixed = v.zeros(width)
         for label in range(matrix.shape[0]):
-            row = v.load(matrix, label * size, width)
+            row = v.load_row(matrix, label * size, width)
             mixed = v.add_scaled(mixed, at(rows, start + label), row)
         v.store(rows, start, mixed)
 
@@ -231,9 +231,9 @@ def _blur_rolling(rolling, ring, progress, until, width):
             target = ring.values if (axes - axis) % 2 else ring.other
             neighbours = rolling.neighbours[axis]
             for vertex in range(progress[axis], limit):
-                one = v.load(source, int64(at(neighbours, 2 * vertex)) * size, width)
-                two = v.load(source, int64(at(neighbours, 2 * vertex + 1)) * size, width)
-                here = v.load(source, (first_slot + (vertex & mask)) * size, width)
+                one = v.load_row(source, int64(at(neighbours, 2 * vertex)) * size, width)
+                two = v.load_row(source, int64(at(neighbours, 2 * vertex + 1)) * size, width)
+                here = v.load_row(source, (first_slot + (vertex & mask)) * size, width)
                 blurred = v.add_scaled(here, float32(0.5), v.add(one, two))
                 v.store(target, (1 + (vertex & rolling.mask)) * size, blurred)
             progress[axis] = max(progress[axis], limit)

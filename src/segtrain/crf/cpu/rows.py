@@ -51,6 +51,6 @@ def read_rows(rows, columns, size):
 
 
 @compiled
-def read_labels(rows, labels, width):
+def read_argmax(rows, labels, width):
     for n in range(labels.size):
-        labels[n] = v.first_largest(v.load(rows, n * v.lanes(width), width))
+        labels[n] = v.first_largest(v.load_row(rows, n * v.lanes(width), width))

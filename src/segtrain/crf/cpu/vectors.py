@@ -2,7 +2,7 @@
 
 What the mean field does to a pixel it does to all its labels at once. Numba compiles a loop over
 labels to scalar code, or to vector code with a check and a remainder around each loop, which is four
-times slower than LLVM's own vectors. So a `Row` is LLVM's: vectors of 16 float32 and, where it has an
+times slower than LLVM's own vectors. So a `LabelRow` is LLVM's: vectors of 16 float32 and, where it has an
 odd number of eights, one of 8 (a processor without such registers takes two or four for one). The
 functions below are the few operations on it that the mean field needs.
 
@@ -23,15 +23,15 @@ INT = ir.IntType(32)
 LONG = ir.IntType(64)
 
 
-class Row(types.Type):
+class LabelRow(types.Type):
     def __init__(self, eights: int):
         self.eights = eights
         super().__init__(name=f"Row({eights})")
 
 
-@register_model(Row)
+@register_model(LabelRow)
 class RowModel(models.PrimitiveModel):
-    def __init__(self, manager, row: Row):
+    def __init__(self, manager, row: LabelRow):
         super().__init__(manager, row, _row_type(row.eights))
 
 
@@ -140,14 +140,14 @@ def lanes(typing, width):
 
 
 @intrinsic
-def load(typing, rows, start, width):
+def load_row(typing, rows, start, width):
     """The row that begins at rows.flat[start]."""
 
     def code(context, builder, signature, arguments):
         addresses = _addresses(context, builder, rows, arguments[0], start, arguments[1], width.count)
         return _row(builder, [builder.load(place, align=4) for place in addresses])
 
-    return Row(width.count)(rows, start, width), code
+    return LabelRow(width.count)(rows, start, width), code
 
 
 @intrinsic
@@ -182,7 +182,7 @@ def zeros(typing, width):
     def code(context, builder, signature, arguments):
         return ir.Constant(_row_type(width.count), None)
 
-    return Row(width.count)(width), code
+    return LabelRow(width.count)(width), code
 
 
 @intrinsic

@@ -16,7 +16,7 @@ from segtrain.errors import InputError
 SPLITS = ("train", "val")
 
 
-class Report(NamedTuple):
+class DataReport(NamedTuple):
     """data, splits: as far as they could be made. faults: all. pixels: int64 256 a split, of each label."""
 
     data: Any
@@ -48,7 +48,7 @@ def make_splits(make: Callable[[], Any]) -> tuple[Any, dict[str, Any], list[Faul
     return data, splits, [Fault("pairs", "data", one_line(error)) for error in refused] + faults
 
 
-def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> Report:
+def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> DataReport:
     """Reads every image and every mask of a data set.
 
     Args:
@@ -70,7 +70,7 @@ def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> 
         faults += _overlap(*looked.values())
     if "train" in pixels:
         faults += _unseen(data.class_names, pixels["train"])
-    return Report(data, splits, faults, pixels)
+    return DataReport(data, splits, faults, pixels)
 
 
 def check_start(data) -> None:

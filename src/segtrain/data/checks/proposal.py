@@ -72,7 +72,7 @@ def propose(content: Content, palette: tuple[Colour, ...], given: Mapping[Value,
     return {**{value: given[value] for value in values if value in given}, **guess}
 
 
-def describe(label_map: Mapping[Value, int], content: Content, class_names: Iterable[str]) -> str:
+def describe_label_map(label_map: Mapping[Value, int], content: Content, class_names: Iterable[str]) -> str:
     """The map as YAML for `data.label_map`, with what each value was seen in."""
     names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
     lines = ["# Proposed by segdata action=check, from what the masks hold. It is a guess: read it first.\n"]

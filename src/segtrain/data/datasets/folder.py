@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.datasets.pairing import Folders, seeded_split
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import Pair, PairedFiles, read_colours, read_image
-from segtrain.data.io.label_map import Colour, parse_label_map
+from segtrain.data.io.label_map import parse_label_map
 from segtrain.errors import InputError
 
 LOOKED_AT = 8  # masks, to see whether 255 can be meant as ignored

@@ -6,10 +6,8 @@ from typing import Any
 
 import yaml
 
-from segtrain.contracts import IGNORE_INDEX
+from segtrain.contracts import IGNORE_INDEX, Colour
 from segtrain.errors import InputError
-
-Colour = tuple[int, int, int]
 
 
 def parse_label_map(
