@@ -52,7 +52,7 @@ def spoil(step: int, layer: int) -> None:
 
     whole_step = train.train_step
 
-    def spoiled_step(run: train.Run, *rest) -> float:
+    def spoiled_step(run: train.TrainState, *rest) -> list[float]:
         if run.step + 1 == step:
             name, module = convolutions(run.model)[layer]
             with torch.no_grad():

@@ -68,6 +68,6 @@ def work(count: int, seed: int, folder: str) -> None:
         matrices = []
         for length in range(1, count + 1):
             settings = EvaluationSettings(batch_size=1 + length % 3)
-            metrics = evaluate_split(predict, Noise(length, seed), CLASSES, CPU.device, settings)
-            matrices.append(torch.tensor(metrics["confusion_matrix"]))
+            result = evaluate_split(predict, Noise(length, seed), CLASSES, CPU.device, settings)
+            matrices.append(torch.tensor(result.network.confusion_matrix))
         torch.save(matrices, f"{folder}/{process_group.world_size()}.{process_group.rank()}.pt")

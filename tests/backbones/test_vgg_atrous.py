@@ -41,7 +41,7 @@ def test_poolings_of_2_padded_by_1_need_two_pixels_more_than_8k(pixels, cells):
 
 
 def test_the_first_releases_cells_lie_half_a_pixel_beside_8i():
-    grids = AtrousVGG16(width=1 / 32, **ORIGINAL).grids
+    grids = AtrousVGG16(width=1 / 32, **ORIGINAL).feature_info.grids
     assert {stage: grid.offset for stage, grid in grids.items()} == {
         2: -0.5,
         4: -1.5,
@@ -49,7 +49,7 @@ def test_the_first_releases_cells_lie_half_a_pixel_beside_8i():
         16: 0.5,
         32: 0.5,
     }
-    assert all(grid.offset == 0 for grid in AtrousVGG16(width=1 / 32).grids.values())
+    assert all(grid.offset == 0 for grid in AtrousVGG16(width=1 / 32).feature_info.grids.values())
 
 
 @pytest.mark.parametrize(

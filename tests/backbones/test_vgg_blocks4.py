@@ -20,8 +20,13 @@ def test_the_three_taps_are_torchvisions_features_before_its_poolings(vgg16):
         for stride, layers in ((2, 9), (4, 16), (8, 23)):
             expected = vgg16.features[:layers](backbone.normalize(images))
             assert torch.allclose(features[stride], expected, atol=1e-4)
-            assert features[stride].shape == (1, backbone.channels[stride], 64 // stride, 48 // stride)
-            assert backbone.grids[stride] == (stride, (stride - 1) / 2)
+            assert features[stride].shape == (
+                1,
+                backbone.feature_info.channels[stride],
+                64 // stride,
+                48 // stride,
+            )
+            assert backbone.feature_info.grids[stride] == (stride, (stride - 1) / 2)
 
 
 def test_weights_for_grey_respond_as_those_for_rgb(vgg16):

@@ -24,7 +24,7 @@ def test_torchvisions_weights_give_its_features_and_its_fully_connected_layers()
         fc6 = new_batch_norm(model.classifier[0](pool5.flatten(1)))
         fc7 = new_batch_norm(model.classifier[3](fc6))
         features, _ = backbone(images)
-        backbone.fc, backbone.window = nn.ModuleList(), 1
+        backbone.fc, backbone.feature_info.window = nn.ModuleList(), 1
         assert torch.allclose(backbone(images)[0], pool5, atol=1e-4)
     assert features.shape == (1, 4096, 1, 1)
     assert torch.allclose(features.flatten(1), fc7, atol=1e-4)

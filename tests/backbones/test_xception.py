@@ -33,7 +33,7 @@ def test_parameters_are_as_many_as_in_the_papers_document():
     assert count(net.stem) == 19_488
     assert [count(u) for u in units(net)] == [53_696, 205_696, 1_457_360, 1_618_344, 3_104_384, 7_133_184]
     assert len(net.middle) == 16
-    assert net.channels == {4: 256, 8: 256, 16: 728, 32: 2048}
+    assert net.feature_info.channels == {4: 256, 8: 256, 16: 728, 32: 2048}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_strides_and_rates_are_those_of_the_released_code(output_stride, strides
     for unit, rate in zip(units(net), rates, strict=True):
         assert [c.depthwise.dilation[0] for c in unit.convs] == [rate] * 3
         assert [c.depthwise.stride[0] for c in unit.convs[:2]] == [1, 1]
-    assert net.grids == {stage: Grid(min(stage, output_stride)) for stage in STAGES}
+    assert net.feature_info.grids == {stage: Grid(min(stage, output_stride)) for stage in STAGES}
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
@@ -82,7 +82,7 @@ def test_sizes_are_those_of_the_paper(output_stride, side, cells):
     with torch.inference_mode():
         features = net(torch.zeros(1, 3, side, 1, dtype=torch.uint8))
     assert tuple(features[stage].shape[-2] for stage in STAGES) == cells
-    assert {stage: features[stage].shape[1] for stage in STAGES} == net.channels
+    assert {stage: features[stage].shape[1] for stage in STAGES} == net.feature_info.channels
 
 
 def test_the_deepest_cells_cover_the_last_pixel():

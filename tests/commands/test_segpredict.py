@@ -99,7 +99,7 @@ def test_a_stopped_run_says_how_to_go_on(tiny, run, folder, monkeypatch, number,
     after = f"stopped by {number.name} after 1 of 3 images; to continue, run it again with output=run2"
     assert done.err == f"segpredict: {after}\n"
     left = sorted(str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file())
-    assert left == ["config.yaml", "labels/a.png", "overlays/a.jpg"]
+    assert left == ["config.yaml", "labels/a.png", "made_from.json", "overlays/a.jpg"]
 
 
 def test_a_file_that_cannot_be_written_whole_is_not_there(tiny, run, folder, monkeypatch):

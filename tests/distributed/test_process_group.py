@@ -105,7 +105,7 @@ def test_two_ranks_go_on_with_the_run_of_one_where_a_step_is_of_as_many_images(r
 
 
 def test_ranks_that_would_make_other_steps_are_refused(ranks):
-    assert "a step must have 4 images as before, got 8 images" in ranks[0]["refused"]
+    assert "a step must have 4 images as before, got 8" in ranks[0]["refused"]
     assert "batch_size=4 × accumulate=1 × 2 processes" in ranks[0]["refused"]
 
 

@@ -56,7 +56,7 @@ def sliding():
     return Sliding(window=40, stride=40)
 
 
-WAYS = {
+INFERENCES = {
     "whole": Whole,
     "scaled": lambda: Scaled(scale=0.5),
     "sliding": sliding,
@@ -66,7 +66,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("way", INFERENCES.values(), ids=INFERENCES)
 def test_labels_and_confidence_come_without_all_the_scores(image, way):
     predict = predictor(way())
     with Largest() as largest:

@@ -8,7 +8,7 @@ from segtrain.layers.grid import Grid, bilinear_kernel_size, crop, pad_to
 
 @pytest.fixture(scope="module")
 def vgg():
-    return VGG16(width=1 / 64, padding=100).grids
+    return VGG16(width=1 / 64, padding=100).feature_info.grids
 
 
 def upscored(coarse, fine):
@@ -21,7 +21,7 @@ def test_the_six_crop_offsets_of_the_fcn_papers_are_derived(vgg):
     image = Grid()
     upscore2 = upscored(vgg[32], vgg[16])
     upscore_pool4 = upscored(vgg[16], vgg[8])
-    alexnet = AlexNet(width=1 / 64, padding=100).grids
+    alexnet = AlexNet(width=1 / 64, padding=100).feature_info.grids
     assert upscored(vgg[32], image).index(image) == 19  # 32s
     assert vgg[16].index(upscore2) == 5  # score_pool4
     assert upscored(upscore2, image).index(image) == 27  # 16s
@@ -36,7 +36,7 @@ def test_the_map_of_fc7_is_the_papers(vgg):
 
 
 def test_the_kernels_of_the_deconvolutions_are_derived(vgg):
-    alexnet = AlexNet(width=1 / 64, padding=100).grids
+    alexnet = AlexNet(width=1 / 64, padding=100).feature_info.grids
     assert bilinear_kernel_size(vgg[32], Grid()) == 64
     assert bilinear_kernel_size(vgg[16], Grid()) == 32
     assert bilinear_kernel_size(vgg[8], Grid()) == 16

@@ -24,7 +24,7 @@ def test_a_resnet_whose_stride_is_set_later_is_the_one_built_with_it(stride_in, 
     for first, then in ((32, 8), (8, 16), (16, 32)):
         built, changed = resnet(then), resnet(first)
         changed.set_output_stride(then)
-        assert changed.grids == built.grids
+        assert changed.feature_info.grids == built.feature_info.grids
         with torch.inference_mode():
             ours, theirs = changed(images), built(images)
         assert all(torch.equal(ours[stage], theirs[stage]) for stage in (4, 8, 16, 32))

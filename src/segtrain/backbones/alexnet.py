@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid, pad_to
 from segtrain.layers.init import he_normal
@@ -52,11 +53,12 @@ class AlexNet(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
+        self.feature_info = FeatureInfo()
         self.normalize = Normalize()
         self.caffe = layout == "caffe"
         channels = [3] + [2 * scaled(c, width / 2) for c in CHANNELS[layout]]
         paddings = (padding, 2, 1, 1, 1)
-        grid, self.grids, self.channels = Grid(), {}, {}
+        grid = Grid()
         for i, (kernel, pad, groups) in enumerate(zip(KERNELS, paddings, GROUPS[layout], strict=True)):
             stride = 4 if i == 0 else 1
             conv = nn.Conv2d(channels[i], channels[i + 1], kernel, stride, pad, groups=groups)
@@ -64,7 +66,7 @@ class AlexNet(nn.Module):
             grid = grid.conv(kernel, stride, pad)
             if i in (0, 1, 4):
                 grid = grid.conv(3, stride=2)
-                self.grids[grid.stride], self.channels[grid.stride] = grid, channels[i + 1]
+                self.feature_info.add(grid.stride, channels[i + 1], grid)
         self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.norm = nn.LocalResponseNorm(5, 1e-4, 0.75) if self.caffe else nn.Identity()
 
@@ -72,7 +74,7 @@ class AlexNet(nn.Module):
         self.fc6 = FCConv(channels[-1], fc, 6, padding=fc6_padding)
         self.fc7 = FCConv(fc, fc, 1)
         self.dropout = nn.Dropout(dropout)
-        self.grids[32], self.channels[32] = grid.conv(6, padding=fc6_padding), fc
+        self.feature_info.add(32, fc, grid.conv(6, padding=fc6_padding))
         he_normal(self)
         if pretrained:
             self.load_state_dict(self.from_torchvision(torchvision_state("alexnet", pretrained)))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.errors import InputError
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.grid import Grid, pad_to
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import Normalize
@@ -92,6 +93,7 @@ class GoogLeNet(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
+        self.feature_info = FeatureInfo()
         batch_norm = layout == "torchvision"
         if pretrained and not batch_norm:
             raise InputError(
@@ -106,20 +108,21 @@ class GoogLeNet(nn.Module):
         self.conv1 = ConvUnit(3, c64, 7, stride=2, padding=padding, batch_norm=batch_norm)
         self.conv2 = ConvUnit(c64, c64, 1, batch_norm=batch_norm)
         self.conv3 = ConvUnit(c64, c192, 3, padding=1, batch_norm=batch_norm)
-        channels, self.channels = c192, {8: c192}
+        channels = c192
+        self.feature_info.channels[8] = c192
         for name, table in INCEPTION.items():
             block = Inception(channels, [scaled(c, width) for c in table], batch_norm=batch_norm)
             self.add_module(f"inception{name}", block)
             channels = block.channels
             if name == "3b":
-                self.channels[16] = channels
-        self.channels[32] = channels
+                self.feature_info.channels[16] = channels
+        self.feature_info.channels[32] = channels
         self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.pool4 = nn.MaxPool2d(last_pool, 2, ceil_mode=True)
         self.dropout = nn.Dropout(dropout)
 
         grid = Grid().conv(7, 2, padding).conv(3, 2).conv(3, 2)
-        self.grids = {8: grid, 16: grid.conv(3, 2), 32: grid.conv(3, 2).conv(last_pool, 2)}
+        self.feature_info.grids = {8: grid, 16: grid.conv(3, 2), 32: grid.conv(3, 2).conv(last_pool, 2)}
         he_normal(self)
         if pretrained:
             self.load_state_dict(self.from_torchvision(torchvision_state("googlenet", pretrained)))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.grid import Grid
 from segtrain.layers.normalize import Normalize
 from segtrain.layers.whole_cells import pad_to_whole_cells
@@ -85,7 +86,7 @@ class ResNet(nn.Module):
             bn1 to bn3, as PSPNet's authors' PyTorch code names them.
 
     Attributes:
-        channels, grids: stage -> channels, Grid (see layers/stages.py).
+        feature_info: the channels and the cells of each stage.
         whole_cells: images are padded to whole cells.
 
     Raises:
@@ -105,6 +106,7 @@ class ResNet(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
+        self.feature_info = FeatureInfo()
         if len(multi_grid) != 3:
             problem = f"multi_grid={list(multi_grid)}: layer4 has three blocks"
             raise InputError(problem, do="give three factors")
@@ -112,14 +114,13 @@ class ResNet(nn.Module):
         self.whole_cells, self.caffe = True, stride_in == "1x1"
         self.normalize = Normalize()
         channels = self._add_stem(width)
-        self.channels: dict[int, int] = {}
         for number, (stage, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
             bottleneck_channels, layer = scaled(CHANNELS[stage], width), []
             for i in range(blocks):
                 layer.append(Bottleneck(channels, bottleneck_channels, first=i == 0, stride_in=stride_in))
                 channels = EXPANSION * bottleneck_channels
             self.add_module(f"layer{number}", nn.Sequential(*layer))
-            self.channels[stage] = channels
+            self.feature_info.channels[stage] = channels
         self.set_output_stride(output_stride)
         _initialise(self)
         if pretrained:
@@ -128,7 +129,7 @@ class ResNet(nn.Module):
     def set_output_stride(self, output_stride: int) -> None:
         """Chooses strides and dilation for this stride of the deepest features; weights stay."""
         self.output_stride = output_stride
-        self.grids = {stage: Grid(min(stage, output_stride)) for stage in CHANNELS}
+        self.feature_info.grids = {stage: Grid(min(stage, output_stride)) for stage in CHANNELS}
         layers = (self.layer1, self.layer2, self.layer3, self.layer4)
         for stage, layer in zip(CHANNELS, layers, strict=True):
             stride = 2 if 4 < stage <= output_stride else 1

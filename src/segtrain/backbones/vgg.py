@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
@@ -84,9 +85,8 @@ class VGG16(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
+        self.feature_info = FeatureInfo()
         self.normalize = Normalize()
-        self.channels: dict[int, int] = {}
-        self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), 3
         for number, block in enumerate(BLOCKS, start=1):
             out_channels = [scaled(out, width) for out in block]
@@ -97,14 +97,14 @@ class VGG16(nn.Module):
             for _ in out_channels[1:]:
                 grid = grid.conv(3, padding=1)
             grid = grid.conv(2, stride=2)
-            self.grids[grid.stride], self.channels[grid.stride] = grid, channels
+            self.feature_info.add(grid.stride, channels, grid)
 
         fc6_padding = fc6_kernel // 2 if padding == 1 else 0
         fc = scaled(FC, width)
         self.fc6 = FCConv(channels, fc, fc6_kernel, padding=fc6_padding)
         self.fc7 = FCConv(fc, fc, 1)
         self.dropout = nn.Dropout(dropout)
-        self.grids[32], self.channels[32] = grid.conv(fc6_kernel, padding=fc6_padding), fc
+        self.feature_info.add(32, fc, grid.conv(fc6_kernel, padding=fc6_padding))
         he_normal(self)
         if pretrained:
             name = "vgg16_bn" if batch_norm else "vgg16"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
@@ -47,7 +48,7 @@ class AtrousVGG16(nn.Module):
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
     Attributes:
-        channels, grids: stage -> channels, Grid (see layers/stages.py).
+        feature_info: the channels and the cells of each stage.
     """
 
     def __init__(
@@ -62,10 +63,9 @@ class AtrousVGG16(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
+        self.feature_info = FeatureInfo()
         self.pool = pool
         self.normalize = Normalize()
-        self.channels: dict[int, int] = {}
-        self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), 3
         for i, (block, pooling, dilation) in enumerate(zip(BLOCKS, POOLS[pool], DILATIONS, strict=True)):
             out_channels = [scaled(out, width) for out in block]
@@ -73,7 +73,7 @@ class AtrousVGG16(nn.Module):
             self.add_module(f"block{i + 1}", nn.Sequential(*layers, nn.MaxPool2d(*pooling, ceil_mode=True)))
             grid, channels = grid.conv(*pooling), out_channels[-1]
             if i < len(STAGES):
-                self.grids[STAGES[i]], self.channels[STAGES[i]] = grid, channels
+                self.feature_info.add(STAGES[i], channels, grid)
         self.pool5a = nn.AvgPool2d(3, 1, padding=1) if pool == 3 else nn.Identity()
 
         fc, self.fc6_kernel = scaled(fc_channels, width), fc6_kernel
@@ -84,7 +84,7 @@ class AtrousVGG16(nn.Module):
             self.fc6.append(convolution(channels, fc, fc6_kernel, padding=padding, dilation=rate))
             self.fc7.append(nn.Conv2d(fc, fc, 1))
         self.dropout = nn.Dropout(dropout)
-        self.grids[32], self.channels[32] = grid, fc * len(fc6_dilations)
+        self.feature_info.add(32, fc * len(fc6_dilations), grid)
         he_normal(self)
         if pretrained:
             self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))

@@ -12,6 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from segtrain.backbones.vgg import BLOCKS, block_weights, convolutions
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
@@ -30,15 +31,14 @@ class VGG16Blocks4(nn.Module):
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
     Attributes:
-        channels, grids: stage -> channels, Grid (see layers/stages.py).
+        feature_info: the channels and the cells of each stage.
     """
 
     def __init__(self, *, in_channels: Literal[1, 3] = 3, width: float = 1.0, pretrained: Pretrained = False):
         super().__init__()
+        self.feature_info = FeatureInfo()
         self.normalize = normalization(in_channels)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
-        self.channels: dict[int, int] = {}
-        self.grids: dict[int, Grid] = {}
         grid, channels = Grid(), in_channels
         for number, block in enumerate(BLOCKS[:DEPTH], start=1):
             out_channels = [scaled(out, width) for out in block]
@@ -46,7 +46,7 @@ class VGG16Blocks4(nn.Module):
             channels = out_channels[-1]
             if number > 1:
                 grid = grid.conv(2, stride=2)
-                self.grids[grid.stride], self.channels[grid.stride] = grid, channels
+                self.feature_info.add(grid.stride, channels, grid)
         he_normal(self)
         if pretrained:
             self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))

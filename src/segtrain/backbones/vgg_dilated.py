@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
@@ -43,7 +44,7 @@ class DilatedVGG16(nn.Module):
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
     Attributes:
-        channels, grids: stage -> channels, Grid (see layers/stages.py).
+        feature_info: the channels and the cells of each stage.
         whole_cells: there is a cell also for the last pixels.
     """
 
@@ -56,6 +57,7 @@ class DilatedVGG16(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
+        self.feature_info = FeatureInfo()
         self.normalize, self.whole_cells = Normalize(), True
         same = padding == "zeros"
         self.margin = 0 if same else MARGIN
@@ -70,7 +72,7 @@ class DilatedVGG16(nn.Module):
         self.fc6 = FCConv(channels, fc, 7, padding=pad, dilation=FC6_DILATION)
         self.fc7 = FCConv(fc, fc, 1)
         self.dropout = nn.Dropout(dropout)
-        self.channels, self.grids = {32: fc}, {32: Grid(STRIDE)}
+        self.feature_info.add(32, fc, Grid(STRIDE))
         he_normal(self)
         if pretrained:
             self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.batch_statistics import require_batch_statistics
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import pad_to
@@ -44,8 +45,9 @@ class SwitchesVGG16(nn.Module):
 
     def __init__(self, *, fc_channels: int = 0, width: float = 1.0, pretrained: Pretrained = False):
         super().__init__()
+        self.feature_info = FeatureInfo()
         self.normalize = Normalize()
-        self.pooled: list[int] = []
+
         channels = 3
         for number, block in enumerate(BLOCKS, start=1):
             out_channels = [scaled(out, width) for out in block]
@@ -53,14 +55,14 @@ class SwitchesVGG16(nn.Module):
                 f"block{number}", nn.Sequential(*convolutions(channels, out_channels, batch_norm=True))
             )
             channels = out_channels[-1]
-            self.pooled.append(channels)
-        self.fc, self.window = nn.ModuleList(), 1
+            self.feature_info.pooled.append(channels)
+        self.fc, self.feature_info.window = nn.ModuleList(), 1
         if fc_channels:
-            fc, self.window = scaled(fc_channels, width), 7
+            fc, self.feature_info.window = scaled(fc_channels, width), 7
             for layer in (FCConv(channels, fc, 7), FCConv(fc, fc, 1)):
                 self.fc.append(nn.Sequential(layer, nn.BatchNorm2d(fc)))
             channels = fc
-        self.channels, self.grids = {32: channels}, {}
+        self.feature_info.channels, self.feature_info.grids = {32: channels}, {}
         he_normal(self)
         batch_norm_shift(self)
         if pretrained:
@@ -71,7 +73,7 @@ class SwitchesVGG16(nn.Module):
         for block in (self.block1, self.block2, self.block3, self.block4, self.block5):
             x, where = pool(block(x))
             switches.append(where)
-        x = pad_to(x, self.window)
+        x = pad_to(x, self.feature_info.window)
         for fc, norm in self.fc:
             x = fc(x)
             require_batch_statistics(norm, x)
@@ -84,7 +86,7 @@ class SwitchesVGG16(nn.Module):
         These are the BatchNorm after fc6 and fc7, and both of them if they are narrower than 4,096.
         """
         converted = {**self.state_dict(), **block_weights(self, state)}
-        if self.channels[32] == FC:
+        if self.feature_info.channels[32] == FC:
             for ours, name in (("fc.0.0", "classifier.0"), ("fc.1.0", "classifier.3")):
                 converted[f"{ours}.weight"] = state[f"{name}.weight"]
                 converted[f"{ours}.bias"] = state[f"{name}.bias"]

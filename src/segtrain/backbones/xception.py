@@ -16,6 +16,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
@@ -98,11 +99,12 @@ class Xception65(nn.Module):
         width: multiplies every number of channels; below 1 for tests only.
 
     Attributes:
-        channels, grids: stage -> channels, Grid (see layers/stages.py).
+        feature_info: the channels and the cells of each stage.
     """
 
     def __init__(self, *, output_stride: Literal[8, 16, 32] = 32, width: float = 1.0):
         super().__init__()
+        self.feature_info = FeatureInfo()
 
         def thin(out_channels: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(scaled(out, width) for out in out_channels)
@@ -123,13 +125,15 @@ class Xception65(nn.Module):
             Unit(thin(first)[-1], thin(last), shortcut="none", relu_inside=True),
         )
         low = thin(ENTRY[1][0])
-        self.channels = {4: low[1], 8: low[2], 16: channels, 32: thin(last)[-1]}
+        self.feature_info.channels = {4: low[1], 8: low[2], 16: channels, 32: thin(last)[-1]}
         self.set_output_stride(output_stride)
 
     def set_output_stride(self, output_stride: int) -> None:
         """Chooses strides and dilation for this stride of the deepest features; weights stay."""
         self.output_stride = output_stride
-        self.grids = {stage: Grid(min(stage, output_stride)) for stage in self.channels}
+        self.feature_info.grids = {
+            stage: Grid(min(stage, output_stride)) for stage in self.feature_info.channels
+        }
         reached, rate = 2, 1
         for unit in (*self.entry, *self.middle, *self.exit):
             if reached < output_stride:

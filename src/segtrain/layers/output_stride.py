@@ -2,21 +2,17 @@
 
 from collections.abc import Iterable
 
-from torch import nn
-
 from segtrain.errors import InputError
-from segtrain.layers.stages import require_on_pixels
+from segtrain.layers.backbone import Backbone, HasOutputStride, require_on_pixels
 
 
-def set_output_stride(
-    user: nn.Module, backbone: nn.Module, output_stride: int, stages: Iterable[int]
-) -> None:
+def set_output_stride(user: object, backbone: Backbone, output_stride: int, stages: Iterable[int]) -> None:
     """Gives `backbone` this stride of its deepest features, for a model that reads `stages`.
 
     Raises:
         InputError: it has no such choice, or lacks a stage with cell i on pixel stride·i.
     """
-    if not hasattr(backbone, "set_output_stride"):
+    if not isinstance(backbone, HasOutputStride):
         raise InputError(
             f"model/backbone: {type(user).__name__} chooses the output stride, which is fixed in"
             f" {type(backbone).__name__}",

@@ -10,8 +10,6 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segtrain.errors import InputError
-
 
 class Switches(NamedTuple):
     """Where the maxima of a pooling lay."""
@@ -62,13 +60,3 @@ class UnpoolingDecoder(nn.ModuleList):
         for block, where in zip(self, reversed(switches), strict=True):
             x = block(unpool(x, where))
         return x
-
-
-def require_switches(user: nn.Module, backbone: nn.Module, window: int) -> None:
-    """Raises InputError unless `backbone` gives switches, and features of window×window cells of pool5."""
-    if getattr(backbone, "window", None) != window:
-        raise InputError(
-            f"model/backbone: {type(backbone).__name__} has no pooling switches with features of "
-            f"{window}×{window} cells of pool5, which {type(user).__name__} needs",
-            do="leave out model/backbone for the model's own",
-        )

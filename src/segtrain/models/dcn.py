@@ -15,11 +15,11 @@ trained on VOC: `init_from` a run of deeplabv1; `model.backbone.pretrained=true`
 import torch
 from torch import Tensor, nn
 
+from segtrain.layers.backbone import Backbone, require_strides
 from segtrain.layers.bilinear import bilinear_kernel
 from segtrain.layers.grid import crop
 from segtrain.layers.init import he_normal
 from segtrain.layers.score import Score
-from segtrain.layers.stages import require_strides
 
 STRIDES = (2, 4, 8)
 
@@ -48,11 +48,13 @@ class DCN(nn.Module):
         num_classes: C.
     """
 
-    def __init__(self, *, backbone: nn.Module, num_classes: int):
+    backbone: Backbone
+
+    def __init__(self, *, backbone: Backbone, num_classes: int):
         super().__init__()
         self.backbone = backbone
         require_strides(self, backbone, STRIDES)
-        self.levels = nn.ModuleList(level(backbone.channels[s], num_classes, s) for s in STRIDES)
+        self.levels = nn.ModuleList(level(backbone.feature_info.channels[s], num_classes, s) for s in STRIDES)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features = self.backbone(images)

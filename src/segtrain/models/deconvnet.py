@@ -15,11 +15,12 @@ torch's 1e-5 instead of 1e-9, and its statistics run along, instead of being tak
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segtrain.layers.backbone import Backbone, require_switches
 from segtrain.layers.fc_conv import FCDeconv
 from segtrain.layers.grid import crop
 from segtrain.layers.init import batch_norm_shift
 from segtrain.layers.score import Score
-from segtrain.layers.unpool import UnpoolingDecoder, require_switches
+from segtrain.layers.unpool import UnpoolingDecoder
 
 FC6_KERNEL = 7
 DECONVOLUTIONS = (3, 3, 3, 2, 2)  # deconv5_* to deconv1_*
@@ -36,12 +37,14 @@ class DeconvNet(nn.Module):
         InputError: the backbone gives no switches, or no fc7.
     """
 
-    def __init__(self, *, backbone: nn.Module, num_classes: int):
+    backbone: Backbone
+
+    def __init__(self, *, backbone: Backbone, num_classes: int):
         super().__init__()
         require_switches(self, backbone, window=FC6_KERNEL)
         self.backbone = backbone
-        pooled = backbone.pooled
-        self.fc6_deconv = FCDeconv(backbone.channels[32], pooled[-1], FC6_KERNEL)
+        pooled = backbone.feature_info.pooled
+        self.fc6_deconv = FCDeconv(backbone.feature_info.channels[32], pooled[-1], FC6_KERNEL)
         self.fc6_deconv_bn = nn.BatchNorm2d(pooled[-1])
         self.decoder = UnpoolingDecoder(nn.ConvTranspose2d, pooled, DECONVOLUTIONS)
         self.score = Score(pooled[0], num_classes)

@@ -15,8 +15,8 @@ the paper concatenates features before one classifier: the same function.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segtrain.layers.backbone import Backbone, require_on_pixels
 from segtrain.layers.score import Score
-from segtrain.layers.stages import require_on_pixels
 from segtrain.layers.whole_cells import pad_to_whole_cells
 from segtrain.layers.width import scaled
 
@@ -41,11 +41,13 @@ class DeepLabV1(nn.Module):
         num_classes: C.
     """
 
-    def __init__(self, *, backbone: nn.Module, num_classes: int):
+    backbone: Backbone
+
+    def __init__(self, *, backbone: Backbone, num_classes: int):
         super().__init__()
         self.backbone = backbone
         require_on_pixels(self, backbone, [32])
-        self.score = Score(backbone.channels[32], num_classes)
+        self.score = Score(backbone.feature_info.channels[32], num_classes)
         nn.init.normal_(self.score.weight, std=0.01)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -82,10 +84,12 @@ class DeepLabV1MSc(nn.Module):
         width: multiplies the branches' 128 channels.
     """
 
+    backbone: Backbone
+
     def __init__(
         self,
         *,
-        backbone: nn.Module,
+        backbone: Backbone,
         num_classes: int,
         branches_only: bool = False,
         dropout: float = 0.5,
@@ -94,12 +98,12 @@ class DeepLabV1MSc(nn.Module):
         super().__init__()
         self.backbone = backbone
         require_on_pixels(self, backbone, [2, 4, 8, 16, 32])
-        self.score = Score(backbone.channels[32], num_classes)
+        self.score = Score(backbone.feature_info.channels[32], num_classes)
         nn.init.normal_(self.score.weight, std=0.01)
         if branches_only:
             self.requires_grad_(False)  # what there is so far
 
-        hidden, channels = scaled(HIDDEN, width), {1: 3} | backbone.channels
+        hidden, channels = scaled(HIDDEN, width), {1: 3} | backbone.feature_info.channels
         self.mlps, self.scores = nn.ModuleDict(), nn.ModuleDict()
         for name, (stage, stride, fc_std, score_std) in BRANCHES.items():
             self.mlps[name] = MLP(channels[stage], hidden, stride, fc_std=fc_std, dropout=dropout)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from segtrain.errors import InputError
 from segtrain.layers.aspp import ASPP, BranchScores
+from segtrain.layers.backbone import Backbone, require_on_pixels
 from segtrain.layers.multi_scale import over_scales, over_stretched_scales
-from segtrain.layers.stages import require_on_pixels
 from segtrain.layers.stretch import choose_cells, stretch
 
 
@@ -40,10 +40,12 @@ class DeepLabV2(nn.Module):
         InputError: a backbone that does not suit; scales without 1, or not above 0.
     """
 
+    backbone: Backbone
+
     def __init__(
         self,
         *,
-        backbone: nn.Module,
+        backbone: Backbone,
         num_classes: int,
         rates: tuple[int, ...] = (6, 12, 18, 24),
         branches: int = 1,
@@ -57,7 +59,7 @@ class DeepLabV2(nn.Module):
             raise InputError(f"model.scales={list(scales)}", do="give positive numbers, 1.0 among them")
         choose_cells(self, backbone, upsampling)
         self.scales, self.upsampling = tuple(scales), upsampling
-        channels = backbone.channels[32]
+        channels = backbone.feature_info.channels[32]
         if rates:
             self.score = ASPP(channels, num_classes, rates)
         else:

@@ -17,6 +17,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from segtrain.layers.aspp_v3 import ASPPv3
+from segtrain.layers.backbone import Backbone
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.score import Score
@@ -46,10 +47,12 @@ class DeepLabV3(nn.Module):
         InputError: a backbone that does not suit; in training mode, one image.
     """
 
+    backbone: Backbone
+
     def __init__(
         self,
         *,
-        backbone: nn.Module,
+        backbone: Backbone,
         num_classes: int,
         output_stride: Literal[8, 16, 32] = 16,
         rates: tuple[int, ...] = (6, 12, 18),
@@ -65,7 +68,7 @@ class DeepLabV3(nn.Module):
         self.upsampling = upsampling
         channels = scaled(CHANNELS, width)
         rates = [rate * 16 // output_stride for rate in rates]
-        self.aspp = ASPPv3(backbone.channels[32], channels, rates=rates, dropout=dropout)
+        self.aspp = ASPPv3(backbone.feature_info.channels[32], channels, rates=rates, dropout=dropout)
         self.head = ConvBNReLU(channels, channels, 3) if head == "torchvision" else nn.Sequential()
         self.score = Score(channels, num_classes)
         nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.layers.aspp_v3 import ASPPv3
+from segtrain.layers.backbone import Backbone
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.grid import crop
 from segtrain.layers.output_stride import set_output_stride
@@ -47,10 +48,12 @@ class DeepLabV3Plus(nn.Module):
         InputError: a backbone that does not suit; in training mode, one image.
     """
 
+    backbone: Backbone
+
     def __init__(
         self,
         *,
-        backbone: nn.Module,
+        backbone: Backbone,
         num_classes: int,
         output_stride: Literal[8, 16, 32] = 16,
         rates: tuple[int, ...] = (6, 12, 18),
@@ -64,9 +67,11 @@ class DeepLabV3Plus(nn.Module):
         self.factor = output_stride // STRIDE
         channels, low = (scaled(c, width) for c in (CHANNELS, LOW_CHANNELS))
         rates = [rate * 16 // output_stride for rate in rates]
-        self.aspp = ASPPv3(backbone.channels[32], channels, rates=rates, separable=separable, dropout=dropout)
+        self.aspp = ASPPv3(
+            backbone.feature_info.channels[32], channels, rates=rates, separable=separable, dropout=dropout
+        )
         conv = SeparableConv if separable else ConvBNReLU
-        self.low = ConvBNReLU(backbone.channels[4], low, 1)
+        self.low = ConvBNReLU(backbone.feature_info.channels[4], low, 1)
         self.refine = nn.Sequential(conv(channels + low, channels, 3), conv(channels, channels, 3))
         self.score = Score(channels, num_classes)
         nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)

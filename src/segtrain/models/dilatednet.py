@@ -17,11 +17,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from segtrain.layers.backbone import Backbone, require_on_pixels
 from segtrain.layers.bilinear import BilinearDeconv
 from segtrain.layers.context import ContextModule
 from segtrain.layers.grid import crop
 from segtrain.layers.score import Score
-from segtrain.layers.stages import require_on_pixels
 from segtrain.layers.stretch import choose_cells
 
 STRIDE = 8
@@ -40,10 +40,12 @@ class DilatedNet(nn.Module):
         upsampling: by the network itself, as released for Cityscapes: `out` is then N×C×H×W.
     """
 
+    backbone: Backbone
+
     def __init__(
         self,
         *,
-        backbone: nn.Module,
+        backbone: Backbone,
         num_classes: int,
         dilations: list[int],
         multipliers: list[int],
@@ -54,7 +56,7 @@ class DilatedNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         require_on_pixels(self, backbone, [32])
-        self.score = Score(backbone.channels[32], num_classes)
+        self.score = Score(backbone.feature_info.channels[32], num_classes)
         nn.init.normal_(self.score.weight, std=0.001)
         self.context: nn.Module = nn.Identity()
         if dilations:

@@ -14,10 +14,10 @@ differs in the image's borders only. The 2× deconvolutions stay fixed as in the
 
 from torch import Tensor, nn
 
+from segtrain.layers.backbone import Backbone, require_strides
 from segtrain.layers.bilinear import BilinearDeconv
 from segtrain.layers.grid import Grid, bilinear_kernel_size, crop
 from segtrain.layers.score import Score
-from segtrain.layers.stages import require_strides
 
 AT_ONCE_SCALES = {16: 1e-2, 8: 1e-4}  # voc-fcn8s-atonce: scale_pool4, scale_pool3
 
@@ -33,10 +33,12 @@ class FCN(nn.Module):
         learn_upsampling: the 2× deconvolutions are learned.
     """
 
+    backbone: Backbone
+
     def __init__(
         self,
         *,
-        backbone: nn.Module,
+        backbone: Backbone,
         num_classes: int,
         stride: int,
         at_once: bool = False,
@@ -48,18 +50,18 @@ class FCN(nn.Module):
         require_strides(self, backbone, [32, *self.strides])
         self.scales = AT_ONCE_SCALES if at_once else {}
 
-        self.score32 = Score(backbone.channels[32], num_classes)
-        grid = backbone.grids[32]
+        self.score32 = Score(backbone.feature_info.channels[32], num_classes)
+        grid = backbone.feature_info.grids[32]
         for s in self.strides:
-            self.add_module(f"score{s}", Score(backbone.channels[s], num_classes))
-            kernel = bilinear_kernel_size(grid, backbone.grids[s])
+            self.add_module(f"score{s}", Score(backbone.feature_info.channels[s], num_classes))
+            kernel = bilinear_kernel_size(grid, backbone.feature_info.grids[s])
             self.add_module(f"upscore{s}", BilinearDeconv(num_classes, kernel, 2, learned=learn_upsampling))
-            grid = backbone.grids[s]
+            grid = backbone.feature_info.grids[s]
         kernel = bilinear_kernel_size(grid, Grid())
         self.upscore = BilinearDeconv(num_classes, kernel, stride)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features, grids = self.backbone(images), self.backbone.grids
+        features, grids = self.backbone(images), self.backbone.feature_info.grids
         scores, grid = self.score32(features[32]), grids[32]
         for s in self.strides:
             upscore = self.get_submodule(f"upscore{s}")

@@ -15,6 +15,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from segtrain.layers.backbone import Backbone
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.init import he_normal
 from segtrain.layers.output_stride import set_output_stride
@@ -46,10 +47,12 @@ class PSPNet(nn.Module):
         InputError: a backbone that does not suit; in training mode, one image.
     """
 
+    backbone: Backbone
+
     def __init__(
         self,
         *,
-        backbone: nn.Module,
+        backbone: Backbone,
         num_classes: int,
         output_stride: Literal[8, 16, 32] = 8,
         bins: tuple[int, ...] = (1, 2, 3, 6),
@@ -63,9 +66,9 @@ class PSPNet(nn.Module):
         set_output_stride(self, backbone, output_stride, [16, 32])
         choose_cells(self, backbone, upsampling)
         self.upsampling = upsampling
-        self.pyramid = PyramidPooling(backbone.channels[32], bins=bins, pooling=pooling)
+        self.pyramid = PyramidPooling(backbone.feature_info.channels[32], bins=bins, pooling=pooling)
         self.head = head(self.pyramid.out_channels, scaled(HEAD, width), num_classes)
-        self.aux = head(backbone.channels[16], scaled(AUX, width), num_classes) if aux else None
+        self.aux = head(backbone.feature_info.channels[16], scaled(AUX, width), num_classes) if aux else None
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features = self.backbone(images)

@@ -16,9 +16,10 @@ along, instead of being taken in a last pass over the training set.
 
 from torch import Tensor, nn
 
+from segtrain.layers.backbone import Backbone, require_switches
 from segtrain.layers.init import batch_norm_shift, he_normal
 from segtrain.layers.score import Score
-from segtrain.layers.unpool import UnpoolingDecoder, pool, require_switches, unpool
+from segtrain.layers.unpool import UnpoolingDecoder, pool, unpool
 from segtrain.layers.width import scaled
 
 CONVOLUTIONS = (3, 3, 3, 2, 1)  # conv5_*_D to conv1_2_D; conv1_1_D is the score
@@ -37,12 +38,14 @@ class SegNet(nn.Module):
         InputError: the backbone gives no switches, or has fully connected layers.
     """
 
-    def __init__(self, *, backbone: nn.Module, num_classes: int):
+    backbone: Backbone
+
+    def __init__(self, *, backbone: Backbone, num_classes: int):
         super().__init__()
         require_switches(self, backbone, window=1)
         self.backbone = backbone
-        self.decoder = UnpoolingDecoder(nn.Conv2d, backbone.pooled, CONVOLUTIONS)
-        self.score = Score(backbone.pooled[0], num_classes, kernel=3)
+        self.decoder = UnpoolingDecoder(nn.Conv2d, backbone.feature_info.pooled, CONVOLUTIONS)
+        self.score = Score(backbone.feature_info.pooled[0], num_classes, kernel=3)
         he_normal(self.decoder)
         he_normal(self.score)
         batch_norm_shift(self.decoder)

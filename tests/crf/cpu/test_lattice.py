@@ -11,13 +11,13 @@ from segtrain.crf.cpu.lattice import lattice
 from segtrain.crf.torch_backend.lattice import LatticeFilter, torch_lattice
 from tests.crf.conftest import photograph
 
-HEIGHT, WIDTH, DEVIATIONS = 14, 300, (9, 7, 12, 15, 18)
+HEIGHT, WIDTH, STDS = 14, 300, (9, 7, 12, 15, 18)
 
 
 @pytest.fixture(scope="module")
 def made():
     image = photograph(HEIGHT, WIDTH)
-    return lattice(HEIGHT, WIDTH, np.array(image.reshape(-1, 3).T, np.float32, order="C"), DEVIATIONS)
+    return lattice(HEIGHT, WIDTH, np.array(image.reshape(-1, 3).T, np.float32, order="C"), STDS)
 
 
 def test_the_weights_of_a_pixel_are_barycentric_and_its_vertices_are_different(made):
@@ -44,7 +44,7 @@ def test_neighbours_are_mutual_and_vertex_0_has_none(made):
 def test_sorting_finds_the_vertices_that_hashing_finds(made):
     image = photograph(HEIGHT, WIDTH).astype(np.float32)
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    features = np.dstack([x, y, image]).reshape(1, -1, 5) / np.array(DEVIATIONS, np.float32)
+    features = np.dstack([x, y, image]).reshape(1, -1, 5) / np.array(STDS, np.float32)
     sorted_ = torch_lattice(torch.from_numpy(features))
     assert sorted_.neighbours.shape[2] == made.neighbours.shape[1]
     assert torch.equal(sorted_.weights, torch.from_numpy(made.weights))

@@ -13,7 +13,7 @@ from segtrain.data.checks.scan import look_at_all
 
 
 class SplitStats(NamedTuple):
-    """Figures of one split.
+    """The numbers of one split.
 
     mean, std: of each channel over all pixels, RGB in 0..255. sizes: images of each (width,
     height). counts: int64 N×256, the pixels of each label in each image.

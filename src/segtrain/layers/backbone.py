@@ -1,0 +1,107 @@
+"""What models and backbones agree on: features by stage, and where their cells lie.
+
+A stage is named by the stride that it has in the classifier (4, 8, 16, 32), also where dilation keeps
+the real stride (`feature_info.grids[stage].stride`) smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from segtrain.errors import InputError
+from segtrain.layers.grid import Grid
+
+
+@dataclass
+class FeatureInfo:
+    """The features of a backbone, by stage.
+
+    Attributes:
+        channels: stage -> channels.
+        grids: stage -> where its cells lie, and their real stride.
+        pooled: the channels before each pooling whose switches the backbone gives; else empty.
+        window: with switches, a feature sees window×window cells of pool5; else 0.
+    """
+
+    channels: dict[int, int] = field(default_factory=dict)
+    grids: dict[int, Grid] = field(default_factory=dict)
+    pooled: list[int] = field(default_factory=list)
+    window: int = 0
+
+    def add(self, stage: int, channels: int, grid: Grid) -> None:
+        """Adds a stage."""
+        self.channels[stage], self.grids[stage] = channels, grid
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The stages, from the finest to the coarsest."""
+        return tuple(self.channels)
+
+    def stride(self, stage: int) -> int:
+        """Pixels from one cell of a stage to the next."""
+        return self.grids[stage].stride
+
+
+class Backbone(Protocol):
+    """An encoder: `model/backbone=` builds one, an `nn.Module`.
+
+    Attributes:
+        feature_info: of its stages.
+    """
+
+    feature_info: FeatureInfo
+
+    def __call__(self, images: Tensor, /) -> Any:
+        """Features N×C×h×w by stage of images N×3×H×W (uint8 or float RGB in 0..255); with switches,
+        the deepest features and the switches."""
+        ...
+
+
+@runtime_checkable
+class HasOutputStride(Protocol):
+    """A backbone whose strides can be exchanged for dilation."""
+
+    def set_output_stride(self, output_stride: int, /) -> None:
+        """Chooses strides and dilation for this stride of the deepest features; weights stay."""
+        ...
+
+
+@runtime_checkable
+class PadsImages(Protocol):
+    """A backbone that may pad images to whole cells, so that cells cover every pixel."""
+
+    whole_cells: bool
+
+
+def require_strides(user: object, backbone: Backbone, strides: Iterable[int]) -> None:
+    """Raises InputError unless `backbone` has features of these real strides, as FCN needs."""
+    grids = backbone.feature_info.grids
+    missing = [s for s in strides if s not in grids or grids[s].stride != s]
+    if missing:
+        refuse(user, backbone, f"features of stride {' and '.join(map(str, missing))}")
+
+
+def require_on_pixels(user: object, backbone: Backbone, stages: Iterable[int]) -> None:
+    """Raises InputError unless cell i of these stages lies on pixel stride·i, as `sizes.py` assumes."""
+    grids = backbone.feature_info.grids
+    for stage in stages:
+        if stage not in grids or abs(grids[stage].offset) >= 1:
+            refuse(user, backbone, f"stage {stage} with cell i on pixel stride·i")
+
+
+def require_switches(user: object, backbone: Backbone, window: int) -> None:
+    """Raises InputError unless `backbone` gives switches, and features of window×window cells of pool5."""
+    if backbone.feature_info.window != window:
+        refuse(user, backbone, f"pooling switches with features of {window}×{window} cells of pool5")
+
+
+def refuse(user: object, backbone: object, needed: str) -> None:
+    """Raises the InputError that says what a model needs of its backbone."""
+    raise InputError(
+        f"model/backbone: {type(backbone).__name__} has no {needed}, which {type(user).__name__} needs",
+        do="choose another model/backbone, or leave it out for the model's own",
+    )
