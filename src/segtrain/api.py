@@ -186,8 +186,8 @@ def evaluate(
     Example:
         >>> segtrain.evaluate(result, crf=True).crf.mean_iou
     """
-    several = not isinstance(checkpoint, str | Path | TrainResult)
-    paths = [_path(one) for one in checkpoint] if several else [_path(checkpoint)]
+    given_paths = [checkpoint] if isinstance(checkpoint, str | Path | TrainResult) else checkpoint
+    paths = [_path(each) for each in given_paths]
     given = complete_overrides("eval", [*as_overrides(keys), *overrides])
     try:
         config = compose_config("eval", given)

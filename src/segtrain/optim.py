@@ -1,6 +1,7 @@
 """Optimizers over parameter groups: pretrained and new parts, weights and biases."""
 
 import inspect
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -133,7 +134,7 @@ def _multipliers(given: dict | None) -> Multipliers:
     return Multipliers(**given or {})
 
 
-def _eager(optimizer: type[Optimizer]) -> type[Optimizer]:
+def _eager(optimizer: type[Optimizer]) -> Callable[..., Optimizer]:
     """`optimizer` without what torch wraps its methods in to keep torch.compile out of them.
 
     The wrappers load torch.compile, which takes as long as loading torch; nothing but models is compiled.

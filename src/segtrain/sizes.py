@@ -5,6 +5,8 @@ s·i, so that 8k+1 pixels give k+1 cells (DeepLab's 321 and 513 give 41 and 65).
 otherwise, as FCN does, bring their logits to the image's size themselves.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,7 +24,7 @@ def stride_of(coarse: int, fine: int) -> int:
     return stride
 
 
-def upsample_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample_logits(logits: Tensor, size: Sequence[int]) -> Tensor:
     """Logits N×C×h×w bilinearly at `size` (H, W), each cell's value on its own pixel."""
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
@@ -30,14 +32,14 @@ def upsample_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return large[..., : size[0], : size[1]]
 
 
-def upsample_cells(strip: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+def upsample_cells(strip: Tensor, stride: int, size: Sequence[int]) -> Tensor:
     """A strip of whole rows of cells N×C×h×w, `stride` pixels from one to the next, at `size` (H, W)."""
     whole = stride * (strip.shape[-2] - 1) + 1, _whole(strip, size)[1]
     large = F.interpolate(strip, whole, mode="bilinear", align_corners=True)
     return large[..., : size[0], : size[1]]
 
 
-def upsample_rows(logits: Tensor, size: tuple[int, int], start: int, stop: int) -> Tensor:
+def upsample_rows(logits: Tensor, size: Sequence[int], start: int, stop: int) -> Tensor:
     """The rows from `start` to `stop` of `upsample_logits`, without the others."""
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits[..., start:stop, :]
@@ -51,7 +53,7 @@ def upsample_rows(logits: Tensor, size: tuple[int, int], start: int, stop: int) 
 
 
 def interpolate_rows(
-    cells: Rows, height: int, size: tuple[int, int], start: int, stop: int, *, align_corners: bool
+    cells: Rows, height: int, size: Sequence[int], start: int, stop: int, *, align_corners: bool
 ) -> Tensor:
     """The rows from `start` to `stop` of `F.interpolate(maps, size, mode="bilinear")`, N×C×(stop - start)×W.
 
@@ -73,7 +75,7 @@ def interpolate_rows(
     return above.mul_(1 - weight).add_(below.mul_(weight))
 
 
-def upsampled_labels(logits: Tensor, size: tuple[int, int]) -> Tensor:
+def upsampled_labels(logits: Tensor, size: Sequence[int]) -> Tensor:
     """The class of the largest of `upsample_logits`, uint8 N×H×W; on the CPU without making them."""
     if kernels.pay(size[0] * size[1], logits):
         from segtrain.kernels.argmax import upsampled_argmax
@@ -84,7 +86,7 @@ def upsampled_labels(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return upsample_logits(logits, size).argmax(1).to(torch.uint8)
 
 
-def _whole(logits: Tensor, size: tuple[int, int]) -> tuple[int, int]:
+def _whole(logits: Tensor, size: Sequence[int]) -> tuple[int, int]:
     """The size from the first to the last cell, of which an image of `size` may be a part."""
     height, width = (
         stride_of(cells, pixels) * (cells - 1) + 1 if cells > 1 else pixels
@@ -93,7 +95,7 @@ def _whole(logits: Tensor, size: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def subsample_labels(labels: Tensor, stride: int, size: tuple[int, int], ignore_index: int) -> Tensor:
+def subsample_labels(labels: Tensor, stride: int, size: Sequence[int], ignore_index: int) -> Tensor:
     """Every `stride`-th label of N×H×W, N×h×w for `size` (h, w): those on which the cells lie.
 
     Cells beyond the image's right or lower border get `ignore_index`.

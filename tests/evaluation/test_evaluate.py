@@ -90,7 +90,7 @@ def test_with_a_crf_both_metrics_are_there():
     )
     assert metrics["mean_iou"] == 0
     assert metrics["without_crf"]["mean_iou"] == 1
-    assert [image.index for image in watched] == [0, 1, 2]
+    assert [image.position for image in watched] == [0, 1, 2]
     assert (watched[0].network != watched[0].crf).any()
     assert sum(image.matrices[1] for image in watched).tolist() == metrics["confusion_matrix"]
 

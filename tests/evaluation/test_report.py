@@ -88,7 +88,7 @@ def test_few_images_are_on_the_sheet_once():
     for index in range(3):
         prediction = np.zeros((2, 3), np.uint8)
         extremes.add(index, sample_of(index, prediction), prediction, 0.5)
-    assert [row.index for row in extremes.rows] == [0, 1, 2]
+    assert [row.position for row in extremes.rows] == [0, 1, 2]
 
 
 def test_wrong_pixels_are_red_ignored_ones_are_grey_and_right_ones_are_dark():

@@ -22,12 +22,12 @@ def test_the_six_crop_offsets_of_the_fcn_papers_are_derived(vgg):
     upscore2 = upscored(vgg[32], vgg[16])
     upscore_pool4 = upscored(vgg[16], vgg[8])
     alexnet = AlexNet(width=1 / 64, padding=100).feature_info.grids
-    assert upscored(vgg[32], image).index(image) == 19  # 32s
-    assert vgg[16].index(upscore2) == 5  # score_pool4
-    assert upscored(upscore2, image).index(image) == 27  # 16s
-    assert vgg[8].index(upscored(upscore2, vgg[8])) == 9  # score_pool3
-    assert upscored(upscored(upscore2, vgg[8]), image).index(image) == 31  # 8s
-    assert upscored(alexnet[32], image).index(image) == 18  # AlexNet
+    assert upscored(vgg[32], image).index_of(image) == 19  # 32s
+    assert vgg[16].index_of(upscore2) == 5  # score_pool4
+    assert upscored(upscore2, image).index_of(image) == 27  # 16s
+    assert vgg[8].index_of(upscored(upscore2, vgg[8])) == 9  # score_pool3
+    assert upscored(upscored(upscore2, vgg[8]), image).index_of(image) == 31  # 8s
+    assert upscored(alexnet[32], image).index_of(image) == 18  # AlexNet
     assert upscore_pool4.stride == 8
 
 

@@ -43,6 +43,12 @@ class AlexNet(nn.Module):
         InputError: pretrained weights for Caffe's layout.
     """
 
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    conv3: nn.Conv2d
+    conv4: nn.Conv2d
+    conv5: nn.Conv2d
+
     def __init__(
         self,
         *,

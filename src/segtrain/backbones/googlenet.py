@@ -83,6 +83,16 @@ class GoogLeNet(nn.Module):
         InputError: pretrained weights for the original layout, for which there are none.
     """
 
+    inception3a: nn.Module
+    inception3b: nn.Module
+    inception4a: nn.Module
+    inception4b: nn.Module
+    inception4c: nn.Module
+    inception4d: nn.Module
+    inception4e: nn.Module
+    inception5a: nn.Module
+    inception5b: nn.Module
+
     def __init__(
         self,
         *,

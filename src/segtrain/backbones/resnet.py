@@ -57,8 +57,9 @@ class Bottleneck(nn.Module):
         strided = self.conv1 if self.stride_in == "1x1" else self.conv2
         strided.stride = (stride, stride)
         self.conv2.dilation = self.conv2.padding = (dilation, dilation)
-        if len(self.downsample):
-            self.downsample[0].stride = (stride, stride)
+        for layer in self.downsample:
+            if isinstance(layer, nn.Conv2d):
+                layer.stride = (stride, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -92,6 +93,17 @@ class ResNet(nn.Module):
     Raises:
         InputError: `multi_grid` has other than three factors; torchvision's weights for `deep`.
     """
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+    conv1: nn.Conv2d
+    conv2: nn.Conv2d
+    conv3: nn.Conv2d
+    bn1: nn.BatchNorm2d
+    bn2: nn.BatchNorm2d
+    bn3: nn.BatchNorm2d
 
     def __init__(
         self,
@@ -139,6 +151,7 @@ class ResNet(nn.Module):
             if stage == 32:
                 dilations = [d * factor for d, factor in zip(dilations, self.multi_grid, strict=True)]
             for i, (block, dilation) in enumerate(zip(layer, dilations, strict=True)):
+                assert isinstance(block, Bottleneck)
                 block.set_stride(stride if i == 0 else 1, dilation)
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:

@@ -74,6 +74,12 @@ class VGG16(nn.Module):
         channels: stride -> channels; grids: stride -> Grid.
     """
 
+    block1: nn.Sequential
+    block2: nn.Sequential
+    block3: nn.Sequential
+    block4: nn.Sequential
+    block5: nn.Sequential
+
     def __init__(
         self,
         *,

@@ -51,6 +51,12 @@ class AtrousVGG16(nn.Module):
         feature_info: the channels and the cells of each stage.
     """
 
+    block1: nn.Sequential
+    block2: nn.Sequential
+    block3: nn.Sequential
+    block4: nn.Sequential
+    block5: nn.Sequential
+
     def __init__(
         self,
         *,
@@ -115,7 +121,8 @@ class AtrousVGG16(nn.Module):
         taps = torch.linspace(0, 6, self.fc6_kernel).round().long()
         fc6 = state["classifier.0.weight"].view(FC, 512, 7, 7)[kept][:, :, taps][..., taps]
         for i, layer in enumerate(self.fc6):
-            converted[f"fc6.{i}.weight"] = fc6.reshape(layer.weight.shape)
+            assert isinstance(layer, nn.Conv2d)
+            converted[f"fc6.{i}.weight"] = fc6.reshape(tuple(layer.weight.shape))
             converted[f"fc6.{i}.bias"] = state["classifier.0.bias"][kept]
             converted[f"fc7.{i}.weight"] = state["classifier.3.weight"][kept][:, kept, None, None]
             converted[f"fc7.{i}.bias"] = state["classifier.3.bias"][kept]

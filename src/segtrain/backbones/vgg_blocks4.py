@@ -34,12 +34,18 @@ class VGG16Blocks4(nn.Module):
         feature_info: the channels and the cells of each stage.
     """
 
+    block1: nn.Sequential
+    block2: nn.Sequential
+    block3: nn.Sequential
+    block4: nn.Sequential
+
     def __init__(self, *, in_channels: Literal[1, 3] = 3, width: float = 1.0, pretrained: Pretrained = False):
         super().__init__()
         self.feature_info = FeatureInfo()
         self.normalize = normalization(in_channels)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
-        grid, channels = Grid(), in_channels
+        grid = Grid()
+        channels: int = in_channels
         for number, block in enumerate(BLOCKS[:DEPTH], start=1):
             out_channels = [scaled(out, width) for out in block]
             self.add_module(f"block{number}", nn.Sequential(*convolutions(channels, out_channels)))
@@ -61,6 +67,6 @@ class VGG16Blocks4(nn.Module):
         """torchvision's vgg16 under our names; for grey the first kernels are summed over RGB."""
         first_blocks = dict(list(state.items())[: len(self.state_dict())])
         converted = block_weights(self, first_blocks)
-        if self.block1[0].in_channels == 1:
+        if next(self.block1.children()).in_channels == 1:
             converted["block1.0.weight"] = converted["block1.0.weight"].sum(1, keepdim=True)
         return converted

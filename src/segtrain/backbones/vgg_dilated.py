@@ -48,6 +48,12 @@ class DilatedVGG16(nn.Module):
         whole_cells: there is a cell also for the last pixels.
     """
 
+    block1: nn.Sequential
+    block2: nn.Sequential
+    block3: nn.Sequential
+    block4: nn.Sequential
+    block5: nn.Sequential
+
     def __init__(
         self,
         *,

@@ -43,6 +43,12 @@ class SwitchesVGG16(nn.Module):
         grids: none: models that know no switches are to refuse this backbone (layers/stages.py).
     """
 
+    block1: nn.Sequential
+    block2: nn.Sequential
+    block3: nn.Sequential
+    block4: nn.Sequential
+    block5: nn.Sequential
+
     def __init__(self, *, fc_channels: int = 0, width: float = 1.0, pretrained: Pretrained = False):
         super().__init__()
         self.feature_info = FeatureInfo()
@@ -56,25 +62,28 @@ class SwitchesVGG16(nn.Module):
             )
             channels = out_channels[-1]
             self.feature_info.pooled.append(channels)
-        self.fc, self.feature_info.window = nn.ModuleList(), 1
+        self.fc = nn.ModuleList()
+        self.feature_info.window = 1
         if fc_channels:
             fc, self.feature_info.window = scaled(fc_channels, width), 7
             for layer in (FCConv(channels, fc, 7), FCConv(fc, fc, 1)):
                 self.fc.append(nn.Sequential(layer, nn.BatchNorm2d(fc)))
             channels = fc
-        self.feature_info.channels, self.feature_info.grids = {32: channels}, {}
+        self.feature_info.channels[32] = channels
         he_normal(self)
         batch_norm_shift(self)
         if pretrained:
             self.load_state_dict(self.from_torchvision(torchvision_state("vgg16_bn", pretrained)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Switches]]:
-        x, switches = self.normalize(images), []
+        x = self.normalize(images)
+        switches: list[Switches] = []
         for block in (self.block1, self.block2, self.block3, self.block4, self.block5):
             x, where = pool(block(x))
             switches.append(where)
         x = pad_to(x, self.feature_info.window)
-        for fc, norm in self.fc:
+        for layers in self.fc:
+            fc, norm = layers.children()
             x = fc(x)
             require_batch_statistics(norm, x)
             x = F.relu(norm(x), inplace=True)

@@ -55,11 +55,12 @@ class Unit(nn.Module):
         super().__init__()
         self.stride = stride
         self.relu = nn.Identity() if relu_inside else nn.ReLU()
-        ins = (channels, *out_channels[:2])
+        in_channels = (channels, *out_channels[:2])
         self.convs = nn.ModuleList(
-            SeparableConv(i, o, 3, eps=EPS, relu=relu_inside) for i, o in zip(ins, out_channels, strict=True)
+            SeparableConv(i, o, 3, eps=EPS, relu=relu_inside)
+            for i, o in zip(in_channels, out_channels, strict=True)
         )
-        self.shortcut = nn.Identity() if shortcut == "sum" else None
+        self.shortcut: nn.Module | None = nn.Identity() if shortcut == "sum" else None
         if shortcut == "conv":
             conv = nn.Conv2d(channels, out_channels[-1], 1, bias=False)
             self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels[-1], EPS))
@@ -69,9 +70,12 @@ class Unit(nn.Module):
     def set_stride(self, stride: int, dilation: int) -> None:
         """Another stride of the third convolution and dilation of all for the same weights."""
         for conv, own in zip(self.convs, (1, 1, stride), strict=True):
+            assert isinstance(conv, SeparableConv)
             conv.set_stride(own, dilation)
         if isinstance(self.shortcut, nn.Sequential):
-            self.shortcut[0].stride = (stride, stride)
+            conv = self.shortcut[0]
+            assert isinstance(conv, nn.Conv2d)
+            conv.stride = (stride, stride)
 
     def before_stride(self, x: Tensor) -> Tensor:
         """The first two convolutions."""
@@ -146,6 +150,7 @@ class Xception65(nn.Module):
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x = self.stem(pad_to_whole_cells(self.normalize(images), self.output_stride))
         block1, block2, block3 = self.entry
+        assert isinstance(block2, Unit)
         x = block1(x)
         low = block2.before_stride(x)
         stage8 = block2.stride_and_add(low, x)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from segtrain.cli.runner import Command, run_command
 from segtrain.config.compose import evaluation_config, plain
@@ -30,7 +30,8 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
 
         with suppress(OSError):
             folder.rmdir()  # a replay leaves nothing in it
-        return replay(config.replay, config.device, str(config.precision), config.trust)
+        replay(config.replay, config.device, str(config.precision), config.trust)
+        return None
     from segtrain.commands.train import run_training  # torch is imported when there is something to train
 
     choices = HydraConfig.get().runtime.choices
@@ -154,7 +155,7 @@ def main() -> None:
 
 def read_checkpoints_of(config: DictConfig) -> tuple[list[dict[str, Any]], list[Any]]:
     """Each checkpoint of `ckpt` and its config with the user's keys on top. Raises InputError."""
-    values = OmegaConf.to_container(config, resolve=False)
+    values = plain(config, resolve=False)
     check_scalars(values)
     if not values["ckpt"]:
         raise InputError("ckpt= is missing", do=f"add ckpt={newest_checkpoint()}")

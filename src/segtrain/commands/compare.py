@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from rich.table import Table
 
 from segtrain.commands.build import build_crf
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
-from segtrain.commands.paths import relative, write_yaml
+from segtrain.commands.paths import relative, write_metrics, write_yaml
 from segtrain.config.instantiate import instantiate
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
@@ -19,7 +18,6 @@ from segtrain.errors import InputError
 from segtrain.evaluation.bootstrap import Difference, difference
 from segtrain.evaluation.report import Report, write_rows
 from segtrain.evaluation.result import EvaluationResult
-from segtrain.files import write_atomically
 from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import Scores
 from segtrain.viz.tables import METRIC_LABELS, gain, interval_text, percent, table
@@ -124,5 +122,4 @@ def write_files(folder: Path, a: Compared, b: Compared) -> None:
         rows.append([x.name, x.scores[-1].mean_iou, y.scores[-1].mean_iou])
     write_rows(rows, folder / "images.csv")
     for name, one in zip(NAMES, (a, b), strict=True):
-        text = json.dumps(one.as_json(), indent=2).encode()
-        write_atomically(folder / name / "metrics.json", lambda file, text=text: file.write(text))
+        write_metrics(one.as_json(), [], folder / name)

@@ -153,10 +153,12 @@ def preview(config: dict[str, Any], option: str, folder: Path, console: Console)
     transforms = instantiate(config["augment"], "augment").values()
     augmented = Augmented(images, transforms, seed=config["seed"])
     stream = TrainingStream(len(images), 1, seed=config["seed"])
-    samples = [augmented[key] for (key,) in islice(stream, config["images"])]
-    for sample in samples:
+    samples = []
+    for (key,) in islice(stream, config["images"]):
+        sample = augmented[key]
         if isinstance(sample, SegtrainError):
             raise sample
+        samples.append(sample)
     path = folder / "preview.png"
     Image.fromarray(draw_samples(samples, data.class_names, data.palette)).save(path)
     console.print(f"data={option}: {len(samples)} augmented samples: {relative(path)}", highlight=False)

@@ -154,9 +154,9 @@ class Validation:
         crf = self.crf if self.last_step in (None, step) else None
 
         def show(image: ImageResult) -> None:
-            if image.index < IMAGES:
+            if image.position < IMAGES:
                 drawn = strip(image.sample, image.network, image.crf, self.data.palette)
-                self.log.image(step, f"val/{image.index}_{image.sample.name}", drawn)
+                self.log.image(step, f"val/{image.position}_{image.sample.name}", drawn)
             on_image(image)
 
         with self.log.progress("evaluating", len(self.data.val)) as advance:

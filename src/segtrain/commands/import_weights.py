@@ -73,7 +73,7 @@ def with_mean(network: PublishedNetwork, mean: list[float] | None) -> PublishedN
     if mean is not None and not (len(mean) == 3 and all(fits(value, float) for value in mean)):
         raise InputError(f"mean={mean}", do="give [R,G,B] of 0..255")
     if mean is not None and network.input is not None:
-        return network._replace(input=network.input._replace(mean=tuple(mean)))
+        return network._replace(input=network.input._replace(mean=(mean[0], mean[1], mean[2])))
     if mean is not None:
         raise InputError("mean=: the weights take images as the model does", do="leave it out")
     if network.input is not None and network.input.mean is None:
@@ -123,7 +123,7 @@ def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[s
         except InputError as error:
             names, palette = tuple(map(str, range(count))), voc_palette(count)
             said = [f"the classes are numbered, for the data are not here ({error})"]
-    return list(names), [list(colour) for colour in palette], said
+    return list(names), [list(colour) for colour in palette or ()], said
 
 
 def described(network: PublishedNetwork, account: Account) -> list[str]:
@@ -140,7 +140,7 @@ def described(network: PublishedNetwork, account: Account) -> list[str]:
         lines.append(f"new: {', '.join(new)}")
     if network.input is not None:
         order = "B, G, R" if network.input.bgr else "R, G, B"
-        mean = ", ".join(f"{value:g}" for value in network.input.mean)
+        mean = ", ".join(f"{value:g}" for value in network.input.mean or ())
         lines.append(f"trained on {order} minus a mean of {mean} (R, G, B): the checkpoint takes plain RGB")
     return [*lines, f"note: {network.note}"] if network.note else lines
 

@@ -33,7 +33,7 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
     own = saved.meta["precision"] if precision == "auto" else precision
     compute = choose(device, "auto" if own == "16" and not torch.cuda.is_available() else own)
     model = restore_model(offline(config["model"]), saved._replace(tensors=_weights(saved)))
-    model = model.to(compute.device, memory_format=torch.channels_last).train()
+    model = model.to(compute.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     if saved.meta["freeze_norm"]:
         freeze_norms(model)
     loss = build_loss(config)

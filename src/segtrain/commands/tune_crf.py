@@ -76,7 +76,9 @@ class Tuner:
 
     def __init__(self, config: dict[str, Any], data, compute: Compute, log: RunLog):
         self.config, self.data, self.compute, self.log = config, data, compute, log
-        self.parameters = build_crf(config).keywords
+        crf = build_crf(config)
+        assert crf is not None  # tune_checkpoints checked it
+        self.parameters = crf.keywords
         self.images = min(config["tune_crf"], len(data.val))
 
     def examples(self, predict: Predict) -> Examples:
@@ -125,7 +127,7 @@ class Tuner:
 
 def read_ranges(node: Mapping[str, Any], key: str = "") -> dict[str, tuple[float, ...]]:
     """`{bilateral: {sxy: [25, 50]}}` as `{"bilateral.sxy": (25, 50)}`. Raises InputError."""
-    ranges = {}
+    ranges: dict[str, tuple[float, ...]] = {}
     for name, values in node.items():
         here = f"{key}{name}"
         if isinstance(values, Mapping):

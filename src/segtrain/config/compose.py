@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from segtrain.errors import InputError
 
@@ -48,7 +48,7 @@ def compose_with_choices(name: str, overrides: list[str]) -> tuple[DictConfig, d
     return config, {group: option for group, option in choices.items() if "hydra" not in group}
 
 
-def plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+def plain(config: DictConfig | ListConfig, *, resolve: bool = True) -> dict[str, Any]:
     """A config as plain dicts and lists, its interpolations resolved."""
     values = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(values, dict)

@@ -88,7 +88,7 @@ def _chooses_an_option(argument: str) -> bool:
 
 def _keys(config: DictConfig, prefix: str = "") -> list[str]:
     keys = []
-    for name in config:
+    for name in map(str, config):
         keys.append(f"{prefix}{name}")
         child = None if OmegaConf.is_missing(config, name) else config._get_node(name)
         if isinstance(child, DictConfig) and not child._is_none():

@@ -64,7 +64,7 @@ def deeplab_v1_msc(state: State, node: Node) -> PublishedNetwork:
     largefov = deeplab_v1(state, node)
     branches = {f"{name}_{kind}": f"mlps.{name}.{kind}" for name in MSC for kind in ("conv", "fc")}
     branches |= {f"{name}_ms": f"scores.{name}" for name in MSC}
-    return largefov._replace(layers=largefov.layers | branches, images=(*IMAGE, "mlps.data.conv"))
+    return largefov._replace(layers={**largefov.layers, **branches}, images=(*IMAGE, "mlps.data.conv"))
 
 
 def segnet(state: State, node: Node) -> PublishedNetwork:

@@ -87,19 +87,22 @@ def take(model: nn.Module, network: PublishedNetwork, state: State, allow: Itera
     """
     own, allowed = model.state_dict(), set(allow)
     tensors: dict[str, Tensor] = {}
-    loaded, dropped, left, misfits = {}, {}, [], []
+    loaded: dict[str, str] = {}
+    dropped: dict[str, str] = {}
+    left: list[str] = []
+    misfits: list[str] = []
     expected = allowed | set(network.new)
     for name, tensor in (dict(state) | network.prepare(model, state)).items():
         ours, why = _rename(name, network.layers), _look_up(name, network.dropped)
-        fitting = _fit(tensor, own[ours]) if ours in own else None
+        fitting = _fit(tensor, own[ours]) if ours is not None and ours in own else None
         if why is not None:
             dropped[name] = why
-        elif fitting is not None and ours not in tensors:
+        elif ours is not None and fitting is not None and ours not in tensors:
             tensors[ours], loaded[name] = fitting, ours
         elif allowed & {*_layers(name), *_layers(ours or name)}:
             dropped[name] = "it does not fit, which was allowed"
-            expected.add(ours)
-        elif ours in own and fitting is None:
+            expected.add(ours or name)
+        elif ours is not None and ours in own and fitting is None:
             misfits.append(_shapes(name, tensor, own[ours]))
         else:
             left.append(name)

@@ -1,5 +1,8 @@
 """torchvision: its ImageNet classifiers as our backbones; deeplabv3 and fcn on ResNet-50 and 101 whole."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
 from segtrain.converters.aspp import aspp
@@ -98,7 +101,7 @@ def deeplabv3(state: State, node: Node) -> PublishedNetwork:
 
 
 def classifier(
-    layers: dict[str, str], dropped: dict[str, str], form: dict[str, object], **more
+    layers: dict[str, str], dropped: dict[str, str], form: Mapping[str, object], **more: Any
 ) -> PublishedNetwork:
     """A backbone: `layers` and `form` are named within it."""
     return PublishedNetwork(
@@ -143,21 +146,24 @@ def vgg16(ours: str, backbone: Node, *, norm: bool) -> PublishedNetwork:
 def _grey(model: nn.Module, state: State) -> dict[str, Tensor]:
     """First kernels summed over R, G, B where the backbone sees grey."""
     weight = state["features.0.weight"]
-    grey = model.backbone.block1[0].in_channels == 1
+    backbone: Any = model.backbone
+    grey = backbone.block1[0].in_channels == 1
     return {"features.0.weight": weight.sum(1, keepdim=True)} if grey else {}
 
 
 def _one_tap(model: nn.Module, state: State) -> dict[str, Tensor]:
     """A 1×1 fc6 with the same response as the 7×7 where the features are constant."""
     name = "classifier.0.weight"
-    if model.backbone.fc6.kernel > 1 or name not in state:
+    backbone: Any = model.backbone
+    if backbone.fc6.kernel > 1 or name not in state:
         return {}
     return {name: state[name].unflatten(1, (-1, 49)).sum(2)}
 
 
 def _decimated(model: nn.Module, state: State) -> dict[str, Tensor]:
+    backbone: Any = model.backbone
     try:
-        converted = model.backbone.from_torchvision(dict(state))
+        converted = backbone.from_torchvision(dict(state))
     except (KeyError, ValueError, RuntimeError) as error:
         raise InputError(
             "format=torchvision: fc6 and fc7 cannot be made of the weights", do="give those of a whole vgg16"

@@ -48,12 +48,14 @@ def read_kernels(
 ) -> list[Kernel]:
     """The kernels that have an effect. Raises InputError."""
     kernels = []
-    for name, given, stds in (
+    wanted: list[tuple[str, Parameters | Sequence[Parameters] | None, list[str]]] = [
         ("gaussian", gaussian, ["sxy"]),
         ("bilateral", bilateral, ["sxy", "srgb"]),
-    ):
+    ]
+    for name, given, stds in wanted:
         one = isinstance(given, Mapping)
-        for i, parameters in enumerate([given] if one else given or ()):
+        several = [given] if isinstance(given, Mapping) else given or ()
+        for i, parameters in enumerate(several):
             where = f"dense_crf.{name}" + ("" if one else f"[{i}]")
             kernels.append(_read(where, parameters, stds, channels, labels))
     return [kernel for kernel in kernels if np.any(kernel.compatibility)]
@@ -105,10 +107,13 @@ def _numbers(given: Any) -> bool:
 
 def without_labels(kernels: list[Kernel], kept: np.ndarray) -> list[Kernel]:
     """The kernels over the labels `kept` alone."""
-    return [
-        k if k.potts else k._replace(compatibility=np.ascontiguousarray(k.compatibility[kept][:, kept]))
-        for k in kernels
-    ]
+    chosen = []
+    for kernel in kernels:
+        matrix = kernel.compatibility
+        if isinstance(matrix, np.ndarray):
+            kernel = kernel._replace(compatibility=np.ascontiguousarray(matrix[kept][:, kept]))
+        chosen.append(kernel)
+    return chosen
 
 
 def with_step(kernel: Kernel, step: int) -> Kernel:

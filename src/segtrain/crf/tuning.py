@@ -96,7 +96,7 @@ def search(
             if values not in tried:
                 tried[values] = score(dict(zip(ranges, values, strict=True)))
                 on_trial(Trial(dict(zip(ranges, values, strict=True)), tried[values]))
-        best = max(tried, key=tried.get)
+        best = max(tried, key=tried.__getitem__)
         ranges = {name: _around(ranges[name], value) for name, value in zip(ranges, best, strict=True)}
     trials = [Trial(dict(zip(ranges, values, strict=True)), tried[values]) for values in tried]
     return sorted(trials, key=lambda trial: -trial.score)

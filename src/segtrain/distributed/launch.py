@@ -26,8 +26,8 @@ def adopt_slurm(environment: MutableMapping[str, str] = os.environ) -> None:
 
 def first_host(nodes: str) -> str:
     """The first host of SLURM's list: `gpu[03-05,9],login` begins with gpu03."""
-    first = re.match(r"(?:[^,\[]|\[[^\]]*\])+", nodes)[0]
-    return re.sub(r"\[(\d+)[^\]]*\]", r"\1", first)
+    first = re.match(r"(?:[^,\[]|\[[^\]]*\])+", nodes)
+    return re.sub(r"\[(\d+)[^\]]*\]", r"\1", first[0] if first else nodes)
 
 
 def several() -> bool:

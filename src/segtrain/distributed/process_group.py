@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -13,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from segtrain.distributed import launch
 from segtrain.errors import RankLost
 
+T = TypeVar("T")
 TIMEOUT = timedelta(minutes=30)  # of ranks for one another: one may be downloading a data set
 _launched: dist.Store | None = None  # what this launch's processes have in common
 _board: dist.Store | None = None  # the present group's part of it
@@ -69,7 +71,7 @@ def any_rank_so_far(flag: bool) -> bool:
 
     Once it was true it stays true for this group.
     """
-    if not dist.is_initialized():
+    if not dist.is_initialized() or _board is None:
         return flag
     with suppress(RuntimeError):  # torchrun's agent, which keeps the board, may be gone
         if flag:
@@ -79,10 +81,12 @@ def any_rank_so_far(flag: bool) -> bool:
 
 
 def rank() -> int:
+    """Of this process in the group; 0 without one."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
+    """The processes in the group; 1 without one."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -93,11 +97,11 @@ def sum_over_ranks(x: Tensor) -> Tensor:
     return x
 
 
-def gathered(items: list) -> list:
+def gathered(items: list[T]) -> list[T]:
     """Every rank's items, rank by rank."""
     if not dist.is_initialized():
         return items
-    of_ranks = [None] * world_size()
+    of_ranks: list[Any] = [None] * world_size()
     dist.all_gather_object(of_ranks, items)
     return [item for of_rank in of_ranks for item in of_rank]
 

@@ -6,8 +6,9 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segtrain.contracts import IGNORE_INDEX, MEAN_COLOUR, Sample
+from segtrain.contracts import IGNORE_INDEX, MEAN_COLOUR, Sample, Split
 from segtrain.distributed.signals import STOP_SIGNALS, ask_when_parent_ends
 from segtrain.errors import InputError, SegtrainError
 
@@ -59,14 +60,14 @@ def epoch_order(length: int, seed: int, epoch: int) -> list[int]:
     return np.random.default_rng([seed, epoch]).permutation(length).tolist()
 
 
-class Augmented(Dataset):
+class Augmented(Dataset[Any]):
     """A data set under an albumentations pipeline, addressed by (epoch, index).
 
     A known failure is returned, not raised: raised in a worker it would come wrapped in that
     worker's traceback.
     """
 
-    def __init__(self, dataset: Dataset, transforms: Sequence, *, seed: int):
+    def __init__(self, dataset: Split, transforms: Iterable[Any], *, seed: int):
         self.dataset, self.seed, self.transforms = dataset, seed, list(transforms)
         self.generator, self.python_random = np.random.Generator(np.random.PCG64()), random.Random()
         for transform in self.transforms:
@@ -106,10 +107,10 @@ class Augmented(Dataset):
         self.python_random.seed(digest)
 
 
-class Plain(Dataset):
+class Plain(Dataset[Any]):
     """A data set as it is, with known failures returned (see Augmented)."""
 
-    def __init__(self, dataset: Dataset):
+    def __init__(self, dataset: Split):
         self.dataset = dataset
 
     def __len__(self) -> int:
@@ -127,20 +128,22 @@ Batch = tuple[Tensor, Tensor, list[str]]  # images uint8 N×3×H×W, masks uint8
 
 def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
     """Stacks samples; smaller images get a border to the right and below, ignored in the mask."""
+    good: list[Sample] = []
     for sample in samples:
         if isinstance(sample, SegtrainError):
             return sample
-    height = max(s.mask.shape[0] for s in samples)
-    width = max(s.mask.shape[1] for s in samples)
-    images = np.empty((len(samples), height, width, 3), np.uint8)
-    masks = np.empty((len(samples), height, width), np.uint8)
-    for i, (image, mask, _) in enumerate(samples):
+        good.append(sample)
+    height = max(s.mask.shape[0] for s in good)
+    width = max(s.mask.shape[1] for s in good)
+    images = np.empty((len(good), height, width, 3), np.uint8)
+    masks = np.empty((len(good), height, width), np.uint8)
+    for i, (image, mask, _) in enumerate(good):
         if mask.shape != (height, width):
             images[i], masks[i] = MEAN_COLOUR, IGNORE_INDEX
         images[i, : image.shape[0], : image.shape[1]] = image
         masks[i, : mask.shape[0], : mask.shape[1]] = mask
     # The permuted view is channels-last in memory, which is what convolutions like best.
-    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks), [s.name for s in samples]
+    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks), [s.name for s in good]
 
 
 def training_batches(dataset: Augmented, stream: TrainingStream, *, num_workers: int) -> Iterator[Batch]:
@@ -198,7 +201,7 @@ def _wait_for_parents_signal() -> None:
 
 
 def evaluation_batches(
-    dataset: Dataset, batch_size: int, *, num_workers: int, rank: int = 0, world_size: int = 1
+    dataset: Split, batch_size: int, *, num_workers: int, rank: int = 0, world_size: int = 1
 ) -> Iterator[list[Sample]]:
     """Each of this rank's samples once and in order, in lists of images of one size: `batch_size`, or
     fewer where these are large (PIXELS).

@@ -69,7 +69,8 @@ class TrainState:
 
     def __post_init__(self) -> None:
         if self.settings.ema and self.averaged is None:
-            self.averaged = AveragedModel(self.model, multi_avg_fn=_ema(self.settings.ema), use_buffers=True)
+            average: Any = _ema(self.settings.ema)
+            self.averaged = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "16")
         self.wrapped = process_group.wrap(self.model, some_outputs=self.loss.output_names == {"out"})
 

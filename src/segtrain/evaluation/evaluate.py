@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,14 +26,14 @@ class ImageResult(NamedTuple):
     """One evaluated image.
 
     Attributes:
-        index: its position in the split.
+        position: in the split.
         sample: the image and its mask.
         network: the network's prediction, uint8 H×W.
         crf: the prediction after the CRF, uint8 H×W; None without one.
         matrices: the confusion matrices of the network and, with a CRF, after it; C×C each.
     """
 
-    index: int
+    position: int
     sample: Sample
     network: np.ndarray
     crf: np.ndarray | None
@@ -76,7 +76,7 @@ class Accumulator:
 
     def compute(self, class_names: tuple[str, ...], device: torch.device) -> Scores:
         """The scores over the images of all processes."""
-        extra = {}
+        extra: dict[str, Any] = {}
         result = scores(_over_all_ranks(self.matrix, device), class_names)
         for metric in self.metrics:
             extra |= metric.compute(_over_all_ranks(metric.sums, device))

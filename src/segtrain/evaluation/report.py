@@ -5,7 +5,7 @@ import csv
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -26,12 +26,12 @@ class ImageScores(NamedTuple):
     """The scores of one image.
 
     Attributes:
-        index: its position in the split; `name`: of the image.
+        position: in the split; `name`: of the image.
         scores: of the network and, with a CRF, after it.
         counts: the same stages' correct, target and predicted pixels of each class, int64 3×C.
     """
 
-    index: int
+    position: int
     name: str
     scores: list[Scores]
     counts: list[np.ndarray]
@@ -57,14 +57,14 @@ class Report:
         """Adds an image."""
         found = [scores(matrix, ()) for matrix in image.matrices]
         counts = [bootstrap.image_counts(matrix.numpy()) for matrix in image.matrices]
-        self.images.append(ImageScores(image.index, image.sample.name, found, counts))
+        self.images.append(ImageScores(image.position, image.sample.name, found, counts))
         mean_iou = found[-1].mean_iou
         if mean_iou is not None:
-            self.extremes.add(image.index, image.sample, image.final, mean_iou)
+            self.extremes.add(image.position, image.sample, image.final, mean_iou)
 
     def gather(self) -> None:
         """Brings the images of all processes together, in the order of the split."""
-        self.images = sorted(process_group.gathered(self.images), key=lambda image: image.index)
+        self.images = sorted(process_group.gathered(self.images), key=lambda image: image.position)
         self.extremes.keep(process_group.gathered(self.extremes.rows))
 
     def counts(self, stage: int = -1) -> np.ndarray:
@@ -91,7 +91,7 @@ class Report:
         write_rows([["label \\ prediction", *self.class_names], *rows], folder / "confusion_matrix.csv")
         confusion_figure(matrix, self.class_names).savefig(folder / "confusion_matrix.png", dpi=120)
         stages = {"network": result.network} | ({"with CRF": result.crf} if result.crf else {})
-        curves = {name: stage.extra.get("trimap_mean_iou") for name, stage in stages.items()}
+        curves: dict[str, Any] = {k: stage.extra.get("trimap_mean_iou") for k, stage in stages.items()}
         if all(curves.values()):
             trimap_figure(curves).savefig(folder / "trimap.png", dpi=120)
         if self.extremes.rows:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +144,8 @@ def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
     # Otherwise the graph asserts of each crop whether it takes anything away, as on the example.
     known = hasattr(shape_config, "backed_size_oblivious")  # torch 2.6 and 2.7 lack it
     options = {"backed_size_oblivious": dynamic} if known else {}
-    with torch.no_grad(), shape_config.patch(**options):
+    config: Any = shape_config  # torch adds `patch` when it is imported
+    with torch.no_grad(), config.patch(**options):
         return torch.export.export(
             network,
             (torch.zeros(1, 3, *size, dtype=torch.uint8),),
@@ -170,8 +171,9 @@ def write_onnx(network: FullSize, path: Path, size: Size, about: str, dynamic: b
         verbose=False,
         input_names=["images"],
         output_names=["logits"],
-        custom_translation_table=TRANSLATIONS,
+        custom_translation_table=cast(Any, TRANSLATIONS),
     )
+    assert program is not None
     program.model.metadata_props["segtrain"] = about
     program.save(path, external_data=False)
     options = onnxruntime.SessionOptions()

@@ -50,7 +50,8 @@ class DeconvNetWindows:
 
     def _image(self, network: Network, image: Tensor, name: str) -> Tensor:
         height, width = image.shape[-2:]
-        total, cover = None, image.new_zeros(height, width, dtype=torch.float32)
+        total: Tensor | None = None
+        cover = image.new_zeros(height, width, dtype=torch.float32)
         for boxes in self._batches(self._boxes(name, height, width)):
             windows = torch.cat([self._resized(image[:, rows(b), columns(b)]) for b in boxes])
             for box, scores in zip(boxes, network(windows)(0, self.side), strict=True):
@@ -59,6 +60,7 @@ class DeconvNetWindows:
                     total = scores.new_full((len(scores), height, width), empty)
                 self._add(scores, total[:, rows(box), columns(box)])
                 cover[rows(box), columns(box)] += 1
+        assert total is not None
         if self.aggregate == "mean":
             return total / cover.clamp(min=1)
         return total.masked_fill_(cover == 0, 0.0)

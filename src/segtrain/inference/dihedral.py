@@ -1,5 +1,6 @@
 """Rotations and mirror images: test-time augmentation (TTA)."""
 
+import torch
 from torch import Tensor
 
 from segtrain.contracts import Network, Rows
@@ -15,12 +16,12 @@ class Dihedral:
     """
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
-        total = 0
+        total: Tensor | float = 0.0
         for quarters in range(4):
             rotated = images.rot90(quarters, (2, 3))
             upright, mirrored = (whole(network(x), x.shape[-2], softmax) for x in (rotated, rotated.flip(3)))
             total = total + (upright + mirrored.flip(3)).rot90(-quarters, (2, 3))
-        return rows_of(logits(total / 8))
+        return rows_of(logits(torch.as_tensor(total) / 8))
 
 
 def softmax(scores: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Scores of images row by row, from the top down, so that they need not exist all at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -24,16 +25,18 @@ def bands(rows: Rows, height: int) -> Iterator[Tensor]:
 
 def whole(rows: Rows, height: int, change: Callable[[Tensor], Tensor] = lambda band: band) -> Tensor:
     """All the rows as one N×C×H×W, each band changed before it is put there."""
-    scores, start = None, 0
+    scores: Tensor | None = None
+    start = 0
     for band in map(change, bands(rows, height)):
         if scores is None:
             scores = band.new_empty(*band.shape[:2], height, band.shape[-1])
         scores[..., start : start + band.shape[-2], :] = band
         start += band.shape[-2]
+    assert scores is not None
     return scores
 
 
-def resized(rows: Rows, seen: tuple[int, int], size: tuple[int, int]) -> Rows:
+def resized(rows: Rows, seen: Sequence[int], size: Sequence[int]) -> Rows:
     """The rows of maps of `seen` (height, width) at another size, bilinear."""
     if tuple(seen) == tuple(size):
         return rows
@@ -42,7 +45,7 @@ def resized(rows: Rows, seen: tuple[int, int], size: tuple[int, int]) -> Rows:
 
 def mean(views: list[Rows]) -> Rows:
     """The mean of several maps of one size."""
-    return lambda start, stop: sum(view(start, stop) for view in views) / len(views)
+    return lambda start, stop: cast(Tensor, sum(view(start, stop) for view in views)) / len(views)
 
 
 def probabilities(rows: Rows) -> Rows:
@@ -62,7 +65,8 @@ class Strips:
     """
 
     def __init__(self, strips: Iterator[Tensor]):
-        self.strips, self.held, self.top = strips, [], 0
+        self.strips, self.top = strips, 0
+        self.held: list[Tensor] = []
 
     def __call__(self, start: int, stop: int) -> Tensor:
         while True:

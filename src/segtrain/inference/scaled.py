@@ -1,5 +1,7 @@
 """The image at another size."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,13 +39,13 @@ def check_scale(scale: float, key: str) -> None:
         raise InputError(key, do="give a number above 0, as 0.5")
 
 
-def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+def scaled_size(size: Sequence[int], scale: float) -> tuple[int, int]:
     """A height and a width times `scale`, at least 1."""
     height, width = (max(round(pixels * scale), 1) for pixels in size)
     return height, width
 
 
-def resized_images(images: Tensor, size: tuple[int, int]) -> Tensor:
+def resized_images(images: Tensor, size: Sequence[int]) -> Tensor:
     """Images N×3×H×W at another size, bilinear; bytes stay bytes."""
     if tuple(images.shape[-2:]) == size:
         return images

@@ -47,13 +47,14 @@ class Sliding:
         height, width = images.shape[-2:]
         tops, lefts = (offsets(side, self.window, self.stride) for side in (height, width))
         in_column, in_row = covers(tops, self.window, height), covers(lefts, self.window, width)
-        total = None
+        total: Tensor | None = None
         for top, following in pairwise([*tops, height]):
             row = images[..., top : top + self.window, :]
             for left, seen in self._windows(network, row, lefts, names):
                 if total is None:
                     total = seen.new_zeros(*seen.shape[:2], self.window, width)
                 total[..., left : left + self.window] += seen
+            assert total is not None
             done = following - top
             cover = torch.outer(in_column[top:following], in_row).to(total)
             yield logits(total[..., :done, :] / cover)

@@ -1,11 +1,13 @@
 """The argmax of upsampled logits, without the upsampled logits."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 
 
 def upsampled_argmax(
-    logits: np.ndarray, whole: tuple[int, int], size: tuple[int, int], *, align_corners: bool
+    logits: np.ndarray, whole: Sequence[int], size: Sequence[int], *, align_corners: bool
 ) -> np.ndarray:
     """The class of the largest logit at every pixel, uint8 H×W, of logits upsampled bilinearly.
 

@@ -1,6 +1,7 @@
 """Atrous spatial pyramid pooling of DeepLab v2 (Chen et al. 2016, section 3.1): summed score maps."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -18,13 +19,14 @@ class ASPP(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, rates: Sequence[int]):
         super().__init__()
-        self.scores = nn.ModuleList(Score(channels, num_classes, kernel=3) for _ in rates)
-        for score, rate in zip(self.scores, rates, strict=True):
+        scores = [Score(channels, num_classes, kernel=3) for _ in rates]
+        self.scores = nn.ModuleList(scores)
+        for score, rate in zip(scores, rates, strict=True):
             score.dilation = score.padding = (rate, rate)
             nn.init.normal_(score.weight, std=STD)
 
     def forward(self, x: Tensor) -> Tensor:
-        return sum(score(x) for score in self.scores)
+        return cast(Tensor, sum(score(x) for score in self.scores))
 
 
 class BranchScores(nn.Module):
@@ -36,10 +38,11 @@ class BranchScores(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, branches: int):
         super().__init__()
-        self.scores = nn.ModuleList(Score(channels // branches, num_classes) for _ in range(branches))
-        for score in self.scores:
+        scores = [Score(channels // branches, num_classes) for _ in range(branches)]
+        self.scores = nn.ModuleList(scores)
+        for score in scores:
             nn.init.normal_(score.weight, std=STD)
 
     def forward(self, x: Tensor) -> Tensor:
         parts = x.chunk(len(self.scores), 1)
-        return sum(score(part) for score, part in zip(self.scores, parts, strict=True))
+        return cast(Tensor, sum(score(part) for score, part in zip(self.scores, parts, strict=True)))

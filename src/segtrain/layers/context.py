@@ -57,6 +57,8 @@ class ContextModule(nn.Module):
         self.layers = nn.Sequential(*layers)
         basic = set(multipliers) == {1}
         for conv in layers[::2]:
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
             noise = 0.0 if basic else NOISE * num_classes / conv.out_channels
             identity_(conv.weight, num_classes, noise)
             nn.init.zeros_(conv.bias)

@@ -1,5 +1,7 @@
 """Dense blocks (Huang et al., CVPR 2017, https://arxiv.org/abs/1608.06993), as FC-DenseNet has them."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -87,5 +89,6 @@ class DenseBlock(nn.Module):
         return made
 
 
-def run_layer(module: nn.Module, *inputs: Tensor, checkpoint: bool) -> Tensor:
-    return checkpointed(module, *inputs) if checkpoint else module(*inputs)
+def run_layer(module: nn.Module, *inputs: Any, checkpoint: bool) -> Tensor:
+    """A layer's output, with gradient checkpointing if wanted."""
+    return cast(Tensor, checkpointed(module, *inputs) if checkpoint else module(*inputs))

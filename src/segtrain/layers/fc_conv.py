@@ -56,5 +56,5 @@ class FCDeconv(_Fully):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = F.linear(x.flatten(2).transpose(1, 2), self.weight)  # N × positions × outputs·k·k
-        size = [side + self.kernel - 1 for side in x.shape[-2:]]
-        return F.fold(rows.transpose(1, 2), size, self.kernel) + self.bias[:, None, None]
+        height, width = (side + self.kernel - 1 for side in x.shape[-2:])
+        return F.fold(rows.transpose(1, 2), (height, width), self.kernel) + self.bias[:, None, None]

@@ -4,6 +4,7 @@ FCN's crop offsets (19, 27, 31, 5, 9, 18) are written as numbers in the authors'
 follow from composing the coordinate maps of the layers, which is what `Grid` does.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -25,7 +26,7 @@ class Grid(NamedTuple):
         fine = self.stride // stride
         return Grid(fine, self.offset - fine * (kernel - 1) / 2)
 
-    def index(self, other: "Grid") -> float:
+    def index_of(self, other: "Grid") -> float:
         """The index of our cell that lies on cell 0 of `other`, a grid of the same stride."""
         return (other.offset - self.offset) / self.stride
 
@@ -40,7 +41,7 @@ def bilinear_kernel_size(coarse: Grid, fine: Grid) -> int:
     return 2 * stride - 1 if centres_meet else 2 * stride
 
 
-def crop(x: Tensor, top: int, left: int, size: tuple[int, int]) -> Tensor:
+def crop(x: Tensor, top: int, left: int, size: Sequence[int]) -> Tensor:
     """`size` (height, width) of N×C×H×W from (top, left); ValueError where it does not reach."""
     height, width = size
     if top + height > x.shape[-2] or left + width > x.shape[-1] or min(top, left) < 0:

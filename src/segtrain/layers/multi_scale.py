@@ -44,16 +44,17 @@ def over_stretched_scales(
 
     Every map has the size of that at scale 1.
     """
-    how = {"mode": "bilinear", "align_corners": False}
     whole, maps = network(images)["out"], {}
     for scale in scales:
         scores = whole
         if scale != 1:
             size = [math.floor(scale * side) for side in images.shape[-2:]]
             # Not the sizes' quotient but the scale itself is the step, where any pixel is left.
-            to = {"scale_factor": scale} if min(size) else {"size": [max(side, 1) for side in size]}
-            scores = network(F.interpolate(images.float(), **to, **how))["out"]
-            scores = F.interpolate(scores, whole.shape[-2:], **how)
+            factor = scale if min(size) else None
+            one = None if min(size) else [max(side, 1) for side in size]
+            scaled = F.interpolate(images.float(), one, factor, mode="bilinear", align_corners=False)
+            scores = network(scaled)["out"]
+            scores = F.interpolate(scores, whole.shape[-2:], mode="bilinear", align_corners=False)
         maps[f"scale_{round(100 * scale)}"] = scores
     return {"out": torch.stack(list(maps.values())).amax(0)} | maps
 

@@ -19,6 +19,9 @@ class Normalize(nn.Module):
     that has them.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD):
         super().__init__()
         self.built = {"mean": mean, "std": std}

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 from segtrain.layers.batch_statistics import require_batch_statistics
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 
-POOL = {"average": F.adaptive_avg_pool2d, "maximum": F.adaptive_max_pool2d}
-
 
 class PyramidPooling(nn.Module):
     """N×C×h×w to N×`out_channels`×h×w: the features, then those pooled to b×b bins for every b of `bins`.
@@ -33,7 +31,8 @@ class PyramidPooling(nn.Module):
 
     def __init__(self, channels: int, *, bins: Sequence[int], pooling: Literal["average", "maximum"]):
         super().__init__()
-        self.bins, self.pool = tuple(bins), POOL[pooling]
+        self.bins = tuple(bins)
+        self.pool = F.adaptive_avg_pool2d if pooling == "average" else F.adaptive_max_pool2d
         reduced = max(channels // max(len(bins), 1), 1)
         self.levels = nn.ModuleList(ConvBNReLU(channels, reduced, 1) for _ in bins)
         self.out_channels = channels + reduced * len(bins)
@@ -42,6 +41,6 @@ class PyramidPooling(nn.Module):
         maps = [x]
         for bins, level in zip(self.bins, self.levels, strict=True):
             pooled = self.pool(x, bins)
-            require_batch_statistics(level[1], pooled)
+            require_batch_statistics(level.get_submodule("1"), pooled)
             maps.append(F.interpolate(level(pooled), x.shape[-2:], mode="bilinear", align_corners=True))
         return torch.cat(maps, 1)

@@ -16,6 +16,7 @@ class Score(nn.Conv2d):
     def __init__(self, channels: int, num_classes: int, *, kernel: int = 1):
         super().__init__(channels, num_classes, kernel, padding=kernel // 2)
         nn.init.zeros_(self.weight)
+        assert self.bias is not None
         nn.init.zeros_(self.bias)
 
     def forward(self, features: Tensor) -> Tensor:

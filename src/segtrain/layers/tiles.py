@@ -17,11 +17,13 @@ def stitch(network: Callable[[Tensor], Tensor], x: Tensor, *, tile: int, margin:
         tile: side of a window's output; step: from one tile to the next, at most `tile`.
     """
     height, width = (pixels - 2 * margin for pixels in x.shape[-2:])
-    window, overlap, whole = tile + 2 * margin, tile - step, None
+    window, overlap = tile + 2 * margin, tile - step
+    whole: Tensor | None = None
     for top in range(0, max(height - overlap, 1), step):
         for left in range(0, max(width - overlap, 1), step):
             part = network(x[..., top : top + window, left : left + window])
             if whole is None:
                 whole = part.new_empty(*part.shape[:2], height, width)
             whole[..., top : top + part.shape[-2], left : left + part.shape[-1]] = part
+    assert whole is not None
     return whole

@@ -15,7 +15,7 @@ class Switches(NamedTuple):
     """Where the maxima of a pooling lay."""
 
     indices: Tensor  # N×C×⌈H/2⌉×⌈W/2⌉, int64: row · W + column
-    size: tuple[int, int]  # H, W
+    size: Sequence[int]  # H, W
 
 
 def pool(x: Tensor) -> tuple[Tensor, Switches]:

@@ -16,4 +16,5 @@ class UpConv(nn.ConvTranspose2d):
         padding = (kernel - 1) // 2
         super().__init__(channels, out_channels, kernel, stride=2, padding=padding, output_padding=kernel % 2)
         nn.init.normal_(self.weight, std=(2 / (channels * kernel**2 / 4)) ** 0.5)
+        assert self.bias is not None
         nn.init.zeros_(self.bias)

@@ -54,8 +54,9 @@ class TensorBoard:
         from torch.utils.tensorboard.summary import hparams
 
         metrics = {f"hparam/{name}": value for name, value in results.items()}
+        file_writer: Any = self.writer.file_writer
         for summary in hparams(dict(values), metrics):
-            self.writer.file_writer.add_summary(summary)
+            file_writer.add_summary(summary)
         for name, value in metrics.items():
             self.writer.add_scalar(name, value)
 

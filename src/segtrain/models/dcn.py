@@ -12,6 +12,8 @@ bilinear and scores from a Gaussian of std 0.01, also ours. The paper's backbone
 trained on VOC: `init_from` a run of deeplabv1; `model.backbone.pretrained=true` is ImageNet's.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,7 @@ def level(channels: int, num_classes: int, stride: int) -> nn.Sequential:
     nn.init.normal_(score.weight, std=0.01)
     deconv = nn.ConvTranspose2d(num_classes, num_classes, 2 * stride, stride, padding=stride // 2)
     nn.init.zeros_(deconv.weight)
+    assert deconv.bias is not None
     nn.init.zeros_(deconv.bias)
     with torch.no_grad():
         deconv.weight[range(num_classes), range(num_classes)] = bilinear_kernel(2 * stride)
@@ -61,4 +64,4 @@ class DCN(nn.Module):
         pairs = zip(STRIDES, self.levels, strict=True)
         maps = [crop(level(features[s]), 0, 0, images.shape[-2:]) for s, level in pairs]
         auxiliaries = {f"level{i}": scores for i, scores in enumerate(maps, start=1)} if self.training else {}
-        return {"out": sum(maps), **auxiliaries}
+        return {"out": cast(Tensor, sum(maps)), **auxiliaries}

@@ -51,6 +51,7 @@ class DeconvNet(nn.Module):
         for layer in (self.fc6_deconv, *self.decoder.modules(), self.score):
             if isinstance(layer, FCDeconv | nn.ConvTranspose2d | Score):
                 nn.init.normal_(layer.weight, std=0.01)
+                assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
         batch_norm_shift(self.fc6_deconv_bn)
         batch_norm_shift(self.decoder)

@@ -12,6 +12,8 @@ its layers are the released config/DeepLab-MSc-LargeFOV/train.prototxt, which su
 the paper concatenates features before one classifier: the same function.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -65,6 +67,7 @@ class MLP(nn.Module):
         self.dropout = nn.Dropout(dropout)
         for layer, std in ((self.conv, 0.001), (self.fc, fc_std)):
             nn.init.normal_(layer.weight, std=std)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,11 +110,13 @@ class DeepLabV1MSc(nn.Module):
         self.mlps, self.scores = nn.ModuleDict(), nn.ModuleDict()
         for name, (stage, stride, fc_std, score_std) in BRANCHES.items():
             self.mlps[name] = MLP(channels[stage], hidden, stride, fc_std=fc_std, dropout=dropout)
-            self.scores[name] = Score(hidden, num_classes)
-            nn.init.normal_(self.scores[name].weight, std=score_std)
+            score = Score(hidden, num_classes)
+            nn.init.normal_(score.weight, std=score_std)
+            self.scores[name] = score
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features = {1: self.backbone.normalize(images)} | self.backbone(images)
+        backbone: Any = self.backbone  # a VGG16, whose input normalisation the branch on the image shares
+        features = {1: backbone.normalize(images)} | backbone(images)
         out = self.score(features[32])
         for name, (stage, *_) in BRANCHES.items():
             out = out + self.scores[name](self.mlps[name](features[stage]))

@@ -60,6 +60,7 @@ class DeepLabV2(nn.Module):
         choose_cells(self, backbone, upsampling)
         self.scales, self.upsampling = tuple(scales), upsampling
         channels = backbone.feature_info.channels[32]
+        self.score: nn.Module
         if rates:
             self.score = ASPP(channels, num_classes, rates)
         else:

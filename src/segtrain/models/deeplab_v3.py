@@ -67,8 +67,8 @@ class DeepLabV3(nn.Module):
         choose_cells(self, backbone, upsampling)
         self.upsampling = upsampling
         channels = scaled(CHANNELS, width)
-        rates = [rate * 16 // output_stride for rate in rates]
-        self.aspp = ASPPv3(backbone.feature_info.channels[32], channels, rates=rates, dropout=dropout)
+        scaled_rates = [rate * 16 // output_stride for rate in rates]
+        self.aspp = ASPPv3(backbone.feature_info.channels[32], channels, rates=scaled_rates, dropout=dropout)
         self.head = ConvBNReLU(channels, channels, 3) if head == "torchvision" else nn.Sequential()
         self.score = Score(channels, num_classes)
         nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)

@@ -66,9 +66,13 @@ class DeepLabV3Plus(nn.Module):
         set_output_stride(self, backbone, output_stride, [4, 32])
         self.factor = output_stride // STRIDE
         channels, low = (scaled(c, width) for c in (CHANNELS, LOW_CHANNELS))
-        rates = [rate * 16 // output_stride for rate in rates]
+        scaled_rates = [rate * 16 // output_stride for rate in rates]
         self.aspp = ASPPv3(
-            backbone.feature_info.channels[32], channels, rates=rates, separable=separable, dropout=dropout
+            backbone.feature_info.channels[32],
+            channels,
+            rates=scaled_rates,
+            separable=separable,
+            dropout=dropout,
         )
         conv = SeparableConv if separable else ConvBNReLU
         self.low = ConvBNReLU(backbone.feature_info.channels[4], low, 1)

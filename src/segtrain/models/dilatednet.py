@@ -13,7 +13,7 @@ noise. Departs: Dilation10's fixed deconvolution, whose cells lie 3.5 pixels fur
 left to the resizing of logits with cell i on pixel 8·i, as in the other nets; `upsampling: deconv` is it.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
@@ -66,13 +66,13 @@ class DilatedNet(nn.Module):
         self.upsample = BilinearDeconv(num_classes, 2 * STRIDE, STRIDE) if deconv else None
         self.freeze_front_end = freeze_front_end
         if freeze_front_end:
-            self.backbone.requires_grad_(False)
+            cast(nn.Module, self.backbone).requires_grad_(False)
             self.score.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "DilatedNet":
         super().train(mode)
         if self.freeze_front_end:
-            self.backbone.eval()
+            cast(nn.Module, self.backbone).eval()
         return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

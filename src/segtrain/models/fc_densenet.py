@@ -12,6 +12,8 @@ time too: `batch_statistics`. Departs: a side of one pixel is not pooled, so tha
 images are normalised by ImageNet's mean and std.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -93,7 +95,11 @@ class FCDenseNet(nn.Module):
         if len(layers) != 2 * poolings + 1:
             problem = f"model.layers={list(layers)}: {len(layers)} blocks have no middle"
             raise InputError(problem, do="give an odd number: down, bottleneck, up")
-        knobs = {"dropout": dropout, "batch_statistics": batch_statistics, "checkpoint": checkpoint}
+        knobs: dict[str, Any] = {
+            "dropout": dropout,
+            "batch_statistics": batch_statistics,
+            "checkpoint": checkpoint,
+        }
         growth_rate = max(scaled(growth_rate, width), 2)
         channels = max(scaled(first_channels, width), 2)
 

@@ -65,17 +65,18 @@ class FCN(nn.Module):
         scores, grid = self.score32(features[32]), grids[32]
         for s in self.strides:
             upscore = self.get_submodule(f"upscore{s}")
+            assert isinstance(upscore, BilinearDeconv)
             feature = features[s] * self.scales[s] if s in self.scales else features[s]
             finer = self.get_submodule(f"score{s}")(feature)
             scores, grid = add_aligned(upscore(scores), grid.deconv(upscore.kernel, 2), finer, grids[s])
         grid = grid.deconv(self.upscore.kernel, self.upscore.stride)
-        offset = round(grid.index(Grid()))
+        offset = round(grid.index_of(Grid()))
         return {"out": crop(self.upscore(scores), offset, offset, images.shape[-2:])}
 
 
 def add_aligned(a: Tensor, a_grid: Grid, b: Tensor, b_grid: Grid) -> tuple[Tensor, Grid]:
     """The sum of two score maps of one stride where both have cells, and that region's grid."""
-    shift = round(a_grid.index(b_grid))  # cell 0 of b lies on cell `shift` of a
+    shift = round(a_grid.index_of(b_grid))  # cell 0 of b lies on cell `shift` of a
     a_first, b_first = max(shift, 0), max(-shift, 0)
     height = min(a.shape[-2] - a_first, b.shape[-2] - b_first)
     width = min(a.shape[-1] - a_first, b.shape[-1] - b_first)

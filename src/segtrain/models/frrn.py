@@ -11,6 +11,8 @@ cell further up and left; images of any size are padded by zeros to the right an
 deepest stride and the scores cropped; images are normalised by ImageNet's mean and std.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,10 +43,11 @@ class ResidualUnit(nn.Module):
         self.convs = nn.Sequential(
             convolution(channels, outputs, 3), convolution(outputs, outputs, 3, relu=False)
         )
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if channels != outputs:
-            self.shortcut = nn.Conv2d(channels, outputs, 1, bias=False)
-            nn.init.kaiming_uniform_(self.shortcut.weight, nonlinearity="linear")
+            conv = nn.Conv2d(channels, outputs, 1, bias=False)
+            nn.init.kaiming_uniform_(conv.weight, nonlinearity="linear")
+            self.shortcut = conv
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convs(x) + self.shortcut(x)
@@ -62,6 +65,7 @@ class FullResolutionUnit(nn.Module):
         )
         self.residual = nn.Conv2d(outputs, residual_channels, 1)
         nn.init.kaiming_uniform_(self.residual.weight, nonlinearity="linear")
+        assert self.residual.bias is not None
         nn.init.zeros_(self.residual.bias)
 
     def forward(self, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,5 +153,5 @@ class FRRN(nn.Module):
         y = self._run(self.end, torch.cat([self.unpool(y), z], 1))
         return {"out": crop(self.score(y), 0, 0, (height, width))}
 
-    def _run(self, module: nn.Module, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def _run(self, module: nn.Module, *inputs: Tensor) -> Any:
         return checkpointed(module, *inputs) if self.checkpoint else module(*inputs)

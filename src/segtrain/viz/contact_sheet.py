@@ -21,7 +21,7 @@ class SheetRow(NamedTuple):
     and its panels, uint8 h×W×3."""
 
     mean_iou: float
-    index: int
+    position: int
     name: str
     panels: np.ndarray
 
@@ -33,17 +33,17 @@ class BestAndWorst:
         self.palette = palette
         self.rows: list[SheetRow] = []
 
-    def add(self, index: int, sample: Sample, prediction: np.ndarray, mean_iou: float) -> None:
+    def add(self, position: int, sample: Sample, prediction: np.ndarray, mean_iou: float) -> None:
         """Draws the image if it is among them so far.
 
         Args:
-            index: its position in the split.
+            position: in the split.
             prediction: class indices, uint8 H×W.
         """
-        position = bisect(self.rows, (mean_iou, index))
-        if len(self.rows) < 2 * KEPT or position != KEPT:
+        rank = bisect(self.rows, (mean_iou, position))
+        if len(self.rows) < 2 * KEPT or rank != KEPT:
             insort(
-                self.rows, SheetRow(mean_iou, index, sample.name, panels(sample, prediction, self.palette))
+                self.rows, SheetRow(mean_iou, position, sample.name, panels(sample, prediction, self.palette))
             )
             self.keep(self.rows)
 

@@ -128,7 +128,7 @@ def trimap_figure(curves: dict[str, dict[str, float | None]]) -> Figure:
         values = [np.nan if value is None else 100 * value for value in curve.values()]
         axes.plot(widths, values, marker="o", label=name)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(widths, widths)
+    axes.set_xticks(widths, [str(width) for width in widths])
     axes.set(xlabel="pixels on either side of a border", ylabel="mean IoU %")
     axes.grid(alpha=0.3)
     axes.legend()

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numba
 
@@ -47,11 +48,12 @@ class CompileCache:
         """
         fast = numba.njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=inline)(function)
         if self.folder:
-            before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(self.folder)
+            config: Any = numba.config  # it has its settings set by strings
+            before, config.CACHE_DIR = config.CACHE_DIR, str(self.folder)
             try:
                 fast.enable_caching()
             finally:
-                numba.config.CACHE_DIR = before
+                config.CACHE_DIR = before
             self._functions.append(fast)
         return fast
 
@@ -79,8 +81,9 @@ class CompileCache:
         return sorted(p for p in self.folder.rglob("*.nb[ic]") if p.is_file()) if self.folder else []
 
     def _sums(self) -> dict[str, str]:
+        folder = self.folder or Path()
         return {
-            str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in self._files()
         }
 
@@ -110,6 +113,7 @@ class CompileCache:
             function._cache.disable()
 
     def _write_list(self, keys: set[str]) -> None:
+        assert self.folder is not None
         try:
             partial = self.folder / f"{LIST}.{os.getpid()}"
             partial.write_text(json.dumps({"keys": sorted(keys), "sums": self._sums()}))

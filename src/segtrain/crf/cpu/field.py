@@ -59,7 +59,8 @@ class Field(NamedTuple):
         counts = [made.neighbours.shape[1] - 1 for made in self.whole]
         values, sums = (scratch(name, np.float32, (sum(counts) + 2) * size) for name in ("values", "sums"))
         first = size * np.concatenate([[1], 1 + np.cumsum(counts)])
-        matrices = [(k, kernel.compatibility) for k, kernel in enumerate(kernels) if not kernel.potts]
+        given = [(k, kernel.compatibility) for k, kernel in enumerate(kernels)]
+        matrices = [(k, matrix) for k, matrix in given if isinstance(matrix, np.ndarray)]
         padded = np.zeros((len(matrices), len(matrices[0][1]) if matrices else 0, size), np.float32)
         for place, (_, matrix) in zip(padded, matrices, strict=True):
             place[:, : len(matrix)] = -matrix
@@ -78,7 +79,7 @@ def make_field(image: np.ndarray, kernels: Sequence[Kernel], width: tuple[int, .
     if _can_roll(last):
         rolling = _rolling(height, across, last)
     else:
-        others, rolling = kernels, _no_rolling(height)
+        others, rolling = list(kernels), _no_rolling(height)
     colours = np.array(image.reshape(-1, channels).T, np.float32, order="C")
     whole = [
         lattice(height, across, NO_COLOURS if kernel.spatial else colours, kernel.stds, _scratch_of(i))
@@ -158,7 +159,8 @@ def _weights(made: Lattice, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
 
 def _factors(made: Lattice, kernel: Kernel) -> tuple[np.ndarray, np.ndarray]:
     """What a pixel's barycentric weights are multiplied by for splatting and for slicing, float32 N."""
-    weight = slicing_scale(len(kernel.stds)) * (kernel.compatibility if kernel.potts else 1)
+    potts = kernel.compatibility
+    weight = slicing_scale(len(kernel.stds)) * (1 if isinstance(potts, np.ndarray) else potts)
     root, ones = np.float32(np.sqrt(abs(weight))), made.ones + np.float32(1e-20)
     both = root / (np.sqrt(ones) if kernel.normalization == "symmetric" else ones)
     neither = np.full_like(ones, root)

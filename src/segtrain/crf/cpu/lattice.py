@@ -74,13 +74,13 @@ def lattice(
     Raises:
         InputError: stds so small that the vertices' keys do not fit into 64 bits.
     """
-    scale, stds = feature_scale(len(stds)), np.array(stds, np.float32)
+    scale, by = feature_scale(len(stds)), np.array(stds, np.float32)
     ends = [(0, width - 1), (0, height - 1), *((min(c.min(), 0), max(c.max(), 0)) for c in colours)]
-    keys = key_layout(np.array(ends, float) / stds[:, None], scale)
+    keys = key_layout(np.array(ends, float) / by[:, None], scale)
     shape = height * width + 1, len(stds) + 1  # and one of features 0
     vertices = memory("vertices", np.int32, math.prod(shape)).reshape(shape)
     weights = memory("weights", np.float32, math.prod(shape)).reshape(shape)
-    neighbours = _build(height, width, colours, stds, scale, keys, vertices, weights)
+    neighbours = _build(height, width, colours, by, scale, keys, vertices, weights)
     vertices, weights = vertices[:-1], weights[:-1]
     ones = _filtered_ones(vertices, weights, neighbours) * float32(slicing_scale(len(stds)))
     return Lattice(vertices, weights, neighbours, ones)

@@ -97,11 +97,12 @@ def _simplices(features: Tensor) -> tuple[Keys, Tensor, Tensor]:
 
     # Onto the plane whose coordinates sum to 0; then the nearest vertex of remainder 0.
     scaled = features * torch.from_numpy(scale).to(features.device)
-    total, lifted = torch.zeros_like(scaled[..., 0]), []
+    total = torch.zeros_like(scaled[..., 0])
+    coordinates: list[Tensor] = []
     for i in range(dimensions, 0, -1):
-        lifted.insert(0, total - i * scaled[..., i - 1])
+        coordinates.insert(0, total - i * scaled[..., i - 1])
         total = total + scaled[..., i - 1]
-    lifted = torch.stack([total, *lifted], -1)
+    lifted = torch.stack([total, *coordinates], -1)
     cells = (lifted * (1 / torch.tensor(corners, dtype=torch.float32)).item()).round()
     base = cells * corners
     distance = lifted - base

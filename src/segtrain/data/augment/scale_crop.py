@@ -1,6 +1,6 @@
 """What albumentations lacks: random scale, crop and flip in one step that scales only the window."""
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import albumentations
 import cv2
@@ -12,7 +12,8 @@ from segtrain.errors import InputError
 TOLERANCE = 1 / 64  # of a pixel of the scaled image, by which a window may lie off its place
 
 
-class Axis(NamedTuple):
+@dataclass(frozen=True)
+class Axis:
     """One axis of a window in a scaled image.
 
     source, scaled: the image's pixels along it, before and after scaling.
@@ -102,7 +103,7 @@ class ScaleCrop(albumentations.DualTransform):
     def apply(self, img: np.ndarray, rows: Axis, columns: Axis, mirrored: bool, **_) -> np.ndarray:
         window, place = self._framed(rows, columns, img.shape[2:], self.border)
         if mirrored:  # what is scaled is not: its columns count from the other edge
-            columns = columns._replace(first=columns.scaled - columns.first - columns.count)
+            columns = replace(columns, first=columns.scaled - columns.first - columns.count)
         if rows.count == rows.scaled and columns.count == columns.scaled:
             # Every copy that is spared counts: what is scaled no longer fits into a core's cache.
             cv2.resize(img, (columns.scaled, rows.scaled), dst=place, interpolation=cv2.INTER_LINEAR)

@@ -136,7 +136,7 @@ def sample_faults(sample: Sample, classes: int) -> list[Fault]:
         return [*faults, Fault("mask", where, what)]
     if image.shape[:2] != mask.shape:
         faults.append(Fault("size", where, f"the mask is {_size(mask)}, its image {_size(image)}"))
-    counts = _counts(mask)
+    counts = np.bincount(mask.ravel(), minlength=256)
     named = [
         f"{label} ({counts[label]} pixels)"
         for label in counts.nonzero()[0]
@@ -205,7 +205,7 @@ def _digest(image: np.ndarray | None) -> bytes | None:
     if image is None:
         return None
     digest = blake2b(str(image.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return digest.digest()
 
 

@@ -51,7 +51,7 @@ def read_content(
     return content
 
 
-def propose(content: Content, palette: tuple[Colour, ...], given: Mapping[Value, int]) -> dict[Value, int]:
+def propose(content: Content, palette: tuple[Colour, ...], given: Mapping[Any, int]) -> dict[Value, int]:
     """A label for each value that the masks hold; empty where none can be guessed or none is needed.
 
     Args:
@@ -59,16 +59,18 @@ def propose(content: Content, palette: tuple[Colour, ...], given: Mapping[Value,
         palette: of the data set; as many colours as classes.
         given: what a label map says already, which is kept.
     """
-    values, classes = sorted(content.pixels), len(palette)
+    values: list[Any] = sorted(content.pixels)  # all are numbers, or all are colours
+    classes = len(palette)
     if not values or len(values) > MOST_COLOURS:
         return {}
     rest = [value for value in values if value not in given]
     if given:
-        guess = {value: _own(value, classes) for value in rest}
+        guess: dict[Value, int] = {value: _own(value, classes) for value in rest}
     elif isinstance(values[0], tuple):
-        guess = _by_palette(values, palette) or _by_size(values, content.pixels, classes)
+        colours = [value for value in values if isinstance(value, tuple)]
+        guess = _by_palette(colours, palette) or _by_size(colours, content.pixels, classes)
     else:
-        guess = _by_number(values, palette)
+        guess = _by_number([value for value in values if isinstance(value, int)], palette)
     return {**{value: given[value] for value in values if value in given}, **guess}
 
 
@@ -123,7 +125,7 @@ def _by_palette(colours: list[Colour], palette: tuple[Colour, ...]) -> dict[Valu
     """Labels by the palette that has the most of the colours, if it has half of them."""
     tables = [{colour: i for i, colour in enumerate(known)} for known in _palettes(palette)]
     best = max(tables, key=lambda table: sum(colour in table for colour in colours))
-    found = {colour: best.get(colour, IGNORE_INDEX) for colour in colours}
+    found: dict[Value, int] = {colour: best.get(colour, IGNORE_INDEX) for colour in colours}
     return found if 2 * sum(colour in best for colour in colours) >= len(colours) > 1 else {}
 
 
@@ -160,9 +162,9 @@ def _by_number(numbers: list[int], palette: tuple[Colour, ...]) -> dict[Value, i
 def _palettes(own: tuple[Colour, ...]) -> list[tuple[Colour, ...]]:
     """The data set's palette, and the known ones of as many classes."""
     known = [own, CamVid.palette, Cityscapes.palette, voc_palette(len(own))]
-    return [tuple(map(tuple, palette)) for palette in known if len(palette) == len(own)]
+    return [tuple((r, g, b) for r, g, b in palette) for palette in known if len(palette) == len(own)]
 
 
 def _grey(colour: Colour) -> int:
     """What Pillow's convert("L") makes of it."""
-    return Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0))
+    return int(np.asarray(Image.new("RGB", (1, 1), colour).convert("L"))[0, 0])

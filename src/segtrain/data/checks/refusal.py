@@ -22,8 +22,9 @@ def refuse(faults: Sequence[str], *, do: str) -> None:
 @contextmanager
 def collecting() -> Iterator[list[InputError]]:
     """Yields the list of what is refused within it; the data set is made with what is left."""
-    token = _refused.set([])
+    collected: list[InputError] = []
+    token = _refused.set(collected)
     try:
-        yield _refused.get()
+        yield collected
     finally:
         _refused.reset(token)

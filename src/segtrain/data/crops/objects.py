@@ -43,7 +43,9 @@ def find_objects(split, min_area: int) -> list[Annotated]:
         InputError: an instance mask of another size, or no object in the whole split.
     """
     images = [
-        Annotated(name, height, width, [Object(*o[:2], Box(*o[2:6])) for o in objects if o[6] >= min_area])
+        Annotated(
+            name, height, width, [Object(*o[:2], box=Box(*o[2:6])) for o in objects if o[6] >= min_area]
+        )
         for name, height, width, objects in scan(split, "objects", _look)
     ]
     if not any(image.objects for image in images):

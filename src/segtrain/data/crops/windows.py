@@ -90,14 +90,14 @@ class ProposalCrops(Dataset):
         self.images, self.context = images, context
         found = find_objects(images, min_area)
         proposals = _proposals(found, boxes)
-        windows, labels = [], []
+        windows, classes_of_windows = [], []
         for i, image in enumerate(found):
             if image.objects:
                 kept, classes = overlapping(proposals(image), image.objects, overlap)
                 windows.append(np.insert(kept, 0, i, axis=1))
-                labels.append(classes)
+                classes_of_windows.append(classes)
         # An array, since the paper's 2.7 million as objects would fill every loader's memory.
-        self.windows, labels = np.concatenate(windows), np.concatenate(labels)
+        self.windows, labels = np.concatenate(windows), np.concatenate(classes_of_windows)
         if not len(labels):
             raise InputError(
                 f"crops: no proposal overlaps an object by crops.overlap={overlap}", do="lower it"

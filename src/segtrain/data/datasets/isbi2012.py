@@ -7,6 +7,7 @@ train/image/N.png and train/label/N.png, as zhixuhao/unet has them (255 = inside
 """
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.io.files import Pair, PairedFiles, find_root, read_pages
 from segtrain.errors import InputError
 
-STORED = {"num_classes": 2, "label_map": {255: 1}}  # 255 is the inside of a cell
+STORED: dict[str, Any] = {"num_classes": 2, "label_map": {255: 1}}  # 255 is the inside of a cell
 VOLUME, LABELS = "train-volume.tif", "train-labels.tif"
 
 

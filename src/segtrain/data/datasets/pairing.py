@@ -46,7 +46,12 @@ class Folders(NamedTuple):
         Raises:
             InputError: a line is neither, names what is not there, or is doubled.
         """
-        pairs, faults, images, masks = [], [], None, None
+        pairs: list[Pair] = []
+        faults: list[str] = []
+        images: dict[str, Path] | None = None
+        masks: dict[str, Path] = {}
+        image: Path | None
+        mask: Path | None
         for line in read_list(path):
             parts = [part.strip() for part in re.split("[\t,]", line)]
             parts = line.split() if len(parts) == 1 else parts

@@ -91,7 +91,7 @@ def draw_scene(rng: Rng, size: int) -> tuple[np.ndarray, np.ndarray]:
         labels[silhouette == 1] = label
         outline = cv2.morphologyEx(silhouette, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         ignored[silhouette == 1] = 0  # what lies in front hides the outlines behind it
-        ignored |= outline
+        ignored |= np.asarray(outline, np.uint8)
     image = image * _light(rng, size)
     image = image + rng.normal(0, rng.uniform(4, 10), image.shape)
     labels[ignored == 1] = IGNORE_INDEX

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segtrain.contracts import Colour
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.io.files import (
@@ -39,13 +40,13 @@ BELOW = ("VOC2012", "VOCdevkit/VOC2012")  # where it may lie below data.root
 
 def voc_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
     """The devkit's colours: bits 0, 1, 2 of the label, then 3, 4, 5, from the highest bit down."""
-    colours = []
+    colours: list[Colour] = []
     for label in range(classes):
         colour = [0, 0, 0]
         for bit in range(8):
             for channel in range(3):
                 colour[channel] |= (label >> (3 * bit + channel) & 1) << (7 - bit)
-        colours.append(tuple(colour))
+        colours.append((colour[0], colour[1], colour[2]))
     return tuple(colours)
 
 

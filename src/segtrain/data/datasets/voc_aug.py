@@ -11,7 +11,7 @@ from pathlib import Path
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.datasets.voc import TEST, VOC, VOCSplit, downloading, voc_submission
-from segtrain.data.io.files import Images, Pair, SplitsByList, find_root, read_list
+from segtrain.data.io.files import Images, Pair, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.errors import InputError
 
 SBD_BELOW = ("sbd", "SBD", "benchmark_RELEASE/dataset")
@@ -57,7 +57,7 @@ class VOCAug(SplitsByList):
     def submission(self) -> Submission:
         return voc_submission(self.val_split)
 
-    def split(self, name: str) -> VOCSplit | Images:
+    def split(self, name: str) -> PairedFiles | Images:
         """The images of a split, in the order of their names."""
         if name == TEST:
             return self.voc.split(name)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -146,6 +146,10 @@ class SplitsByList:
 
     train_split: str
     val_split: str
+
+    def split(self, name: str) -> Any:
+        """The split of a name. Raises InputError."""
+        raise NotImplementedError
 
     @cached_property
     def train(self) -> PairedFiles:
