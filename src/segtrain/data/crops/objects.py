@@ -44,7 +44,7 @@ def find_objects(split, min_area: int) -> list[Annotated]:
     """
     images = [
         Annotated(
-            name, height, width, [Object(*o[:2], box=Box(*o[2:6])) for o in objects if o[6] >= min_area]
+            name, height, width, [Object(o[0], o[1], Box(*o[2:6])) for o in objects if o[6] >= min_area]
         )
         for name, height, width, objects in scan(split, "objects", _look)
     ]
