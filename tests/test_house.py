@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "engine": {"distributed", "loggers", "losses"},
     "evaluation": {"crf", "distributed", "engine", "inference", "metrics", "sizes", "viz"},
     "export": {"sizes"},
-    "converters": {"layers", "weights"},
+    "converters": {"layers", "models", "weights"},
     "loggers": set(),
     "viz": set(),
     "distributed": set(),

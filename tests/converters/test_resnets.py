@@ -119,7 +119,7 @@ def test_deeplab_pytorchs_deeplab_v2_over_its_scales(wrapper, shortcut, aspp, im
         expected = resize(torch.stack(maps).amax(0), images.shape[-2:], corners=False)
         with torch.inference_mode():
             close(net(images)["out"], expected)
-    assert "as published: model.upsampling=centres" in done.out
+    assert "as published: model._target_=segtrain.converters.stretched.StretchedDeepLabV2" in done.out
 
 
 @pytest.mark.parametrize(("model", "depth", "with_aux"), [("pspnet50", 50, True), ("pspnet101", 101, False)])

@@ -25,6 +25,7 @@ PARAMETERS = {
     "deeplabv1_4x4": 65_140_565,
     "deeplabv1_msc_largefov": 20_505_429 + 1_192_576 + 13_545,
     "deeplabv2": 44_048_532,
+    "deeplabv2_pytorch": 44_048_532,
     "deeplabv2_vgg16": 37_877_652,
     "fc_densenet56": 1_378_725,
     "fc_densenet67": 3_466_133,

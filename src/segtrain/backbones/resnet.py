@@ -8,8 +8,8 @@ and its stem of three 3×3 convolutions). Where a bottleneck strides and where d
 between the released networks, so both are arguments. A network with dilation gives the strided one's
 features on the shared cells for two of the four: `1x1` with `every_block`, `3x3` with `torchvision`.
 Departs: images get zeros to the right and below up to whole cells, so that the last pixels lie
-between cells too; nothing changes on sides of output_stride·k + 1. A model may set `whole_cells` to
-false, for weights of libraries without them.
+between cells too; nothing changes on sides of output_stride·k + 1. `whole_cells=False`
+leaves images as they are, for networks of libraries.
 """
 
 from typing import Literal
@@ -88,7 +88,6 @@ class ResNet(nn.Module):
 
     Attributes:
         feature_info: the channels and the cells of each stage.
-        whole_cells: images are padded to whole cells.
 
     Raises:
         InputError: `multi_grid` has other than three factors; torchvision's weights for `deep`.
@@ -118,12 +117,12 @@ class ResNet(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
-        self.feature_info = FeatureInfo()
+        self.feature_info = FeatureInfo(optional_padding=True)
         if len(multi_grid) != 3:
             problem = f"multi_grid={list(multi_grid)}: layer4 has three blocks"
             raise InputError(problem, do="give three factors")
         self.deep, self.dilation, self.multi_grid = stem == "deep", dilation, tuple(multi_grid)
-        self.whole_cells, self.caffe = True, stride_in == "1x1"
+        self.caffe = stride_in == "1x1"
         self.normalize = Normalize()
         channels = self._add_stem(width)
         for number, (stage, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
@@ -154,9 +153,9 @@ class ResNet(nn.Module):
                 assert isinstance(block, Bottleneck)
                 block.set_stride(stride if i == 0 else 1, dilation)
 
-    def forward(self, images: Tensor) -> dict[int, Tensor]:
+    def forward(self, images: Tensor, *, whole_cells: bool = True) -> dict[int, Tensor]:
         x = self.normalize(images)
-        x = pad_to_whole_cells(x, self.output_stride) if self.whole_cells else x
+        x = pad_to_whole_cells(x, self.output_stride) if whole_cells else x
         x = F.relu(self.bn1(self.conv1(x)), inplace=True)
         if self.deep:
             x = F.relu(self.bn2(self.conv2(x)), inplace=True)

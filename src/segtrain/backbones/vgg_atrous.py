@@ -121,7 +121,7 @@ class AtrousVGG16(nn.Module):
         taps = torch.linspace(0, 6, self.fc6_kernel).round().long()
         fc6 = state["classifier.0.weight"].view(FC, 512, 7, 7)[kept][:, :, taps][..., taps]
         for i, layer in enumerate(self.fc6):
-            assert isinstance(layer, nn.Conv2d)
+            assert isinstance(layer.weight, Tensor)
             converted[f"fc6.{i}.weight"] = fc6.reshape(tuple(layer.weight.shape))
             converted[f"fc6.{i}.bias"] = state["classifier.0.bias"][kept]
             converted[f"fc7.{i}.weight"] = state["classifier.3.weight"][kept][:, kept, None, None]

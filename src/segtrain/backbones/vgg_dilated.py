@@ -7,7 +7,7 @@ pool4 and pool5 are gone, conv5 is dilated by 2 and fc6, 7×7, by 4; nothing is 
 image has a mirrored border of 186 pixels. As in the authors' code cell i stands for pixel 8·i:
 its receptive field's centre lies 3.5 pixels further right and down. There is a cell also for the
 last pixels, so 8k pixels get k+1 cells, where the authors' crops have k; for it the border on the
-right and below is 193 to 200 wide. A model may set `whole_cells` to false, to have k. Input
+right and below is 193 to 200 wide. `whole_cells=False` gives k. Input
 normalisation is torchvision's, as its weights want it.
 """
 
@@ -45,7 +45,6 @@ class DilatedVGG16(nn.Module):
 
     Attributes:
         feature_info: the channels and the cells of each stage.
-        whole_cells: there is a cell also for the last pixels.
     """
 
     block1: nn.Sequential
@@ -63,8 +62,8 @@ class DilatedVGG16(nn.Module):
         pretrained: Pretrained = False,
     ):
         super().__init__()
-        self.feature_info = FeatureInfo()
-        self.normalize, self.whole_cells = Normalize(), True
+        self.feature_info = FeatureInfo(optional_padding=True)
+        self.normalize = Normalize()
         same = padding == "zeros"
         self.margin = 0 if same else MARGIN
         channels = 3
@@ -83,19 +82,19 @@ class DilatedVGG16(nn.Module):
         if pretrained:
             self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))
 
-    def forward(self, images: Tensor) -> dict[int, Tensor]:
+    def forward(self, images: Tensor, *, whole_cells: bool = True) -> dict[int, Tensor]:
         height, width = images.shape[-2:]
         # To 8h pixels, h = ⌈(H-1)/8⌉+1 the cells (or ⌈H/8⌉), and the margin around them.
-        below, right = (self._beyond(pixels) + self.margin for pixels in (height, width))
+        below, right = (self._beyond(pixels, whole_cells) + self.margin for pixels in (height, width))
         x = reflect_pad(self.normalize(images), (self.margin, right, self.margin, below))
         x = self.block3(self.block2(self.block1(x)))
         x = self.block5(self.block4(x))
         x = self.dropout(F.relu(self.fc6(x), inplace=True))
         return {32: self.dropout(F.relu(self.fc7(x), inplace=True))}
 
-    def _beyond(self, pixels: int) -> int:
+    def _beyond(self, pixels: int, whole_cells: bool) -> int:
         """Pixels from the image's end to that of its last cell's 8."""
-        cells = -(-(pixels - 1) // STRIDE) + 1 if self.whole_cells else -(-pixels // STRIDE)
+        cells = -(-(pixels - 1) // STRIDE) + 1 if whole_cells else -(-pixels // STRIDE)
         return STRIDE * cells - pixels
 
     def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -95,6 +95,11 @@ def in_form(
         parent = node
         for part in path:
             parent = parent[part]
+        if last == TARGET:
+            if parent[TARGET] != value:
+                lines.append(f"as published: model.{key}={value}")
+                parent[TARGET] = value
+            continue
         parameters = signature(locate(parent[TARGET], "model")).parameters
         if last not in parameters:
             raise InputError(

@@ -18,7 +18,7 @@ UNITS = {
 
 
 def network(state: State, node: Node) -> PublishedNetwork:
-    require(node, "DeepLabV2")
+    require(node, "DeepLabV2", "StretchedDeepLabV2")
     wrapper = next((f"{w}." for w in WRAPPERS if any(n.startswith(f"{w}.") for n in state)), "")
     layers = {"layer1.conv1.conv": "backbone.conv1", "layer1.conv1.bn": "backbone.bn1"}
     for stage in range(2, 6):
@@ -31,7 +31,7 @@ def network(state: State, node: Node) -> PublishedNetwork:
     return PublishedNetwork(
         layers={f"{wrapper}{theirs}": ours for theirs, ours in layers.items()},
         form={
-            "upsampling": "centres",
+            "_target_": "segtrain.converters.stretched.StretchedDeepLabV2",
             "backbone.depth": depth(state, f"{wrapper}layer4.block", first=1),
             "backbone.stride_in": "1x1",
             "backbone.dilation": "every_block",

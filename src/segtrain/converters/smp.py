@@ -24,7 +24,7 @@ def network(state: State, node: Node) -> PublishedNetwork:
     for start, difference in OTHERS.items():
         if any(name.startswith(start) for name in state):
             raise InputError(f"format=smp: its {difference}", do="train ours, or import DeepLabV3")
-    require(node, "DeepLabV3")
+    require(node, "DeepLabV3", "StretchedDeepLabV3")
     names = FORMERLY if any(name.startswith("decoder.0.") for name in state) else FIRST
     layers = {"encoder": "backbone", "segmentation_head.0": "score"}
     for theirs, ours in names.items():
@@ -34,7 +34,8 @@ def network(state: State, node: Node) -> PublishedNetwork:
         form={
             "head": "torchvision",
             "output_stride": 8,
-            "upsampling": "corners",
+            "_target_": "segtrain.converters.stretched.StretchedDeepLabV3",
+            "align_corners": True,
             "backbone.depth": depth(state, "encoder.layer3."),
             "backbone.multi_grid": [1, 1, 1],
             "backbone.dilation": "every_block",

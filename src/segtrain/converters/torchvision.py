@@ -57,8 +57,8 @@ def network(state: State, node: Node) -> PublishedNetwork:
 
 
 def fcn_resnet(state: State, node: Node) -> PublishedNetwork:
-    """A ResNet with dilation under one 3×3 convolution: PSPNet's baseline, without the pyramid."""
-    require(node, "PSPNet")
+    """A ResNet with dilation under one 3×3 convolution."""
+    require(node, "FCNResNet")
     heads = {"classifier": "head", "aux_classifier": "aux"}
     parts = {0: "0.0", 1: "0.1", 4: "2"}  # convolution, BatchNorm, scores
     layers = {
@@ -67,7 +67,6 @@ def fcn_resnet(state: State, node: Node) -> PublishedNetwork:
     return PublishedNetwork(
         layers={"backbone": "backbone"} | layers,
         form={
-            "bins": [],
             "aux": "aux_classifier.0.weight" in state,
             "backbone.stem": "conv7",
             **segmentation(state),
@@ -79,14 +78,13 @@ def segmentation(state: State) -> dict[str, object]:
     """What the form of torchvision's networks for segmentation has in common."""
     return {
         "output_stride": 8,
-        "upsampling": "centres",
         "backbone.depth": depth(state, "backbone.layer3."),
         "backbone.dilation": "torchvision",
     }
 
 
 def deeplabv3(state: State, node: Node) -> PublishedNetwork:
-    require(node, "DeepLabV3")
+    require(node, "DeepLabV3", "StretchedDeepLabV3")
     head = {
         "backbone": "backbone",
         "classifier.1": "head.0",
@@ -95,7 +93,13 @@ def deeplabv3(state: State, node: Node) -> PublishedNetwork:
     }
     return PublishedNetwork(
         layers=aspp("classifier.0") | head,
-        form={"head": "torchvision", "backbone.multi_grid": [1, 1, 1], **segmentation(state)},
+        form={
+            "_target_": "segtrain.converters.stretched.StretchedDeepLabV3",
+            "align_corners": False,
+            "head": "torchvision",
+            "backbone.multi_grid": [1, 1, 1],
+            **segmentation(state),
+        },
         dropped={"aux_classifier": "the auxiliary head, which ours has not"},
     )
 

@@ -25,12 +25,15 @@ class FeatureInfo:
         grids: stage -> where its cells lie, and their real stride.
         pooled: the channels before each pooling whose switches the backbone gives; else empty.
         window: with switches, a feature sees window×window cells of pool5; else 0.
+        optional_padding: whether the backbone can leave images unpadded, `backbone(images,
+            whole_cells=False)`; else it pads them always, or never.
     """
 
     channels: dict[int, int] = field(default_factory=dict)
     grids: dict[int, Grid] = field(default_factory=dict)
     pooled: list[int] = field(default_factory=list)
     window: int = 0
+    optional_padding: bool = False
 
     def add(self, stage: int, channels: int, grid: Grid) -> None:
         """Adds a stage."""
@@ -55,9 +58,10 @@ class Backbone(Protocol):
 
     feature_info: FeatureInfo
 
-    def __call__(self, images: Tensor, /) -> Any:
+    def __call__(self, images: Tensor, /, **padding: bool) -> Any:
         """Features N×C×h×w by stage of images N×3×H×W (uint8 or float RGB in 0..255); with switches,
-        the deepest features and the switches."""
+        the deepest features and the switches. Where `feature_info.optional_padding` is true,
+        `whole_cells=False` leaves images unpadded: then cells do not cover every pixel."""
         ...
 
 
@@ -70,19 +74,12 @@ class HasOutputStride(Protocol):
         ...
 
 
-@runtime_checkable
-class PadsImages(Protocol):
-    """A backbone that may pad images to whole cells, so that cells cover every pixel."""
-
-    whole_cells: bool
-
-
 def require_strides(user: object, backbone: Backbone, strides: Iterable[int]) -> None:
     """Raises InputError unless `backbone` has features of these real strides, as FCN needs."""
     grids = backbone.feature_info.grids
     missing = [s for s in strides if s not in grids or grids[s].stride != s]
     if missing:
-        refuse(user, backbone, f"features of stride {' and '.join(map(str, missing))}")
+        refuse_backbone(user, backbone, f"features of stride {' and '.join(map(str, missing))}")
 
 
 def require_on_pixels(user: object, backbone: Backbone, stages: Iterable[int]) -> None:
@@ -90,16 +87,22 @@ def require_on_pixels(user: object, backbone: Backbone, stages: Iterable[int]) -
     grids = backbone.feature_info.grids
     for stage in stages:
         if stage not in grids or abs(grids[stage].offset) >= 1:
-            refuse(user, backbone, f"stage {stage} with cell i on pixel stride·i")
+            refuse_backbone(user, backbone, f"stage {stage} with cell i on pixel stride·i")
 
 
 def require_switches(user: object, backbone: Backbone, window: int) -> None:
     """Raises InputError unless `backbone` gives switches, and features of window×window cells of pool5."""
     if backbone.feature_info.window != window:
-        refuse(user, backbone, f"pooling switches with features of {window}×{window} cells of pool5")
+        refuse_backbone(user, backbone, f"pooling switches with features of {window}×{window} cells of pool5")
 
 
-def refuse(user: object, backbone: object, needed: str) -> None:
+def require_choice_of_padding(user: object, backbone: Backbone) -> None:
+    """Raises InputError unless `backbone` can leave images unpadded."""
+    if not backbone.feature_info.optional_padding:
+        refuse_backbone(user, backbone, "choice of leaving images unpadded")
+
+
+def refuse_backbone(user: object, backbone: object, needed: str) -> None:
     """Raises the InputError that says what a model needs of its backbone."""
     raise InputError(
         f"model/backbone: {type(backbone).__name__} has no {needed}, which {type(user).__name__} needs",

@@ -12,15 +12,12 @@ training too: `loss=deeplabv2` compares each scale's map, and the maximum, with 
 Classifiers start from a Gaussian of std 0.01; for VGG16's this is taken from v1.
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from segtrain.errors import InputError
 from segtrain.layers.aspp import ASPP, BranchScores
 from segtrain.layers.backbone import Backbone, require_on_pixels
-from segtrain.layers.multi_scale import over_scales, over_stretched_scales
-from segtrain.layers.stretch import choose_cells, stretch
+from segtrain.layers.multi_scale import over_scales
 
 
 class DeepLabV2(nn.Module):
@@ -33,8 +30,6 @@ class DeepLabV2(nn.Module):
         rates: dilation of the parallel 3×3 classifiers; none of them for 1×1 classifiers.
         branches: how many the backbone's last stage consists of, each with a 1×1 classifier.
         scales: at which the image is seen, 1 among them.
-        upsampling: by the network itself, as deeplab-pytorch does (see layers/stretch.py), which
-            stretches scales too: every map is then N×C×H×W.
 
     Raises:
         InputError: a backbone that does not suit; scales without 1, or not above 0.
@@ -50,15 +45,13 @@ class DeepLabV2(nn.Module):
         rates: tuple[int, ...] = (6, 12, 18, 24),
         branches: int = 1,
         scales: tuple[float, ...] = (1.0,),
-        upsampling: Literal["none", "centres"] = "none",
     ):
         super().__init__()
         self.backbone = backbone
         require_on_pixels(self, backbone, [32])
         if 1 not in scales or min(scales) <= 0:
             raise InputError(f"model.scales={list(scales)}", do="give positive numbers, 1.0 among them")
-        choose_cells(self, backbone, upsampling)
-        self.scales, self.upsampling = tuple(scales), upsampling
+        self.scales = tuple(scales)
         channels = backbone.feature_info.channels[32]
         self.score: nn.Module
         if rates:
@@ -67,10 +60,7 @@ class DeepLabV2(nn.Module):
             self.score = BranchScores(channels, num_classes, branches)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        if self.upsampling == "none":
-            return over_scales(self._at_one_scale, images, self.scales)
-        maps = over_stretched_scales(self._at_one_scale, images, self.scales)
-        return stretch(maps, images.shape[-2:], self.upsampling)
+        return over_scales(self._at_one_scale, images, self.scales)
 
     def _at_one_scale(self, images: Tensor) -> dict[str, Tensor]:
         return {"out": self.score(self.backbone(images)[32])}

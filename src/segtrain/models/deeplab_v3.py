@@ -21,7 +21,6 @@ from segtrain.layers.backbone import Backbone
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.score import Score
-from segtrain.layers.stretch import Upsampling, choose_cells, stretch
 from segtrain.layers.width import scaled
 
 CHANNELS = 256  # of ASPP
@@ -39,8 +38,6 @@ class DeepLabV3(nn.Module):
         rates: of ASPP at an output stride of 16; doubled at 8, halved at 32.
         dropout: after ASPP.
         head: between ASPP and the scores: nothing, or torchvision's 3×3 convolution.
-        upsampling: by the network itself, as the library does whose weights it takes (see
-            layers/stretch.py): `out` is then N×C×H×W.
         width: multiplies the numbers of channels of ASPP; below 1 for tests only.
 
     Raises:
@@ -58,14 +55,11 @@ class DeepLabV3(nn.Module):
         rates: tuple[int, ...] = (6, 12, 18),
         dropout: float = 0.1,
         head: Literal["paper", "torchvision"] = "paper",
-        upsampling: Upsampling = "none",
         width: float = 1.0,
     ):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [32])
-        choose_cells(self, backbone, upsampling)
-        self.upsampling = upsampling
         channels = scaled(CHANNELS, width)
         scaled_rates = [rate * 16 // output_stride for rate in rates]
         self.aspp = ASPPv3(backbone.feature_info.channels[32], channels, rates=scaled_rates, dropout=dropout)
@@ -74,5 +68,8 @@ class DeepLabV3(nn.Module):
         nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        logits = self.score(self.head(self.aspp(self.backbone(images)[32])))
-        return stretch({"out": logits}, images.shape[-2:], self.upsampling)
+        return self.outputs(self.backbone(images))
+
+    def outputs(self, features: dict[int, Tensor]) -> dict[str, Tensor]:
+        """The logits of the backbone's features."""
+        return {"out": self.score(self.head(self.aspp(features[32])))}

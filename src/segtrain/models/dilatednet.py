@@ -17,12 +17,11 @@ from typing import Literal, cast
 
 from torch import Tensor, nn
 
-from segtrain.layers.backbone import Backbone, require_on_pixels
+from segtrain.layers.backbone import Backbone, require_choice_of_padding, require_on_pixels
 from segtrain.layers.bilinear import BilinearDeconv
 from segtrain.layers.context import ContextModule
 from segtrain.layers.grid import crop
 from segtrain.layers.score import Score
-from segtrain.layers.stretch import choose_cells
 
 STRIDE = 8
 
@@ -61,8 +60,9 @@ class DilatedNet(nn.Module):
         self.context: nn.Module = nn.Identity()
         if dilations:
             self.context = ContextModule(num_classes, dilations, multipliers, pad_once=pad_once)
-        choose_cells(self, backbone, upsampling)
         deconv = upsampling == "deconv"
+        if deconv:
+            require_choice_of_padding(self, backbone)
         self.upsample = BilinearDeconv(num_classes, 2 * STRIDE, STRIDE) if deconv else None
         self.freeze_front_end = freeze_front_end
         if freeze_front_end:
@@ -75,8 +75,15 @@ class DilatedNet(nn.Module):
             cast(nn.Module, self.backbone).eval()
         return self
 
+    def _front_end(self, images: Tensor) -> Tensor:
+        """The features; the authors' deconvolution takes those of images that are not padded."""
+        features = (
+            self.backbone(images) if self.upsample is None else self.backbone(images, whole_cells=False)
+        )
+        return features[32]
+
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        logits = self.context(self.score(self.backbone(images)[32]))
+        logits = self.context(self.score(self._front_end(images)))
         if self.upsample is None:
             return {"out": logits}
         return {"out": crop(self.upsample(logits), STRIDE // 2, STRIDE // 2, images.shape[-2:])}

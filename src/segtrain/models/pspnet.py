@@ -7,8 +7,7 @@ A ResNet whose last two layers are dilated instead of strided; its features are 
 and 6 bins, brought back and concatenated (section 3.2, Figure 3); one 3×3 convolution, and the
 scores. While training, layer3 is scored as well (section 4; `loss=aux` weighs it by 0.4).
 Head and initial values are the released networks' (3×3 convolution of 512 channels, dropout of
-0.1, "msra"). Maximum pooling and other bins are Table 1's; without bins it is that table's baseline,
-a ResNet with dilation under one 3×3 convolution, which torchvision calls fcn_resnet.
+0.1, "msra"). Maximum pooling and other bins are Table 1's; its baseline is in fcn_resnet.py.
 """
 
 from typing import Literal
@@ -16,16 +15,12 @@ from typing import Literal
 from torch import Tensor, nn
 
 from segtrain.layers.backbone import Backbone
-from segtrain.layers.conv_bn_relu import ConvBNReLU
-from segtrain.layers.init import he_normal
+from segtrain.layers.fcn_head import fcn_head
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.pyramid_pooling import PyramidPooling
-from segtrain.layers.score import Score
-from segtrain.layers.stretch import Upsampling, choose_cells, stretch
 from segtrain.layers.width import scaled
 
 HEAD, AUX = 512, 256  # channels of the 3×3 convolutions before the scores
-DROPOUT = 0.1
 
 
 class PSPNet(nn.Module):
@@ -36,11 +31,9 @@ class PSPNet(nn.Module):
         backbone: stages 32 (for the pyramid) and 16 (for `aux`), with a choice of output strides.
         num_classes: C.
         output_stride: s, 8 in the paper.
-        bins: on a side, of each level of the pyramid; none for the baseline.
+        bins: on a side, of each level of the pyramid.
         pooling: within a bin.
         aux: with the auxiliary head.
-        upsampling: by the network itself, as the library does whose weights it takes (see
-            layers/stretch.py): `out` is then N×C×H×W.
         width: multiplies the numbers of channels of the heads; below 1 for tests only.
 
     Raises:
@@ -58,30 +51,22 @@ class PSPNet(nn.Module):
         bins: tuple[int, ...] = (1, 2, 3, 6),
         pooling: Literal["average", "maximum"] = "average",
         aux: bool = True,
-        upsampling: Upsampling = "none",
         width: float = 1.0,
     ):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [16, 32])
-        choose_cells(self, backbone, upsampling)
-        self.upsampling = upsampling
-        self.pyramid = PyramidPooling(backbone.feature_info.channels[32], bins=bins, pooling=pooling)
-        self.head = head(self.pyramid.out_channels, scaled(HEAD, width), num_classes)
-        self.aux = head(backbone.feature_info.channels[16], scaled(AUX, width), num_classes) if aux else None
+        deep, middle = (backbone.feature_info.channels[stage] for stage in (32, 16))
+        self.pyramid = PyramidPooling(deep, bins=bins, pooling=pooling)
+        self.head = fcn_head(self.pyramid.out_channels, scaled(HEAD, width), num_classes)
+        self.aux = fcn_head(middle, scaled(AUX, width), num_classes) if aux else None
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features = self.backbone(images)
+        return self.outputs(self.backbone(images))
+
+    def outputs(self, features: dict[int, Tensor]) -> dict[str, Tensor]:
+        """The logits of the backbone's features, and while training the auxiliary ones."""
         outputs = {"out": self.head(self.pyramid(features[32]))}
         if self.training and self.aux is not None:
             outputs["aux"] = self.aux(features[16])
-        return stretch(outputs, images.shape[-2:], self.upsampling)
-
-
-def head(channels: int, hidden_channels: int, num_classes: int) -> nn.Sequential:
-    """A 3×3 convolution to `hidden_channels` channels with BatchNorm and ReLU, dropout, scores."""
-    layers = nn.Sequential(
-        ConvBNReLU(channels, hidden_channels, 3), nn.Dropout(DROPOUT), Score(hidden_channels, num_classes)
-    )
-    he_normal(layers)
-    return layers
+        return outputs

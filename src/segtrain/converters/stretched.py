@@ -1,0 +1,91 @@
+"""Networks as libraries have them whose weights we take: they stretch their cells over the image.
+
+Ours have cell i on pixel s·i, s the output stride, and pad images so that cells cover every pixel.
+torchvision, deeplab-pytorch and segmentation_models.pytorch pad nothing; the cells share the image:
+each lies in the middle of its share, or the outer ones lie on the corners (`align_corners`). The
+logits are resized to the image within the network. Weights and names are those of our networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from segtrain.layers.backbone import Backbone, require_choice_of_padding
+from segtrain.layers.multi_scale import over_stretched_scales
+from segtrain.models.deeplab_v2 import DeepLabV2
+from segtrain.models.deeplab_v3 import DeepLabV3
+
+
+def stretch(outputs: dict[str, Tensor], size: Sequence[int], *, align_corners: bool) -> dict[str, Tensor]:
+    """Every N×C×h×w resized bilinearly to `size` (H, W)."""
+    return {
+        name: F.interpolate(logits, list(size), mode="bilinear", align_corners=align_corners)
+        for name, logits in outputs.items()
+    }
+
+
+class StretchedDeepLabV2(DeepLabV2):
+    """DeepLab v2 as kazuto1011/deeplab-pytorch: scales are stretched too; maps are N×C×H×W.
+
+    Args: see DeepLabV2.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        num_classes: int,
+        rates: tuple[int, ...] = (6, 12, 18, 24),
+        branches: int = 1,
+        scales: tuple[float, ...] = (1.0,),
+    ):
+        super().__init__(
+            backbone=backbone, num_classes=num_classes, rates=rates, branches=branches, scales=scales
+        )
+        require_choice_of_padding(self, backbone)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        def network(images: Tensor) -> dict[str, Tensor]:
+            return {"out": self.score(self.backbone(images, whole_cells=False)[32])}
+
+        maps = over_stretched_scales(network, images, self.scales)
+        return stretch(maps, images.shape[-2:], align_corners=False)
+
+
+class StretchedDeepLabV3(DeepLabV3):
+    """DeepLab v3 as torchvision (`align_corners=False`) and segmentation_models.pytorch; `out` is N×C×H×W.
+
+    Args: see DeepLabV3; `align_corners`: whether the outer cells lie on the image's corners.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        num_classes: int,
+        output_stride: Literal[8, 16, 32] = 16,
+        rates: tuple[int, ...] = (6, 12, 18),
+        dropout: float = 0.1,
+        head: Literal["paper", "torchvision"] = "paper",
+        align_corners: bool = False,
+        width: float = 1.0,
+    ):
+        super().__init__(
+            backbone=backbone,
+            num_classes=num_classes,
+            output_stride=output_stride,
+            rates=rates,
+            dropout=dropout,
+            head=head,
+            width=width,
+        )
+        require_choice_of_padding(self, backbone)
+        self.align_corners = align_corners
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.backbone(images, whole_cells=False)
+        return stretch(self.outputs(features), images.shape[-2:], align_corners=self.align_corners)
