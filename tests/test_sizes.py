@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from segtrain import kernels
+from segtrain import sizes
 from segtrain.sizes import stride_of, subsample_labels, upsample_logits, upsampled_labels
 
 
@@ -36,15 +36,12 @@ def test_labels_lie_on_the_cells_and_cells_beyond_the_image_are_ignored():
     assert (small[0, :, 3] == -1).all()
 
 
-@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("values", [1, 500, 1 << 20])
 @pytest.mark.parametrize(
     ("cells", "size"), [((5, 4), (33, 25)), ((5, 4), (30, 23)), ((1, 1), (5, 3)), ((6, 7), (6, 7))]
 )
-def test_labels_are_the_argmax_of_upsampled_logits_with_and_without_numba(
-    cells, size, installed, monkeypatch
-):
-    monkeypatch.setattr(kernels, "LARGE", 0)
-    monkeypatch.setattr(kernels, "INSTALLED", installed and kernels.INSTALLED)
+def test_labels_are_the_argmax_of_upsampled_logits_whole_and_in_bands(cells, size, values, monkeypatch):
+    monkeypatch.setattr(sizes, "VALUES", values)
     logits = torch.randn(2, 3, *cells, generator=torch.Generator().manual_seed(1))
     labels = upsampled_labels(logits.contiguous(memory_format=torch.channels_last), size)
     assert labels.dtype == torch.uint8

@@ -22,12 +22,11 @@ import albumentations
 import cv2
 import numpy as np
 import torch
-from measure import row, times
+from measure import row, scale_crop, times
 from PIL import Image
 from torchvision.transforms import functional as F
 from torchvision.transforms.functional import InterpolationMode
 
-from segtrain.data.augment.scale_crop import ScaleCrop
 from segtrain.data.datasets.shapes import draw_scene
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import Pair, PairedFiles
@@ -75,7 +74,7 @@ def decode_and_resize(pair: Pair, rng: random.Random) -> tuple[np.ndarray, np.nd
 
 
 def ours(pairs: list[Pair]) -> Callable:
-    return in_loader(pairs, [ScaleCrop(height=WINDOW, width=WINDOW, scale=SCALES, fill=FILL)])
+    return in_loader(pairs, scale_crop(WINDOW))
 
 
 def albumentations_in_order(pairs: list[Pair]) -> Callable:

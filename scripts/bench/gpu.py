@@ -18,7 +18,7 @@ from typing import NamedTuple
 import cv2
 import torch
 import torchvision
-from measure import HEADER, gmacs, our_step, random_batch, row, times
+from measure import HEADER, gmacs, our_step, random_batch, row, scale_crop, times
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -26,7 +26,6 @@ from torch.utils.data import DataLoader
 from segtrain import build_model
 from segtrain.crf import BILATERAL, GAUSSIAN
 from segtrain.crf.torch_backend.backend import MeanField
-from segtrain.data.augment.scale_crop import ScaleCrop
 from segtrain.data.datasets.shapes import Shapes
 from segtrain.data.io.files import Pair, PairedFiles
 from segtrain.engine.device import Compute, choose
@@ -192,7 +191,7 @@ def main() -> None:
     print(HEADER)
     with tempfile.TemporaryDirectory() as folder:
         side, batch, seconds = arguments.side, arguments.batch, arguments.seconds
-        data = Augmented(drawn(Path(folder), side), [ScaleCrop(height=side, width=side)], seed=0)
+        data = Augmented(drawn(Path(folder), side), scale_crop(side), seed=0)
         own, work = ours(data, fast, batch, arguments.width, seconds, workers)
         other = theirs(data, full, batch, arguments.width, seconds, workers)
     what = f"training, DeepLab v3 on ResNet-50, {batch}×{side}×{side}"

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from segtrain.config.compose import compose_config, plain
+from segtrain.config.instantiate import instantiate
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.engine.device import Compute
 from segtrain.losses.cross_entropy import CrossEntropy
@@ -99,3 +101,10 @@ def _flops_backward(
 ) -> int:
     each = _flops(x, weight, None, None, None, None, transposed, out_shape=gradient)
     return each * sum(mask[:2])
+
+
+def scale_crop(side: int) -> list:
+    """The transforms of `augment=scale_crop` at another side."""
+    nodes = plain(compose_config("train", ["augment=scale_crop"]))["augment"]
+    nodes["crop"] |= {"height": side, "width": side}
+    return list(instantiate(nodes, "augment").values())

@@ -4,10 +4,9 @@ import argparse
 import time
 
 import albumentations
-from measure import camvid, interleaved, our_step, row, times
+from measure import camvid, interleaved, our_step, row, scale_crop, times
 
 from segtrain import build_model
-from segtrain.data.augment.scale_crop import ScaleCrop
 from segtrain.engine.device import choose, keep_freed_memory
 from segtrain.engine.loader import Augmented, TrainingStream, training_batches
 
@@ -24,7 +23,7 @@ def main() -> None:
     keep_freed_memory()
     data = camvid().train
     model, compute = build_model(arguments.model, num_classes=11), choose("cpu", "auto")
-    transforms = [ScaleCrop(height=SIDE, width=SIDE), albumentations.HueSaturationValue()]
+    transforms = [*scale_crop(SIDE), albumentations.HueSaturationValue()]
     stream = TrainingStream(len(data), arguments.images, seed=0)
     batches = training_batches(Augmented(data, transforms, seed=0), stream, num_workers=1)
     batch, waited = list(next(batches)[:2]), []

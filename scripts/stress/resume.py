@@ -23,8 +23,8 @@ PROMISE = (
 )
 FULL, SAMPLE = 39, 1
 STEPS = 40
-RUN = [*TINY, f"max_steps={STEPS}", "augment=scale_crop", "augment.scale_crop.height=32"]
-RUN += ["augment.scale_crop.width=32", "accumulate=2", "ema=0.9", "log_every=3", "val_every=8"]
+RUN = [*TINY, f"max_steps={STEPS}", "augment=scale_crop", "augment.crop.height=32"]
+RUN += ["augment.crop.width=32", "accumulate=2", "ema=0.9", "log_every=3", "val_every=8"]
 RUN += ["checkpoint_every=1", "schedule=poly", "model.batch_norm=true"]
 LOADERS = list(product((0, 1, 2), (0, 1, 2)))  # saved with, resumed with
 

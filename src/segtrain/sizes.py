@@ -7,13 +7,13 @@ otherwise, as FCN does, bring their logits to the image's size themselves.
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtrain import kernels
 from segtrain.contracts import Rows
+
+VALUES = 1 << 23  # of upsampled logits at a time: 32 MB
 
 
 def stride_of(coarse: int, fine: int) -> int:
@@ -76,14 +76,14 @@ def interpolate_rows(
 
 
 def upsampled_labels(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """The class of the largest of `upsample_logits`, uint8 N×H×W; on the CPU without making them."""
-    if kernels.pay(size[0] * size[1], logits):
-        from segtrain.kernels.argmax import upsampled_argmax
-
-        whole = _whole(logits, size)
-        maps = [upsampled_argmax(x.numpy(), whole, size, align_corners=True) for x in logits.float()]
-        return torch.from_numpy(np.stack(maps))
-    return upsample_logits(logits, size).argmax(1).to(torch.uint8)
+    """The argmax of `upsample_logits`, uint8 N×H×W; of large images band by band, so that the
+    upsampled logits never exist all at once."""
+    height, width = size
+    rows = max(VALUES // (logits.shape[0] * logits.shape[1] * width), 1)
+    if rows >= height:
+        return upsample_logits(logits, size).argmax(1).to(torch.uint8)
+    bands = (upsample_rows(logits, size, top, min(top + rows, height)) for top in range(0, height, rows))
+    return torch.cat([band.argmax(1).to(torch.uint8) for band in bands], 1)
 
 
 def _whole(logits: Tensor, size: Sequence[int]) -> tuple[int, int]:

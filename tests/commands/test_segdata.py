@@ -166,7 +166,7 @@ def test_statistics_are_a_table_a_plot_and_metrics(run):
 
 
 def test_a_preview_is_what_training_with_this_seed_sees(run):
-    arguments = [*SHAPES, "action=preview", "augment=scale_crop", "augment.scale_crop.height=40"]
+    arguments = [*SHAPES, "action=preview", "augment=scale_crop", "augment.crop.height=40"]
     pages = [run("segdata", *arguments, f"seed={seed}") for seed in (0, 0, 1)]
     assert all(page.code == 0 for page in pages)
     first, again, other = ((page.folder / "preview.png").read_bytes() for page in pages)

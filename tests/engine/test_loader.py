@@ -127,8 +127,9 @@ def test_transforms_that_two_loaders_share_give_each_what_its_seed_says():
     data, transforms = Shapes(size=32, train_images=7).train, [albumentations.RandomCrop(24, 24)]
     first, other = (Augmented(data, transforms, seed=seed) for seed in (3, 4))
     alone = Augmented(data, [albumentations.RandomCrop(24, 24)], seed=3)
+    equal = [np.array_equal(first[0, i].image, other[0, i].image) for i in range(5)]
+    assert sum(equal) < 2  # of 81 crops two may be the same
     for index in range(5):
-        assert not np.array_equal(first[0, index].image, other[0, index].image)
         assert np.array_equal(first[0, index].image, alone[0, index].image)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from segtrain import kernels
+from segtrain import sizes
 from segtrain.contracts import Sample
 from segtrain.engine.device import Compute
 from segtrain.evaluation import evaluate as evaluation
@@ -112,9 +112,9 @@ def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
 
 
 @pytest.mark.parametrize("inference", [Whole(), lambda network, images, names: network(images)])
-@pytest.mark.parametrize("large", [0, 1 << 16])
-def test_labels_are_the_most_probable_classes_by_every_way_of_inference(inference, large, monkeypatch):
-    monkeypatch.setattr(kernels, "LARGE", large)
+@pytest.mark.parametrize("values", [1, 1 << 16])
+def test_labels_are_the_most_probable_classes_by_every_way_of_inference(inference, values, monkeypatch):
+    monkeypatch.setattr(sizes, "VALUES", values)
     predict = Predictor(Threshold(2).eval(), inference, CPU)
     samples = [Images()[0], Images()[1]]
     labels = predict.labels(samples)

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 from typing import Any
 
 import cv2
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from segtrain.contracts import IGNORE_INDEX, MEAN_COLOUR, Sample, Split
 from segtrain.distributed.signals import STOP_SIGNALS, ask_when_parent_ends
 from segtrain.errors import InputError, SegtrainError
+from segtrain.seeds import rng_for, seed_for
 
 cv2.setNumThreads(0)  # its threads would fight with the loader's processes
 PIXELS = 1 << 22  # of an evaluation's pass of several images; two of Cityscapes
@@ -57,7 +57,7 @@ class TrainingStream(Sampler):
 
 def epoch_order(length: int, seed: int, epoch: int) -> list[int]:
     """A permutation of 0 .. length-1 that depends on nothing but (seed, epoch)."""
-    return np.random.default_rng([seed, epoch]).permutation(length).tolist()
+    return rng_for(seed, epoch).permutation(length).tolist()
 
 
 class Augmented(Dataset[Any]):
@@ -69,7 +69,6 @@ class Augmented(Dataset[Any]):
 
     def __init__(self, dataset: Split, transforms: Iterable[Any], *, seed: int):
         self.dataset, self.seed, self.transforms = dataset, seed, list(transforms)
-        self.generator, self.python_random = np.random.Generator(np.random.PCG64()), random.Random()
         for transform in self.transforms:
             if not hasattr(transform, "set_random_state"):
                 raise InputError(f"augment: {transform!r} is no transform of albumentations", do="take one")
@@ -83,28 +82,17 @@ class Augmented(Dataset[Any]):
             image, mask, name = self.dataset[index]
         except SegtrainError as error:
             return error
-        self._start_generators(epoch, index)
+        generator = rng_for(self.seed, epoch, index)
+        python_random = random.Random(seed_for(self.seed, epoch, index))
         augmented = {"image": image, "mask": mask}
         for transform in self.transforms:  # as albumentations.Compose, without its checks of every call
-            transform.set_random_state(self.generator, self.python_random)
+            transform.set_random_state(generator, python_random)
             augmented = transform(**augmented)
         if augmented["mask"].dtype != np.uint8 or augmented["image"].dtype != np.uint8:
             return InputError(
                 "augment: the pipeline must return uint8", do="leave normalisation to the model"
             )
         return Sample(augmented["image"], augmented["mask"], name)
-
-    def _start_generators(self, epoch: int, index: int) -> None:
-        """Puts both where nothing but (seed, epoch, index) decides, in half of the time of new ones."""
-        digest = blake2b(repr((self.seed, epoch, index)).encode(), digest_size=32).digest()
-        state, increment = int.from_bytes(digest[:16], "big"), int.from_bytes(digest[16:], "big") | 1
-        self.generator.bit_generator.state = {
-            "bit_generator": "PCG64",
-            "state": {"state": state, "inc": increment},
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
-        self.python_random.seed(digest)
 
 
 class Plain(Dataset[Any]):

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segtrain import kernels
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -50,16 +48,14 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
         >>> confusion_matrix(torch.tensor([0, 1, 255]), torch.tensor([0, 0, 1]), 2)
         tensor([[1, 0], [1, 0]])
     """
-    of_bytes = labels.dtype == predictions.dtype == torch.uint8
-    if of_bytes and kernels.pay(labels.numel(), labels, predictions):
-        from segtrain.kernels.counting import count_pairs
-
-        counts = count_pairs(labels.flatten().numpy(), predictions.flatten().numpy(), num_classes)
-        return torch.from_numpy(counts)
+    if labels.dtype == torch.uint8:  # one bin for each label that a byte can be: no mask is needed
+        pairs = labels.flatten().to(torch.int32) * num_classes + predictions.flatten()
+        counts = torch.bincount(pairs, minlength=256 * num_classes)[: num_classes**2]
+        return counts.view(num_classes, num_classes)
     labels, predictions = labels.flatten().long(), predictions.flatten().long()
     valid = (labels >= 0) & (labels < num_classes)
-    cells = labels[valid] * num_classes + predictions[valid]
-    return torch.bincount(cells, minlength=num_classes**2).view(num_classes, num_classes)
+    pairs = labels[valid] * num_classes + predictions[valid]
+    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
 
 
 def scores(matrix: Tensor, class_names: tuple[str, ...]) -> Scores:

@@ -13,8 +13,6 @@ from torch.utils.data import Dataset
 
 from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.data.checks.refusal import refuse
-from segtrain.data.io.jpeg import decode_jpeg
-from segtrain.data.io.png import decode_mask_png
 from segtrain.errors import InputError
 
 STORE = "store 8 or 16 bits a channel"
@@ -207,9 +205,6 @@ def read_image(path: Path, white: int = WHITE) -> np.ndarray:
     Transparency and channels past the third are dropped. Of 16-bit colours the high byte is kept;
     16-bit grey is scaled so that `white` becomes 255.
     """
-    jpeg = decode_jpeg(path)
-    if jpeg is not None:
-        return jpeg
     image = ImageOps.exif_transpose(_open(path))
     if image.mode.startswith("I"):
         numbers = np.asarray(image)
@@ -227,9 +222,6 @@ def read_mask(path: Path) -> np.ndarray:
 
     Nothing is converted: a palette image's `.convert("L")` would turn class 3 into 113.
     """
-    numbers = decode_mask_png(path)
-    if numbers is not None:
-        return numbers
     mask = _open(path)
     if mask.mode not in INDEX_MODES:
         raise InputError(
