@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from segtrain.contracts import Rows
 
-VALUES = 1 << 23  # of upsampled logits at a time: 32 MB
+VALUES = 1 << 27  # upsampled logits that may exist at a time: half a GB
 
 
 def stride_of(coarse: int, fine: int) -> int:
