@@ -83,7 +83,7 @@ def make_run(workplace: Path, model: str, data: str) -> None:
     call(base, f"hydra.run.dir=outputs/{model}_{data}/RUN", *SHORT, *small)
 
 
-def test_the_python_of_the_readme_runs():
+def test_the_python_of_the_readme_runs(workplace):
     for code in CODE:
         exec(code, {"__name__": "readme"})
 

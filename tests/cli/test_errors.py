@@ -119,7 +119,7 @@ def test_a_crf_that_is_not_installed_is_said_before_the_training(tiny, monkeypat
 
     monkeypatch.setitem(sys.modules, "pydensecrf", None)
     done = tiny("crf=true", "dense_crf.backend=pydensecrf")
-    refused(done, "pydensecrf", "pip install pydensecrf2")
+    refused(done, "pydensecrf", "make install EXTRAS=pydensecrf")
     assert not (done.folder / "checkpoints").exists()
 
 

@@ -4,9 +4,9 @@
 Koltun, NIPS 2011, https://arxiv.org/abs/1210.5644.
 
 Mean-field inference with Gaussian kernels (nearby pixels agree) and bilateral ones (nearby pixels of
-like colour agree). Three backends give the same marginals: numba (the CPU, any number of threads),
-torch (the GPU, and gradients) and pydensecrf (the authors' C++, to compare with). As in their code,
-and other than in the paper, the filter contains the pixel itself.
+like colour agree). Three backends give the same marginals: numba (the CPU, any number of threads; see
+`cpu/README.md`), torch (the GPU, and gradients) and pydensecrf (the authors' C++, to compare with). As
+in their code, and unlike the paper, the filter contains the pixel itself.
 """
 
 import importlib
@@ -18,21 +18,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels, with_step, without_labels
-from segtrain.errors import InputError
+from segtrain.errors import InputError, how_to_install
 
 Parameters = Mapping[str, Any]
-Backend = Literal["auto", "numba", "torch", "pydensecrf"]
+BackendName = Literal["auto", "numba", "torch", "pydensecrf"]
 GAUSSIAN = {"sxy": 3, "compat": 3}
 BILATERAL = {"sxy": 80, "srgb": 13, "compat": 10}
-ROWS = 8  # of pixels that are looked at a time
-ASKED = 10_000  # pixels show which labels are to be dropped,
-STEP = 4  # but at least every fourth of a row and of a column
-NEEDS = {
-    "numba": "pip install numba",
-    "pydensecrf": "pip install pydensecrf2 (Python 3.10 to 3.12 and a C++ compiler)",
-}
-
-
+STRIP = 8  # rows of pixels that are searched at a time, so that they stay in the cache
+SAMPLES = 10_000  # pixels that decide which labels are dropped,
+LARGEST_STEP = 4  # but at least every fourth row and column
 BACKENDS = {
     "numba": "segtrain.crf.cpu.backend",
     "torch": "segtrain.crf.torch_backend.backend",
@@ -57,31 +51,38 @@ def dense_crf(
     gaussian: Parameters | Sequence[Parameters] | None = GAUSSIAN,
     bilateral: Parameters | Sequence[Parameters] | None = BILATERAL,
     drop_below: float = 0.1,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> np.ndarray:
-    """Refined marginals, float32 C×H×W, that sum to 1 over C.
+    """Refines a softmax by the dense CRF.
 
-    Several threads can call it at once: numba and torch give up Python's lock.
+    Several threads can call it at once: numba and torch release Python's lock.
 
     Args:
-        image: H×W×3, RGB in 0..255; or H×W, or of any number of channels, of any kind of number.
+        image: H×W×3, RGB in 0..255; or H×W, or any number of channels; integers or floats.
         probabilities: float C×H×W, a softmax.
         iterations: of mean field.
-        gaussian, bilateral: one kernel, several, or none. `sxy` in pixels and `srgb` in grey levels
-            are stds (one number, or one an axis: x, y; one a channel). `compat` is the
-            Potts weight; or, with pydensecrf's signs, C or C×C numbers: the diagonal or the whole of a
-            matrix of costs. `normalization` is symmetric (also if not given), before, after or none.
-        drop_below: labels that after one iteration, when noise has gone, nowhere have this share of the
-            largest marginal take no part; their marginals are 0. In images of more than 40,000 pixels every
-            second, third or fourth row and column is asked. On the images tried, 0.1 leaves at least
-            99.994 % of the labels as they are, and what is left takes as much less time as there are fewer
-            labels; 0 drops none.
-        backend: `auto` takes torch where it has a GPU, else numba, or where that is not installed
-            pydensecrf.
+        gaussian: one kernel of positions, several, or none. `sxy` is its std in pixels (one number, or
+            x and y). `compat` is the Potts weight; or, with pydensecrf's signs, C or C×C numbers: the
+            diagonal or the whole of a matrix of costs. `normalization` is symmetric (the default),
+            before, after or none.
+        bilateral: likewise, of positions and colours; `srgb` is the std of colours in grey levels (one
+            number, or one a channel).
+        drop_below: after one iteration, labels whose marginal is nowhere this share of the largest are
+            dropped: they take no part, and their marginals are 0. Images of more than 40,000 pixels are
+            sampled at every second, third or fourth row and column. 0 drops none. With 0.1, at least
+            99.994 % of the labels were unchanged on the images tried.
+        backend: `auto` is torch if it has a GPU, else numba, else pydensecrf.
+
+    Returns:
+        Marginals, float32 C×H×W, that sum to 1 over C.
 
     Raises:
-        InputError: shapes that do not match, a std that is not positive, a kernel's
-            keys, or a backend that is not installed.
+        InputError: shapes that do not match, a std that is not positive, unknown keys of a kernel, or a
+            backend that is not installed.
+
+    Example:
+        >>> softmax = model(images)["out"].softmax(1)[0].numpy()
+        >>> marginals = segtrain.crf.dense_crf(image, softmax, bilateral={"sxy": 49, "srgb": 5, "compat": 4})
     """
     engine, task = _backend(backend), _task(image, probabilities, gaussian, bilateral, iterations)
     kept = _kept(engine, task, drop_below)
@@ -101,11 +102,27 @@ def dense_crf_labels(
     gaussian: Parameters | Sequence[Parameters] | None = GAUSSIAN,
     bilateral: Parameters | Sequence[Parameters] | None = BILATERAL,
     drop_below: float = 0.1,
-    backend: Backend = "auto",
+    backend: BackendName = "auto",
 ) -> np.ndarray:
-    """The label of the largest marginal at each pixel, int64 H×W: `dense_crf(...).argmax(0)`.
+    """`dense_crf(...).argmax(0)`; with numba in five sixths of the time, as marginals are not written.
 
-    The numba backend gives it without the marginals, which saves a sixth of the time.
+    Args:
+        image: as of `dense_crf`, like all others.
+        probabilities: float C×H×W, a softmax.
+        iterations: of mean field.
+        gaussian: kernels of positions.
+        bilateral: kernels of positions and colours.
+        drop_below: labels that are nowhere this share of the largest are dropped.
+        backend: `auto`, `numba`, `torch` or `pydensecrf`.
+
+    Returns:
+        The class index of the largest marginal at each pixel, int64 H×W.
+
+    Raises:
+        InputError: as `dense_crf`.
+
+    Example:
+        >>> labels = segtrain.crf.dense_crf_labels(image, softmax)
     """
     engine, task = _backend(backend), _task(image, probabilities, gaussian, bilateral, iterations)
     kept = _kept(engine, task, drop_below)
@@ -125,10 +142,12 @@ def _marginals(engine: ModuleType, task: _Task) -> np.ndarray:
 def _kept(engine: ModuleType, task: _Task, drop_below: float) -> np.ndarray:
     """The labels that are not dropped."""
     if not 0 <= drop_below < 1:
-        raise InputError(f"dense_crf.drop_below={drop_below}", do="give 0, or a share below 1")
+        raise InputError(
+            f"dense_crf.drop_below must be at least 0 and below 1, got {drop_below}", do="0 drops no label"
+        )
     if drop_below == 0:
         return np.arange(len(task.probabilities))
-    step = max(1, min(STEP, math.isqrt(task.probabilities[0].size // ASKED)))
+    step = max(1, min(LARGEST_STEP, math.isqrt(task.probabilities[0].size // SAMPLES)))
     few = task._replace(
         image=task.image[::step, ::step],
         probabilities=task.probabilities[:, ::step, ::step].copy(),
@@ -137,7 +156,7 @@ def _kept(engine: ModuleType, task: _Task, drop_below: float) -> np.ndarray:
     )
     kept = labels_above(_marginals(engine, few), drop_below)
     if not len(kept):
-        raise InputError("dense_crf: the probabilities are not numbers", do="give a softmax's")
+        raise InputError("dense_crf: the probabilities must be finite, got NaN", do="give a softmax")
     return kept
 
 
@@ -154,12 +173,14 @@ def _task(image, probabilities, gaussian, bilateral, iterations) -> _Task:
     fits = image.shape[:2] == tuple(size) and len(channels) == 1 and image.dtype.kind in "uif"
     if not fits or not np.isfinite(image).all():
         raise InputError(
-            f"dense_crf: the image is {image.dtype} {image.shape}, the probabilities are"
-            f" {probabilities.shape}",
-            do="give H×W×3 and float C×H×W",
+            "dense_crf: the image must be finite numbers H×W×3 for probabilities C×H×W, got"
+            f" {image.dtype} {image.shape} for {probabilities.shape}",
+            do="resize the one or the other, and remove NaN",
         )
     if iterations < 0:
-        raise InputError(f"dense_crf.iterations={iterations}", do="give 0 or more")
+        raise InputError(
+            f"dense_crf.iterations must be 0 or more, got {iterations}", do="the papers take 5 or 10"
+        )
     # Writable, so that one kind of array is compiled for.
     probabilities = np.require(probabilities, np.float32, ["C", "W", "A"])
     kernels = read_kernels(gaussian, bilateral, channels[0], labels)
@@ -173,24 +194,26 @@ def labels_above(probabilities: np.ndarray, share: float) -> np.ndarray:
         probabilities: float C×H×W.
     """
     kept = np.full(len(probabilities), share == 0)
-    for y in range(0, 0 if share == 0 else probabilities.shape[1], ROWS):  # they stay in the cache
-        strip = probabilities[:, y : y + ROWS]
+    for y in range(0, 0 if share == 0 else probabilities.shape[1], STRIP):
+        strip = probabilities[:, y : y + STRIP]
         kept |= (strip >= share * strip.max(0).clip(SMALLEST_PROBABILITY)).any((1, 2))
     return np.flatnonzero(kept)
 
 
 def _backend(name: str) -> ModuleType:
     if name != "auto" and name not in BACKENDS:
-        raise InputError(f"dense_crf.backend={name}", do="give auto, numba, torch or pydensecrf")
+        raise InputError(
+            f"dense_crf.backend must be auto, numba, torch or pydensecrf, got {name!r}",
+            do="auto takes what is installed",
+        )
     for choice in _by_itself() if name == "auto" else (name,):
         try:
             return importlib.import_module(BACKENDS[choice])
         except ImportError as error:
             failed = error
     needed = "numba" if name == "auto" else name
-    raise InputError(
-        f"crf=true needs {needed}, which does not import ({failed})", do=NEEDS[needed]
-    ) from failed
+    command = how_to_install("pydensecrf") if needed == "pydensecrf" else f"do: pip install {needed}"
+    raise InputError(f"crf=true needs {needed}, which does not import ({failed})", do=command) from failed
 
 
 def _by_itself() -> tuple[str, ...]:
