@@ -62,7 +62,7 @@ def test_a_image_smaller_than_the_smallest_window_is_one_window():
 
 def test_a_image_without_boxes_is_named(tmp_path):
     windows = DeconvNetWindows(boxes=proposals(tmp_path, "other,0,0,9,9,1"))
-    with pytest.raises(InputError, match=r"boxes\.csv: no boxes for image"):
+    with pytest.raises(InputError, match=r"got none for image"):
         applied(windows, brightness, torch.zeros(1, 3, 9, 9))
 
 

@@ -17,10 +17,9 @@ def refine_in_threads(
     images: Iterable[tuple[Item, np.ndarray, np.ndarray]],
     threads: int | None = None,
 ) -> Iterator[tuple[Item, Refined]]:
-    """What `refine` gives for each image, in order.
+    """Refines images in threads and yields the results in order.
 
-    The next image is asked for while those before are refined; of these there are never more than
-    one a thread.
+    The next image is fetched while earlier ones are refined; each thread holds one image at most.
 
     Args:
         refine: of an image and its probabilities: `dense_crf` or `dense_crf_labels` with parameters.

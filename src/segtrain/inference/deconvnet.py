@@ -81,7 +81,10 @@ class DeconvNetWindows:
         elif name in self.proposals:
             boxes = [box.inside(height, width) for box in self.proposals[name]]
         else:
-            raise InputError(f"inference.boxes={self.path}: no boxes for {name}", do="add its proposals")
+            raise InputError(
+                f"inference.boxes={self.path} must have boxes for every image, got none for {name}",
+                do="add its proposals",
+            )
         large = [box for box in boxes if min(box.width, box.height) >= self.smallest]
         return large[: self.limit] or [Box(0, 0, width, height)]
 

@@ -38,11 +38,13 @@ class MultiScale:
         base: Inference | None = None,
     ):
         if not scales:
-            raise InputError("inference.scales=[]", do="give some, as [0.75,1,1.25]")
+            raise InputError("inference.scales must not be empty, got []", do="give some, as [0.75,1,1.25]")
         for scale in scales:
             check_scale(scale, f"inference.scales={list(scales)}")
         if base_size is not None and base_size < 1:
-            raise InputError(f"inference.base_size={base_size}", do="give pixels, as 512, or null")
+            raise InputError(
+                f"inference.base_size must be at least 1 or null, got {base_size}", do="give pixels, as 512"
+            )
         self.scales, self.flip, self.average, self.base_size = scales, flip, average, base_size
         self.base = base or Whole()
 

@@ -31,9 +31,14 @@ class Sliding:
 
     def __init__(self, *, window: int, stride: int, batch_size: int = 4, base: Inference | None = None):
         if not 0 < stride <= window:
-            raise InputError(f"inference.stride={stride}", do=f"give 1 to inference.window={window}")
+            raise InputError(
+                f"inference.stride must be from 1 to inference.window={window}, got {stride}",
+                do="two thirds of the window are usual",
+            )
         if batch_size < 1:
-            raise InputError(f"inference.batch_size={batch_size}", do="give at least 1")
+            raise InputError(
+                f"inference.batch_size must be at least 1, got {batch_size}", do="1 takes the least memory"
+            )
         self.window, self.stride, self.batch_size = window, stride, batch_size
         self.base = base or Whole()
 

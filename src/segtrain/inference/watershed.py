@@ -29,7 +29,9 @@ class Watershed:
         self, *, base: Inference, weight: float = 0.8, sigma: float = 2.0, membrane: Literal[0, 1] = 0
     ):
         if not 0 <= weight <= 1:
-            raise InputError(f"inference.weight={weight}", do="give a number from 0 to 1")
+            raise InputError(
+                f"inference.weight must be from 0 to 1, got {weight}", do="1 leaves the probability as it is"
+            )
         self.base, self.weight, self.sigma, self.membrane = base, weight, sigma, membrane
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:

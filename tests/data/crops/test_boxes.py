@@ -77,9 +77,12 @@ def test_a_missing_file_is_named(tmp_path):
     [
         ("", "no column name; begin the file with name,x,y,width,height,score"),
         ("name,x,y,width,score\n", "no column height"),
-        (HEADER + "a,0,0,5,5,1\na,0,zero,5,5,1\n", r"boxes\.csv, line 3: y=zero is not a number"),
-        (HEADER + "a,0,0,5,5\n", r"line 2: score= is not a number"),
-        (HEADER + "a,0,0,inf,5,1\n", r"line 2: width=inf is not a number"),
+        (
+            HEADER + "a,0,0,5,5,1\na,0,zero,5,5,1\n",
+            r"boxes\.csv, line 3: y must be a finite number, got 'zero'",
+        ),
+        (HEADER + "a,0,0,5,5\n", r"line 2: score must be a finite number, got ''"),
+        (HEADER + "a,0,0,inf,5,1\n", r"line 2: width must be a finite number, got 'inf'"),
         (HEADER + "a,0,0,5,0,1\n", r"line 2: the box is 5×0 pixels; give at least 1×1"),
         (HEADER + ",0,0,5,5,1\n", r"line 2: name is empty"),
         ("\x00\n", "cannot be read|no column"),

@@ -175,7 +175,7 @@ def _chains(whole: list[Lattice], size: int) -> tuple[np.ndarray, np.ndarray]:
     chains, starts, first = scratch("chains", np.int32, most + 1), [0], 0
     for made in whole:
         for neighbours in made.neighbours:
-            starts.append(_follow(neighbours, size, first * size, chains, starts[-1]))
+            starts.append(_write_chains(neighbours, size, first * size, chains, starts[-1]))
         first += made.neighbours.shape[1] - 1
     return chains, np.array(starts)
 
@@ -216,7 +216,7 @@ def _scratch_of(part: int) -> Memory:
 
 
 @compiled
-def _follow(neighbours, step, start, chains, end):
+def _write_chains(neighbours, step, start, chains, end):
     """Writes an axis's chains from number `end` on, and gives the new end.
 
     Vertex i stands at `start` + i·`step`.

@@ -1,11 +1,11 @@
-"""Mean-field inference over lattices: every iteration is one pass over the pixels.
+"""Mean-field inference over lattices: every iteration is one loop over the pixels.
 
 At a pixel, what the iteration before left on the lattices is read (slice), the labels' probabilities
 follow from it, and are spread onto the lattices for the next iteration (splat); all of this while the
 pixel's labels stay in registers. The marginals of the iterations between exist on the lattices alone.
 
 The rows of the lattices stand one after the other, so that a pixel has one list of offsets and weights,
-whatever the kernels are: the weights contain normalisation and compatibility. Between two passes they
+whatever the kernels are: the weights contain normalisation and compatibility. Between two iterations they
 are blurred in place, chain by chain of neighbours: each row is read once. A spatial lattice stands
 apart: at a small std it has more vertices than there are pixels; but as both are numbered in raster
 order, its neighbours are near. So it is blurred just before the pixels that read it, into a ring of rows
@@ -116,7 +116,7 @@ def mean_field(rows, vertices, whole, rolling, ring, iterations, corners, width)
             if len(corners[1]) > 0 and iteration > 0:
                 _blur_rolling(rolling, ring, progress, rolling.last_vertex[y], width)
             step = (y * across, (y + 1) * across, iteration == 0, iteration == iterations)
-            _pass(rows, vertices, values, sums, rolling, ring, step, corners, width)
+            _iterate_row(rows, vertices, values, sums, rolling, ring, step, corners, width)
         if iteration < iterations:
             values, sums = sums, values
             _blur(values, whole, width)
@@ -124,7 +124,7 @@ def mean_field(rows, vertices, whole, rolling, ring, iterations, corners, width)
 
 
 @compiled
-def _pass(rows, vertices, values, sums, rolling, ring, step, corners, width):
+def _iterate_row(rows, vertices, values, sums, rolling, ring, step, corners, width):
     """One iteration for some pixels: reads the lattices, updates the marginals, spreads them.
 
     A pixel's marginals are spread after the next one's message is read: the processor, which looks two

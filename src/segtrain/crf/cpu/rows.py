@@ -7,7 +7,7 @@ from segtrain.crf.cpu.compile_cache import compiled
 from segtrain.crf.cpu.vectors import LANES, at, put
 from segtrain.crf.potentials import SMALLEST_PROBABILITY
 
-TILE = 64  # pixels that are turned at a time
+TILE = 64  # pixels that are transposed at a time
 float32 = np.float32
 
 

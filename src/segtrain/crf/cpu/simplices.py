@@ -115,6 +115,6 @@ def _nearest(work):
     for i in range(corners):  # back onto the plane
         base, rank = work.base[i], work.rank[i]
         for t in range(BLOCK):
-            turn = int32(corners) * (int32(rank[t] < 0) - int32(rank[t] >= corners))
-            rank[t] += turn
-            base[t] += float32(turn)
+            shift = int32(corners) * (int32(rank[t] < 0) - int32(rank[t] >= corners))
+            rank[t] += shift
+            base[t] += float32(shift)

@@ -113,8 +113,8 @@ def _simplices(features: Tensor) -> tuple[Keys, Tensor, Tensor]:
             rank[..., i] += less
             rank[..., j] += ~less
     rank += cells.sum(-1, keepdim=True).long()
-    turn = corners * ((rank < 0).long() - (rank >= corners).long())
-    rank, base = rank + turn, base + turn
+    shift = corners * ((rank < 0).long() - (rank >= corners).long())
+    rank, base = rank + shift, base + shift
 
     share = (lifted - base) * (1 / torch.tensor(corners, dtype=torch.float32)).item()
     by_rank = torch.empty_like(share).scatter_(-1, rank, share).flip(-1)

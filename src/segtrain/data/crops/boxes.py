@@ -93,7 +93,10 @@ def _parse(line: dict[str, str | None], place: str) -> tuple[float, Box]:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise InputError(f"{place}: {column}={line[column] or ''} is not a number", do="correct the line")
+            raise InputError(
+                f"{place}: {column} must be a finite number, got {line[column] or ''!r}",
+                do="correct the line",
+            )
         values.append(value)
     *sides, score = values
     box = Box(*map(round, sides))

@@ -86,7 +86,9 @@ class ProposalCrops(Dataset):
     ):
         _check_context(context)
         if not 0 < overlap <= 1:
-            raise InputError(f"crops.overlap={overlap}", do="give a number above 0 and up to 1")
+            raise InputError(
+                f"crops.overlap must be above 0 and at most 1, got {overlap}", do="0.5 is the default"
+            )
         self.images, self.context = images, context
         found = find_objects(images, min_area)
         proposals = _proposals(found, boxes)
@@ -150,10 +152,13 @@ def _proposals(images: list[Annotated], path: str | None) -> Callable[[Annotated
     missing = [image.name for image in images if image.objects and image.name not in boxes]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputError(f"crops.boxes={path}: no box for {missing[0]}{more}", do="add their proposals")
+        raise InputError(
+            f"crops.boxes={path} must have a box for each image, got none for {missing[0]}{more}",
+            do="add their proposals",
+        )
     return lambda image: boxes[image.name]
 
 
 def _check_context(context: float) -> None:
     if context < 1:
-        raise InputError(f"crops.context={context}", do="give at least 1, the tight box")
+        raise InputError(f"crops.context must be at least 1, got {context}", do="1 is the tight box")
