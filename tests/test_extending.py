@@ -1,6 +1,7 @@
 """One's own metric, loss, logger and data set: a package outside, its YAMLs, and no file of ours changed."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -136,3 +137,18 @@ def test_they_evaluate_a_checkpoint_too(run, conf):
     assert done.code == 0, done.err
     assert json.loads((done.folder / "metrics.json").read_text())["largest"] > 0
     assert (done.folder / "lines.txt").is_file()
+
+
+def test_another_hydra_application_finds_our_options(tmp_path):
+    config = "hydra: {searchpath: ['pkg://segtrain.configs']}\ndefaults: [optimizer: adamw, _self_]\n"
+    (tmp_path / "theirs.yaml").write_text(config)
+    code = (
+        "import hydra\n"
+        "@hydra.main(version_base='1.3', config_path='.', config_name='theirs')\n"
+        "def main(config): print('target', config.optimizer._target_)\n"
+        "main()\n"
+    )
+    (tmp_path / "app.py").write_text(code)
+    done = subprocess.run([sys.executable, "app.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert "target segtrain.optim.adamw" in done.stdout
+    assert "not available" not in done.stderr

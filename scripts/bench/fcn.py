@@ -1,27 +1,30 @@
-"""What FCN's 100-pixel padding costs, and what fc6 costs as a convolution instead of a matrix product."""
+"""What FCN's 100-pixel padding costs, and what fc6 and fc7 cost as convolutions instead of matrix products."""
 
 import argparse
 
-import torch
 from measure import Step, interleaved, our_step, random_batch, row, times
-from torch import nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from segtrain import build_model
-from segtrain.engine.device import Compute, choose, keep_freed_memory
+from segtrain.engine.device import choose, keep_freed_memory
 from segtrain.layers.fc_conv import FCConv
 
 
-def fc6(layer: nn.Module, compute: Compute) -> Step:
-    """fc6 forward and backward on eight 4×4 maps."""
-    x = torch.rand(8, 512, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+def convolution(layer: FCConv, x: Tensor) -> Tensor:
+    """`FCConv` as torch's convolution."""
+    weight = layer.weight.unflatten(1, (-1, layer.kernel, layer.kernel))
+    return F.conv2d(x, weight, layer.bias, padding=layer.padding, dilation=layer.dilation)
 
-    def run() -> None:
-        with compute.autocast():
-            out = layer(x)
-        out.float().sum().backward()
-        layer.zero_grad()
 
-    return run
+def with_forward(forward, run: Step) -> Step:
+    """A step in which `FCConv` is computed by `forward`."""
+
+    def arm() -> None:
+        FCConv.forward = forward
+        run()
+
+    return arm
 
 
 def main() -> None:
@@ -47,11 +50,19 @@ def main() -> None:
         details = f"{seconds[arm]:.2f} s for {seconds['padded']:.2f} s"
         ratio = times(seconds["padded"] / seconds[arm])
         row(f"{what}, `precision={precision}`", "100 pixels, float32", ratio, wanted, details)
-    convolution = nn.Conv2d(512, 4096, 7, padding=3).to(memory_format=torch.channels_last)
-    layers = {"convolution": convolution, "product": FCConv(512, 4096, 7, padding=3)}
-    seconds = interleaved({name: fc6(layer, fast) for name, layer in layers.items()}, arguments.repetitions)
+    step, own = our_step(same, batch, fast), FCConv.forward
+    layers = {"convolution": with_forward(convolution, step), "product": with_forward(own, step)}
+    seconds = interleaved(layers, arguments.repetitions)
+    FCConv.forward = own
     ratio = times(seconds["convolution"] / seconds["product"])
-    row(f"fc6 of eight 4×4 maps as a matrix product, {fast.precision}", "as a convolution", ratio, "reported")
+    details = f"{seconds['product']:.2f} s for {seconds['convolution']:.2f} s"
+    row(
+        f"{what}, {fast.precision}, fc6 and fc7 as matrix products",
+        "as convolutions",
+        ratio,
+        "≥ 1.05 ×",
+        details,
+    )
 
 
 if __name__ == "__main__":

@@ -22,15 +22,6 @@ def test_it_is_torchs_convolution_and_so_are_its_gradients(kernel, dilation, siz
     assert torch.allclose(ours, wanted, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_rounds_as_torchs_and_keeps_channels_last(dtype):
-    torch.manual_seed(0)
-    conv = DepthwiseConv(16, 3, dilation=6).to(dtype)
-    x = torch.randn(2, 16, 20, 33, dtype=dtype).to(memory_format=torch.channels_last)
-    torch.testing.assert_close(conv(x), nn.Conv2d.forward(conv, x))
-    assert conv(x).is_contiguous(memory_format=torch.channels_last)
-
-
 def test_a_stride_is_torchs():
     conv = DepthwiseConv(3, 3, stride=2, dilation=2)
     x = torch.randn(1, 3, 11, 8)
