@@ -1,4 +1,4 @@
-"""What FCN's 100-pixel padding costs, and what fc6 and fc7 cost as convolutions instead of matrix products."""
+"""What FCN's 100-pixel padding costs, and what fc6 and fc7 cost as convolutions."""
 
 import argparse
 
