@@ -142,7 +142,7 @@ def test_a_weight_of_one_leaves_the_probabilities_and_extremes_stay_finite():
 
 
 def test_a_fusion_of_membranes_refuses_other_weights_and_classes():
-    with pytest.raises(InputError, match=r"inference\.weight=2"):
+    with pytest.raises(InputError, match=r"inference\.weight must be"):
         Watershed(base=Whole(), weight=2)
     with pytest.raises(InputError, match="3 classes"):
         applied(Watershed(base=Whole()), lambda _: torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))

@@ -117,5 +117,5 @@ def test_windows_can_be_seen_at_several_sizes_too():
 
 @pytest.mark.parametrize("scales", [[], [0.5, 0.0], [-1]])
 def test_scales_that_are_none_are_refused(scales):
-    with pytest.raises(InputError, match=r"inference\.scales="):
+    with pytest.raises(InputError, match=r"inference\.scales"):
         MultiScale(scales=scales)

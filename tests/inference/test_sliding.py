@@ -85,7 +85,7 @@ def test_a_row_of_windows_is_scored_when_its_rows_are_asked_for():
 
 
 def test_gaps_between_windows_are_refused():
-    with pytest.raises(InputError, match=r"inference\.stride=9; give 1 to inference\.window=8"):
+    with pytest.raises(InputError, match=r"inference\.stride must be from 1 to inference\.window=8, got 9"):
         Sliding(window=8, stride=9)
 
 

@@ -186,8 +186,8 @@ def test_images_without_proposals_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"context": 0.9}, r"crops\.context=0\.9"),
-        ({"overlap": 0}, r"crops\.overlap=0; give"),
+        ({"context": 0.9}, r"crops\.context must be at least 1, got 0\.9"),
+        ({"overlap": 0}, r"crops\.overlap must be above 0 and at most 1, got 0"),
         ({"overlap": 1}, r"no proposal overlaps an object by crops\.overlap=1"),
     ],
 )
