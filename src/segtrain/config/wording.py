@@ -68,7 +68,7 @@ def _unknown_key(key: str, root: str, arguments: Sequence[str]) -> InputError:
         config = compose_config(root, chosen)
     except CONFIG_ERRORS:  # the options do not fit together, or are the user's own
         config = compose_config(root, [])
-    keys = [*_keys(config), *(p.name for p in CONFIG_DIR.iterdir() if p.is_dir())]
+    keys = [*_keys(config), *(p.name for p in CONFIG_DIR.iterdir() if p.is_dir() and p.name[0] != "_")]
     near = difflib.get_close_matches(key, [k for k in keys if k != key], 1)
     return InputError(
         f"{key}: no such key", do=f"did you mean {near[0]}?" if near else f"see {command} --help"
