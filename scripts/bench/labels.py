@@ -85,7 +85,7 @@ def argmax_arms() -> Arms:
         "interpolate, softmax, argmax": lambda: upsample_logits(logits, size).softmax(1).argmax(1),
         "segtrain": lambda: upsampled_labels(last, size),  # as the evaluation's networks give them
     }
-    assert torch.equal(arms["interpolate, argmax"](), arms["segtrain"]().long())
+    assert torch.equal(arms["interpolate, argmax, channels last"](), arms["segtrain"]().long())
     return arms
 
 
