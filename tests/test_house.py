@@ -135,3 +135,10 @@ def test_files_and_functions_stay_small():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 70, f"{path}: {node.name}"
+
+
+def test_what_a_data_set_may_lack_is_asked_by_protocol():
+    """`isinstance(split, HasPairs)` (contracts/optional.py) instead of a method's name in a string."""
+    for path in (SRC / "data").rglob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+        assert "hasattr" not in names, path

@@ -40,7 +40,7 @@ def test_labels_lie_on_the_cells_and_cells_beyond_the_image_are_ignored():
 @pytest.mark.parametrize(
     ("cells", "size"), [((5, 4), (33, 25)), ((5, 4), (30, 23)), ((1, 1), (5, 3)), ((6, 7), (6, 7))]
 )
-def test_labels_are_the_argmax_of_upsampled_logits_whole_and_in_bands(cells, size, values, monkeypatch):
+def test_labels_are_the_argmax_of_upsampled_logits_whole_and_in_row_blocks(cells, size, values, monkeypatch):
     monkeypatch.setattr(sizes, "VALUES", values)
     logits = torch.randn(2, 3, *cells, generator=torch.Generator().manual_seed(1))
     labels = upsampled_labels(logits.contiguous(memory_format=torch.channels_last), size)

@@ -65,3 +65,11 @@ def test_only_the_fields_words_are_used(path):
     name = str(path.relative_to(ROOT))
     bad = (found(path) | words(path.stem) & set(NOT_SAID)) - ALLOWED.get(name, set())
     assert not bad, {word: NOT_SAID.get(word, "the field's term") for word in bad}
+
+
+def test_bands_are_an_images_channels_and_rows_come_in_blocks():
+    rows = [
+        p for folder in ("inference", "evaluation") for p in (ROOT / "src/segtrain" / folder).glob("*.py")
+    ]
+    for path in [*rows, ROOT / "src/segtrain/sizes.py"]:
+        assert not words(path.read_text()) & {"band", "bands"}, path

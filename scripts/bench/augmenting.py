@@ -27,9 +27,10 @@ from PIL import Image
 from torchvision.transforms import functional as F
 from torchvision.transforms.functional import InterpolationMode
 
+from segtrain.contracts import Pair
 from segtrain.data.datasets.shapes import draw_scene
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import Pair, PairedFiles
+from segtrain.data.io.files import PairedFiles
 from segtrain.engine.device import keep_freed_memory
 from segtrain.engine.loader import Augmented
 

@@ -24,10 +24,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from segtrain import build_model
+from segtrain.contracts import Pair
 from segtrain.crf import BILATERAL, GAUSSIAN
 from segtrain.crf.torch_backend.backend import MeanField
 from segtrain.data.datasets.shapes import Shapes
-from segtrain.data.io.files import Pair, PairedFiles
+from segtrain.data.io.files import PairedFiles
 from segtrain.engine.device import Compute, choose
 from segtrain.engine.loader import Augmented, TrainingStream, collate, training_batches
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,15 +34,15 @@ from segtrain.config.instantiate import instantiate
 from segtrain.config.overrides import as_overrides, complete_overrides
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
-from segtrain.contracts import IGNORE_INDEX, Colour, Sample
+from segtrain.contracts import IGNORE_INDEX, Colour, HasClasses, HasWhite, Sample
 from segtrain.data.io.files import WHITE, read_image
 from segtrain.distributed.signals import Stopped
 from segtrain.engine.device import Compute
 from segtrain.errors import InputError
+from segtrain.evaluation.prediction import Prediction
 from segtrain.evaluation.predictor import Predictor, evaluating
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.inference import Whole
-from segtrain.viz.drawing import overlay, with_legend
 
 CheckpointLike = str | Path | TrainResult
 
@@ -175,7 +172,8 @@ def evaluate(
     Args:
         checkpoint: a checkpoint, a run's folder, or the result of `train`; several are an ensemble.
         folder: for the files of the evaluation; by default a new one below `outputs/eval/`.
-        overrides, keys: as for `train`: `crf=True`, `metric=["boundary"]`, `inference="sliding"`.
+        overrides: as for `train`.
+        keys: as for `train`: `crf=True`, `metric=["boundary"]`, `inference="sliding"`.
 
     Returns:
         The scores of the network and, with `crf=True`, after the CRF.
@@ -203,36 +201,6 @@ def evaluate(
     return result
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one image.
-
-    Attributes:
-        image: uint8 H×W×3, RGB.
-        labels: class indices, uint8 H×W.
-        probabilities: of the classes, float32 C×H×W.
-        class_names, palette: of the model.
-    """
-
-    image: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
-    class_names: tuple[str, ...]
-    palette: tuple[Colour, ...]
-
-    def overlay(self, share: float = 0.5, *, legend: bool = True) -> Image.Image:
-        """The image with `share` of the classes' colours in it, and a legend."""
-        drawn = overlay(self.image, self.labels, self.palette, share)
-        return Image.fromarray(with_legend(drawn, self.class_names, self.palette) if legend else drawn)
-
-    def _repr_html_(self) -> str:
-        file = io.BytesIO()
-        self.overlay().save(file, "PNG")
-        return (
-            f'<img alt="prediction" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
-        )
-
-
 def predict(
     model: nn.Module | CheckpointLike,
     image: np.ndarray | Image.Image | str | Path,
@@ -256,7 +224,7 @@ def predict(
         >>> segtrain.predict(model, "street.png").labels
     """
     network = model if isinstance(model, nn.Module) else load_model(model)
-    pixels = _pixels(image, getattr(network, "white", WHITE))
+    pixels = _pixels(image, network.white if isinstance(network, HasWhite) else WHITE)
     device = next(network.parameters()).device
     mask = np.broadcast_to(np.uint8(IGNORE_INDEX), pixels.shape[:2])
     with evaluating(network):
@@ -267,8 +235,10 @@ def predict(
         refine = build_crf(config | {"device": device.type})
         assert refine is not None
         probabilities = refine(pixels, probabilities)
-    names = getattr(network, "class_names", tuple(map(str, range(len(probabilities)))))
-    palette = getattr(network, "palette", _grey_palette(len(probabilities)))
+    classes = len(probabilities)
+    names, palette = tuple(map(str, range(classes))), _grey_palette(classes)
+    if isinstance(network, HasClasses):
+        names, palette = network.class_names, network.palette
     return Prediction(pixels, probabilities.argmax(0).astype(np.uint8), probabilities, names, palette)
 
 

@@ -76,14 +76,14 @@ def interpolate_rows(
 
 
 def upsampled_labels(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """The argmax of `upsample_logits`, uint8 N×H×W; of large images band by band, so that the
+    """The argmax of `upsample_logits`, uint8 N×H×W; of large images block by block, so that the
     upsampled logits never exist all at once."""
     height, width = size
     rows = max(VALUES // (logits.shape[0] * logits.shape[1] * width), 1)
     if rows >= height:
         return upsample_logits(logits, size).argmax(1).to(torch.uint8)
-    bands = (upsample_rows(logits, size, top, min(top + rows, height)) for top in range(0, height, rows))
-    return torch.cat([band.argmax(1).to(torch.uint8) for band in bands], 1)
+    blocks = (upsample_rows(logits, size, top, min(top + rows, height)) for top in range(0, height, rows))
+    return torch.cat([block.argmax(1).to(torch.uint8) for block in blocks], 1)
 
 
 def _whole(logits: Tensor, size: Sequence[int]) -> tuple[int, int]:

@@ -47,7 +47,7 @@ def predictor(inference):
 
 @pytest.fixture
 def image(monkeypatch):
-    monkeypatch.setattr(rows, "BAND", 16)  # bands in proportion to the image
+    monkeypatch.setattr(rows, "BLOCK", 16)  # blocks in proportion to the image
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     return Sample(image, np.zeros((SIDE, SIDE), np.uint8), "image")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from segtrain.inference.rows import Strips, bands, resized, rows_of, whole
+from segtrain.inference.rows import Strips, all_rows, resized, row_blocks, rows_of
 from segtrain.sizes import interpolate_rows, upsample_logits, upsample_rows
 
 
@@ -50,10 +50,10 @@ def test_strips_are_made_when_they_are_needed_and_forgotten_when_they_are_not():
 def test_strips_are_resized_as_the_whole_map(size):
     maps = torch.randn(1, 2, 150, 20, generator=torch.Generator().manual_seed(0))
     strips = Strips(iter(maps.split(7, 2)))
-    large = whole(resized(strips, (150, 20), size), size[0])
+    large = all_rows(resized(strips, (150, 20), size), size[0])
     assert torch.allclose(large, F.interpolate(maps, size, mode="bilinear"), atol=1e-6)
 
 
-def test_bands_cover_every_row_once():
+def test_row_blocks_cover_every_row_once():
     maps = torch.rand(1, 1, 130, 2)
-    assert torch.equal(torch.cat(list(bands(rows_of(maps), 130)), 2), maps)
+    assert torch.equal(torch.cat(list(row_blocks(rows_of(maps), 130)), 2), maps)

@@ -18,8 +18,8 @@ from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.checks import proposal
 from segtrain.data.checks.check import SPLITS, DataReport, check_data
 from segtrain.data.checks.frequencies import median_frequency_weights
-from segtrain.data.checks.look import KINDS, Fault
-from segtrain.data.checks.stats import figure, split_stats, to_json
+from segtrain.data.checks.sample_check import KINDS, Fault
+from segtrain.data.checks.stats import split_stats, stats_figure, to_json
 from segtrain.data.io.label_map import parse_label_map
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
@@ -140,7 +140,7 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
             highlight=False,
         )
     _write_json(to_json(found, names, weights), folder / "stats.json")
-    figure(found, names, data.palette).savefig(folder / "stats.png", dpi=100)
+    stats_figure(found, names, data.palette).savefig(folder / "stats.png", dpi=100)
     console.print(f"plot: {relative(folder)}/stats.png\nnumbers: {relative(folder)}/stats.json")
 
 

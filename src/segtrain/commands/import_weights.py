@@ -14,6 +14,7 @@ from segtrain.commands.build import saved_config
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.compose import offline
 from segtrain.config.instantiate import TARGET, fits, instantiate, locate
+from segtrain.contracts import HasClasses
 from segtrain.converters.formats import FORMATS, read
 from segtrain.converters.network import Account, PublishedNetwork, take, target
 from segtrain.data.datasets.voc import voc_palette
@@ -120,7 +121,7 @@ def in_form(
 def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[str]]:
     """Names and colours of a data set's classes, which need not be on this machine; and what to say."""
     source, count, said = locate(data[TARGET], "data"), data["num_classes"], []
-    names, palette = getattr(source, "class_names", None), getattr(source, "palette", None)
+    names, palette = (source.class_names, source.palette) if isinstance(source, HasClasses) else (None, None)
     if not isinstance(names, tuple) or len(names) != count:
         try:
             built = instantiate(data, "data")

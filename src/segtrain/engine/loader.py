@@ -21,7 +21,7 @@ from segtrain.errors import InputError, SegtrainError
 from segtrain.seeds import rng_for, seed_for
 
 cv2.setNumThreads(0)  # its threads would fight with the loader's processes
-PIXELS = 1 << 22  # of an evaluation's pass of several images; two of Cityscapes
+PIXELS = 1 << 22  # of an evaluation's batch of several images; two of Cityscapes
 
 
 class TrainingStream(Sampler):

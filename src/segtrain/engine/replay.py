@@ -68,7 +68,7 @@ def first_not_finite(
 
 @contextmanager
 def _watched(model: nn.Module) -> Iterator[list[str]]:
-    """While entered, the list gets every module whose output is not finite, in the order of the pass."""
+    """While entered, the list gets every module whose output is not finite, in the order of computation."""
     found: list[str] = []
 
     def look(name: str):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from segtrain.contracts import Inference, Rows, Sample
 from segtrain.engine.device import Compute
 from segtrain.inference import Whole
-from segtrain.inference.rows import bands, probabilities, whole
+from segtrain.inference.rows import all_rows, probabilities, row_blocks
 from segtrain.sizes import upsample_rows, upsampled_labels
 
 
@@ -30,19 +30,19 @@ class Predict:
     @torch.inference_mode()
     def __call__(self, samples: list[Sample]) -> Tensor:
         """Class probabilities, float32 N×C×H×W."""
-        return whole(self.rows(samples), samples[0].image.shape[0])
+        return all_rows(self.rows(samples), samples[0].image.shape[0])
 
     @torch.inference_mode()
     def labels(self, samples: list[Sample]) -> Tensor:
         """The predicted class indices, uint8 N×H×W."""
         height = samples[0].image.shape[0]
-        return torch.cat([argmax_labels(band) for band in bands(self.rows(samples), height)], 1)
+        return torch.cat([argmax_labels(block) for block in row_blocks(self.rows(samples), height)], 1)
 
     @torch.inference_mode()
     def confident_labels(self, samples: list[Sample]) -> tuple[Tensor, Tensor]:
         """The predicted class indices, uint8 N×H×W, and their probabilities, float32 N×H×W."""
         height = samples[0].image.shape[0]
-        pairs = [(argmax_labels(band), band.amax(1)) for band in bands(self.rows(samples), height)]
+        pairs = [(argmax_labels(block), block.amax(1)) for block in row_blocks(self.rows(samples), height)]
         labels, confidence = (torch.cat(maps, 1) for maps in zip(*pairs, strict=True))
         return labels, confidence
 

@@ -1,6 +1,6 @@
 """How a network is applied to images: `inference=whole`, `inference=sliding`, ...
 
-Each is an `Inference` (contracts.py): called with the network, a batch of images of one size and their
+Each is an `Inference` (segtrain.contracts): called with the network, a batch of images of one size and their
 names, it gives the rows of their logits N×C×H×W. An inference with its names is a network again, so one
 goes into another (`base`), and no more rows exist at a time than are asked for.
 """

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from segtrain.contracts import Network, Rows
 from segtrain.data.crops.boxes import Box, grid_boxes, read_boxes
 from segtrain.errors import InputError
-from segtrain.inference.rows import BAND, rows_of
+from segtrain.inference.rows import BLOCK, rows_of
 from segtrain.sizes import interpolate_rows
 
 
@@ -27,7 +27,7 @@ class DeconvNetWindows:
         aggregate: `max` or `mean` of the scores.
         boxes: a CSV of proposals (`segtrain.data.crops.boxes`), or null: a grid of several scales.
         limit: windows an image, the best first; smallest: the least shorter side, in pixels.
-        batch_size: windows a pass.
+        batch_size: windows that the network takes at a time.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class DeconvNetWindows:
         return total.masked_fill_(cover == 0, 0.0)
 
     def _add(self, scores: Tensor, part: Tensor) -> None:
-        """Puts a window's scores C×side×side into its part of the image's, C×h×w, in bands."""
+        """Puts a window's scores C×side×side into its part of the image's, C×h×w, block by block."""
         size = part.shape[-2:]
-        for start in range(0, size[0], BAND):
-            band = part[:, start : start + BAND]
-            stop = start + band.shape[1]
+        for start in range(0, size[0], BLOCK):
+            block = part[:, start : start + BLOCK]
+            stop = start + block.shape[1]
             added = interpolate_rows(rows_of(scores[None]), self.side, size, start, stop, align_corners=False)
-            band.copy_(torch.maximum(band, added[0]) if self.aggregate == "max" else band + added[0])
+            block.copy_(torch.maximum(block, added[0]) if self.aggregate == "max" else block + added[0])
 
     def _boxes(self, name: str, height: int, width: int) -> list[Box]:
         """The windows of an image, inside it, best first; at least one, the whole image."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from segtrain.contracts import Network, Rows
-from segtrain.inference.rows import logits, rows_of, whole
+from segtrain.inference.rows import all_rows, logits, rows_of
 
 
 class Dihedral:
@@ -19,7 +19,8 @@ class Dihedral:
         total: Tensor | float = 0.0
         for quarters in range(4):
             rotated = images.rot90(quarters, (2, 3))
-            upright, mirrored = (whole(network(x), x.shape[-2], softmax) for x in (rotated, rotated.flip(3)))
+            views = (rotated, rotated.flip(3))
+            upright, mirrored = (all_rows(network(view), view.shape[-2], softmax) for view in views)
             total = total + (upright + mirrored.flip(3)).rot90(-quarters, (2, 3))
         return rows_of(logits(torch.as_tensor(total) / 8))
 

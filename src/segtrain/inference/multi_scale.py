@@ -64,8 +64,8 @@ class MultiScale:
 
         def both(images: Tensor) -> Rows:
             upright, mirrored = network(images), network(images.flip(-1))
-            turned_back: Rows = lambda start, stop: mirrored(start, stop).flip(-1)  # noqa: E731
-            return self._mean([self._averaged(upright), self._averaged(turned_back)])
+            unmirrored: Rows = lambda start, stop: mirrored(start, stop).flip(-1)  # noqa: E731
+            return self._mean([self._averaged(upright), self._averaged(unmirrored)])
 
         return both
 

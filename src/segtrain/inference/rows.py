@@ -10,7 +10,7 @@ from torch import Tensor
 from segtrain.contracts import Rows
 from segtrain.sizes import interpolate_rows
 
-BAND = 64  # rows that are looked at together: 21 classes of 4000 columns are 22 MB
+BLOCK = 64  # rows that are looked at together: 21 classes of 4000 columns are 22 MB
 
 
 def rows_of(scores: Tensor) -> Rows:
@@ -18,20 +18,20 @@ def rows_of(scores: Tensor) -> Rows:
     return lambda start, stop: scores[..., start:stop, :]
 
 
-def bands(rows: Rows, height: int) -> Iterator[Tensor]:
+def row_blocks(rows: Rows, height: int) -> Iterator[Tensor]:
     """All the rows of an image, N×C×64×W at a time."""
-    return (rows(start, min(start + BAND, height)) for start in range(0, height, BAND))
+    return (rows(start, min(start + BLOCK, height)) for start in range(0, height, BLOCK))
 
 
-def whole(rows: Rows, height: int, change: Callable[[Tensor], Tensor] = lambda band: band) -> Tensor:
-    """All the rows as one N×C×H×W, each band changed before it is put there."""
+def all_rows(rows: Rows, height: int, change: Callable[[Tensor], Tensor] = lambda block: block) -> Tensor:
+    """All the rows as one N×C×H×W, each block changed before it is put there."""
     scores: Tensor | None = None
     start = 0
-    for band in map(change, bands(rows, height)):
+    for block in map(change, row_blocks(rows, height)):
         if scores is None:
-            scores = band.new_empty(*band.shape[:2], height, band.shape[-1])
-        scores[..., start : start + band.shape[-2], :] = band
-        start += band.shape[-2]
+            scores = block.new_empty(*block.shape[:2], height, block.shape[-1])
+        scores[..., start : start + block.shape[-2], :] = block
+        start += block.shape[-2]
     assert scores is not None
     return scores
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from segtrain.contracts import Network, Rows
 from segtrain.errors import InputError
-from segtrain.inference.rows import resized, rows_of, whole
+from segtrain.inference.rows import all_rows, resized, rows_of
 
 
 class Scaled:
@@ -51,5 +51,5 @@ def resized_images(images: Tensor, size: Sequence[int]) -> Tensor:
         return images
     rows = resized(lambda start, stop: rows_of(images)(start, stop).float(), images.shape[-2:], size)
     if images.dtype == torch.uint8:
-        return whole(rows, size[0], lambda band: band.round().to(torch.uint8))
-    return whole(rows, size[0])
+        return all_rows(rows, size[0], lambda block: block.round().to(torch.uint8))
+    return all_rows(rows, size[0])

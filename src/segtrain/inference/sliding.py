@@ -22,7 +22,7 @@ class Sliding:
 
     Args:
         window: side of the windows in pixels; stride: from one to the next, at most `window`.
-        batch_size: windows of an image a pass.
+        batch_size: windows of each image that the network takes at a time.
         base: the inference applied to the windows.
 
     Raises:

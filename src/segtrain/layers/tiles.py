@@ -8,7 +8,7 @@ from torch import Tensor
 def stitch(network: Callable[[Tensor], Tensor], x: Tensor, *, tile: int, margin: int, step: int) -> Tensor:
     """network(x), computed window by window, so that memory is bounded by the tile, not by the image.
 
-    Equal to one pass where the network pads nothing and `step` is a multiple of its strides, so that
+    Equal to `network` on the whole of x where it pads nothing and `step` is a multiple of its strides:
     every window's poolings fall on the image's.
 
     Args:

@@ -9,7 +9,7 @@ brings it back to full size. Layers, channels and initial values follow the rele
 stage_1_train.prototxt; BatchNorm after every layer but the score, no dropout.
 Departs: any image size (the paper's windows are 224×224): pool5 smaller than fc6 is filled up
 with zeros, which are cut off again, larger images are scored by sliding fc6. BatchNorm's eps is
-torch's 1e-5 instead of 1e-9, and its statistics run along, instead of being taken in a last pass.
+torch's 1e-5 instead of 1e-9, and its statistics are running means, not those of one more epoch at the end.
 """
 
 from torch import Tensor, nn

@@ -10,8 +10,8 @@ channels each way and no ReLU in the decoder (section 3.1). Layers and initial v
 released segnet_train.prototxt and segnet_basic_train.prototxt: convolutions before BatchNorm have
 biases (not in the paper's Basic), Basic's image passes a local response normalisation (the
 paper's is a local contrast normalisation), no dropout (the paper: 0.5 in the deeper layers).
-Departs: any image size; BatchNorm's eps is torch's 1e-5 instead of 1e-9, and its statistics run
-along, instead of being taken in a last pass over the training set.
+Departs: any image size; BatchNorm's eps is torch's 1e-5 instead of 1e-9, and its statistics are
+running means, not those of one more epoch at the end.
 """
 
 from torch import Tensor, nn

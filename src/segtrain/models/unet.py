@@ -57,7 +57,7 @@ class UNet(nn.Module):
         batch_norm: after every 3×3 convolution.
         dropout: at the end of the two deepest stages.
         tile: side of the tiles of `valid` in evaluation, 16k + 4 as the paper's 388: features of one
-            tile at a time, and the logits of one pass. Null: one pass.
+            tile at a time, and the same logits. Null: the whole image at once.
         width: multiplies every number of channels; below 1 for tests only.
 
     Raises:
@@ -79,7 +79,7 @@ class UNet(nn.Module):
         if tile is not None and (padding == "same" or tile % STRIDE != SMALLEST or tile <= SMALLEST):
             raise InputError(
                 f"model.tile={tile} with model.padding={padding}",
-                do="use 20, 36, ... 388 with model.padding=valid; null is the whole image in one pass",
+                do="use 20, 36, ... 388 with model.padding=valid; null is the whole image at once",
             )
         self.padding, self.tile = padding, tile
         pad = 1 if padding == "same" else 0
@@ -102,7 +102,7 @@ class UNet(nn.Module):
         height, width = images.shape[-2:]
         below, right = (MARGIN + enlarged(pixels) - pixels for pixels in (height, width))
         mirrored = reflect_pad(images, (MARGIN, right, MARGIN, below))
-        if self.tile and not self.training and isinstance(height, int):  # exported for any size: one pass
+        if self.tile and not self.training and isinstance(height, int):  # exported for any size: at once
             step = self.tile - SMALLEST
             out = stitch(self.logits, mirrored, tile=self.tile, margin=MARGIN, step=step)
         else:
@@ -110,7 +110,7 @@ class UNet(nn.Module):
         return {"out": crop(out, 0, 0, (height, width))}
 
     def logits(self, images: Tensor) -> Tensor:
-        """One pass: N×C×H×W with `same`; with `valid` N×C×(H-184)×(W-184), H and W 16k + 12."""
+        """The image at once: N×C×H×W with `same`; with `valid` N×C×(H-184)×(W-184), H and W 16k + 12."""
         x, skips = self.normalize(images), []
         for i, stage in enumerate(self.down):
             x = stage(self.pool(x) if i else x)

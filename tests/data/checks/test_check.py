@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from segtrain.contracts import Sample
 from segtrain.data.checks.check import check_data, check_start
-from segtrain.data.checks.look import KINDS
+from segtrain.data.checks.sample_check import KINDS
 from segtrain.data.datasets.folder import Folder
 from segtrain.data.datasets.shapes import Shapes
 from segtrain.errors import InputError

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtrain.contracts import Pair
 from segtrain.data.checks.frequencies import Frequencies, class_frequencies, median_frequency_weights
 from segtrain.data.datasets.shapes import Shapes
 from segtrain.data.io import files
-from segtrain.data.io.files import Pair, PairedFiles
+from segtrain.data.io.files import PairedFiles
 from segtrain.errors import InputError
 
 MASKS = ([[0, 0, 1, 255]], [[0, 0, 0, 2]], [[0, 255, 255, 255]])

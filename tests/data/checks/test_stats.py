@@ -6,7 +6,7 @@ from torch.utils.data import Dataset
 
 from segtrain.contracts import Sample
 from segtrain.data.checks.frequencies import class_frequencies
-from segtrain.data.checks.stats import figure, split_stats, to_json
+from segtrain.data.checks.stats import split_stats, stats_figure, to_json
 from segtrain.data.datasets.shapes import Shapes
 
 
@@ -44,7 +44,7 @@ def test_the_frequencies_are_those_that_the_losses_take():
 
 @pytest.mark.parametrize("splits", [("train",), ("train", "val")])
 def test_the_plot_has_a_bar_for_each_class_and_split(splits):
-    drawn = figure(dict.fromkeys(splits, split_stats(Two())), ("a", "b", "c"), ((0, 0, 0),) * 3)
+    drawn = stats_figure(dict.fromkeys(splits, split_stats(Two())), ("a", "b", "c"), ((0, 0, 0),) * 3)
     shares, images, sizes = drawn.axes
     assert len(shares.patches) == len(images.patches) == 3 * len(splits)
     assert [patch.get_width() for patch in images.patches[:3]] == [100, 50, 0]

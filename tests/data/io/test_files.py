@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtrain.contracts import HasIdentity, HasInstances, HasLabels, HasPairs, Pair, Sample
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.isbi2012 import ISBI2012
 from segtrain.data.datasets.voc import VOC, voc_palette
-from segtrain.data.io.files import Pair, PairedFiles
+from segtrain.data.io.files import PairedFiles
 from segtrain.errors import InputError
 
 PALETTE = [v for colour in voc_palette(256) for v in colour]
@@ -213,3 +214,10 @@ def test_a_fold_of_neighbouring_slices_validates(slices):
 def test_a_fold_that_is_not_there_is_refused(slices):
     with pytest.raises(InputError, match=r"data\.fold=4 of data\.folds=4"):
         ISBI2012(root=slices, fold=4)
+
+
+def test_a_split_of_files_has_the_optional_halves_and_any_other_split_need_not(devkit):
+    files = VOC(root=str(devkit)).train
+    halves = (HasPairs, HasLabels, HasIdentity, HasInstances)
+    assert [isinstance(files, half) for half in halves] == [True] * 4
+    assert [isinstance([Sample(files[0].image, files[0].mask, "a")], half) for half in halves] == [False] * 4

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segtrain.data.checks.look import Fault, Look, Looked, one_line, sample_faults
+from segtrain.contracts import Dataset, HasPairs, Split
 from segtrain.data.checks.refusal import collecting
-from segtrain.data.checks.scan import look_at_all
+from segtrain.data.checks.sample_check import Fault, SampleCheck, SampleReport, one_line, sample_faults
+from segtrain.data.checks.scan import map_indices
 from segtrain.errors import InputError
 
 SPLITS = ("train", "val")
@@ -56,24 +57,24 @@ def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> 
         progress: gives a context manager over a function that is called after each sample read.
     """
     data, splits, faults = make_splits(make)
-    pixels, looked = {}, {}
+    pixels, reports = {}, {}
     for name, split in splits.items():
         with progress(f"reading {name}", len(split)) as advance, warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # it does not say of which file
-            looked[name] = look_at_all(len(split), Look(split, name, len(data.class_names)), advance)
-        faults += chain.from_iterable(one.faults for one in looked[name])
-        faults += _as_a_whole(split, looked[name][0], faults)
+            reports[name] = map_indices(len(split), SampleCheck(split, name, len(data.class_names)), advance)
+        faults += chain.from_iterable(one.faults for one in reports[name])
+        faults += _as_a_whole(split, reports[name][0], faults)
         faults += _listed_again(split, name)
-        counts = [one.counts for one in looked[name] if one.counts is not None]
+        counts = [one.counts for one in reports[name] if one.counts is not None]
         pixels[name] = np.sum(counts, axis=0) if counts else np.zeros(256, np.int64)
-    if len(looked) == 2:
-        faults += _overlap(*looked.values())
+    if len(reports) == 2:
+        faults += _overlap(*reports.values())
     if "train" in pixels:
         faults += _unseen(data.class_names, pixels["train"])
     return DataReport(data, splits, faults, pixels)
 
 
-def check_start(data) -> None:
+def check_start(data: Dataset) -> None:
     """The part that costs nothing: neither split is empty, and the first sample of each is sound.
 
     Raises:
@@ -87,12 +88,12 @@ def check_start(data) -> None:
             raise InputError(f"{fault.where}: {fault.what}", do="look at all of them with segdata")
 
 
-def _listed_again(split, name: str) -> list[Fault]:
-    times = Counter(getattr(split, "pairs", ()))
+def _listed_again(split: Split, name: str) -> list[Fault]:
+    times = Counter(split.pairs if isinstance(split, HasPairs) else ())
     return [Fault("listed", str(pair.image), f"{n} times in {name}") for pair, n in times.items() if n > 1]
 
 
-def _overlap(train: list[Looked], val: list[Looked]) -> list[Fault]:
+def _overlap(train: list[SampleReport], val: list[SampleReport]) -> list[Fault]:
     seen = {one.digest: one.where for one in train if one.digest}
     return [
         Fault("overlap", one.where, f"the same image as {seen[one.digest]} in train")
@@ -107,7 +108,7 @@ def _unseen(class_names, pixels: np.ndarray) -> list[Fault]:
     return [Fault("unseen", "train", f"no pixel is {', '.join(unseen)}")] if unseen else []
 
 
-def _as_a_whole(split, first: Looked, known: list[Fault]) -> list[Fault]:
+def _as_a_whole(split: Split, first: SampleReport, known: list[Fault]) -> list[Fault]:
     """What the first sample is refused for although its image and its mask can be read."""
     try:
         if first.digest and first.counts is not None and not first.faults:

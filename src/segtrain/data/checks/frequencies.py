@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segtrain.contracts import IGNORE_INDEX
-from segtrain.data.checks.scan import read_labels, scan
+from segtrain.contracts import IGNORE_INDEX, Split
+from segtrain.data.checks.scan import read_labels, scan_masks
 
 
 class Frequencies(NamedTuple):
@@ -20,10 +20,10 @@ class Frequencies(NamedTuple):
     present: np.ndarray
 
 
-def class_frequencies(split, num_classes: int) -> Frequencies:
+def class_frequencies(split: Split, num_classes: int) -> Frequencies:
     """Counts a split's pixels; every mask is read once, and the counts are cached."""
     pixels, present = np.zeros((2, num_classes), np.int64)
-    for counts in scan(split, "frequencies", _count):
+    for counts in scan_masks(split, "frequencies", _count):
         size = sum(count for _, count in counts)
         for label, count in counts:
             if label != IGNORE_INDEX:
@@ -47,7 +47,7 @@ def median_frequency_weights(frequencies: Frequencies) -> list[float]:
     return weights.tolist()
 
 
-def _count(split, index: int) -> list[list[int]]:
+def _count(split: Split, index: int) -> list[list[int]]:
     """[label, pixels] for each label of a mask."""
     counts = np.bincount(read_labels(split, index)[0].ravel())
     return [[label, int(counts[label])] for label in counts.nonzero()[0].tolist()]

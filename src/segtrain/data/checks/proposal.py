@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
+from itertools import chain
 from math import gcd
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from segtrain.contracts import IGNORE_INDEX
-from segtrain.data.checks.scan import look_at_all
+from segtrain.contracts import IGNORE_INDEX, HasPairs, Split
+from segtrain.data.checks.scan import map_indices
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.cityscapes import Cityscapes
 from segtrain.data.datasets.voc import voc_palette
@@ -28,9 +29,10 @@ class Content(NamedTuple):
     files: dict[Value, int]
 
 
-def mask_files(splits: Iterable[Any]) -> list[Path]:
+def mask_files(splits: Iterable[Split]) -> list[Path]:
     """The files of the masks of those splits that have some."""
-    return [pair.mask for split in splits for pair in getattr(split, "pairs", ()) if pair.mask.is_file()]
+    pairs = chain.from_iterable(split.pairs for split in splits if isinstance(split, HasPairs))
+    return [pair.mask for pair in pairs if pair.mask.is_file()]
 
 
 def read_content(
@@ -41,7 +43,7 @@ def read_content(
     Args:
         coloured: they are meant as colours, palette images too.
     """
-    read = [one for one in look_at_all(len(paths), lambda i: _values(paths[i]), advance) if one]
+    read = [one for one in map_indices(len(paths), lambda i: _values(paths[i]), advance) if one]
     coloured = coloured or any(one.coloured for one in read)
     content = Content({}, {})
     for one in read:

@@ -1,4 +1,4 @@
-"""What is found by looking at every mask of a split once: in parallel, in order, and cached."""
+"""What is found in every mask of a split: read in parallel, in order, and cached."""
 
 import json
 import os
@@ -7,53 +7,78 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from segtrain.contracts import HasIdentity, HasLabels, Split
+
 VERSION = 1  # of what is found: another number outdates every cache
 
+S = TypeVar("S", bound=Split)
+Found = TypeVar("Found")
 
-def scan(split, kind: str, look: Callable[[Any, int], Any]) -> list:
-    """`look(split, index)` for every index.
 
-    Kept below `$XDG_CACHE_HOME/segtrain` (else ~/.cache/segtrain) where the split has an `identity()`,
-    a JSON value that changes with its files. A cache that is damaged or cannot be written is no
-    error: everything is looked at again.
+def scan_masks(split: S, kind: str, find: Callable[[S, int], Any]) -> list[Any]:
+    """Finds something in every mask of a split, once.
+
+    Kept below `$XDG_CACHE_HOME/segtrain` (else ~/.cache/segtrain) where the split satisfies HasIdentity.
+    A cache that is damaged or cannot be written is no error: every mask is read again.
 
     Args:
-        kind: what is looked for, in a word: it enters the cache's name.
-        look: gives a JSON value, without tuples.
+        split: of a data set.
+        kind: what is found, in a word: it enters the cache's name.
+        find: gives a JSON value, without tuples, of the split and an index.
+
+    Returns:
+        `find(split, index)` for every index.
+
+    Raises:
+        InputError: as `find` raises it.
+
+    Example:
+        >>> scan_masks(data.train, "labels", lambda split, i: np.unique(read_labels(split, i)[0]).tolist())
     """
-    path = _cache_path(split, kind) if hasattr(split, "identity") else None
+    path = _cache_path(split, kind) if isinstance(split, HasIdentity) else None
     found = _read(path, len(split)) if path else None
     if found is None:
-        found = look_at_all(len(split), lambda index: look(split, index))
+        found = map_indices(len(split), lambda index: find(split, index))
         if path:
             _write(path, found)
     return found
 
 
-def look_at_all(count: int, look: Callable[[int], Any], advance: Callable[[int], None] | None = None) -> list:
-    """`look(index)` for 0 .. count-1 in parallel; `advance(1)` is called after each, in order."""
+def map_indices(
+    count: int, function: Callable[[int], Found], advance: Callable[[int], None] | None = None
+) -> list[Found]:
+    """Applies a function to 0 .. count-1 in parallel.
+
+    Args:
+        count: of the indices.
+        function: of an index; called in threads.
+        advance: called with 1 after each result, in order.
+
+    Returns:
+        The results in order.
+    """
     found = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for result in pool.map(look, range(count)):
+        for result in pool.map(function, range(count)):
             found.append(result)
             if advance:
                 advance(1)
     return found
 
 
-def read_labels(split, index: int) -> tuple[np.ndarray, str]:
-    """A sample's mask and name, without its image where the split can read them apart."""
-    if hasattr(split, "labels"):
+def read_labels(split: Split, index: int) -> tuple[np.ndarray, str]:
+    """A sample's mask and name, without its image where the split satisfies HasLabels."""
+    if isinstance(split, HasLabels):
         return split.labels(index)
     sample = split[index]
     return sample.mask, sample.name
 
 
-def _cache_path(split, kind: str) -> Path | None:
+def _cache_path(split: HasIdentity, kind: str) -> Path | None:
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "segtrain"
         return folder / f"{kind}-{_digest([VERSION, split.identity()])}.json"

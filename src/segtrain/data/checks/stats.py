@@ -1,15 +1,20 @@
 """A data set in numbers: its images' mean, std and sizes, and how frequent its classes are."""
 
+from __future__ import annotations
+
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
-from segtrain.contracts import IGNORE_INDEX
+from segtrain.contracts import IGNORE_INDEX, Colour, Split
 from segtrain.data.checks.frequencies import Frequencies
-from segtrain.data.checks.scan import look_at_all
+from segtrain.data.checks.scan import map_indices
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class SplitStats(NamedTuple):
@@ -40,9 +45,9 @@ class SplitStats(NamedTuple):
         return own / max(own.sum(), 1)
 
 
-def split_stats(split, advance: Callable[[int], None] | None = None) -> SplitStats:
+def split_stats(split: Split, advance: Callable[[int], None] | None = None) -> SplitStats:
     """Reads every image and mask of a split. Raises InputError where one cannot be read."""
-    seen = look_at_all(len(split), lambda index: _look(split, index), advance)
+    seen = map_indices(len(split), lambda index: _sample_stats(split, index), advance)
     means, stds, sizes, counts = zip(*seen, strict=True)
     pixels = np.prod(sizes, axis=1, dtype=float)[:, None]
     mean = (means * pixels).sum(0) / pixels.sum()
@@ -55,7 +60,7 @@ def split_stats(split, advance: Callable[[int], None] | None = None) -> SplitSta
     )
 
 
-def _look(split, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int], np.ndarray]:
+def _sample_stats(split: Split, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int], np.ndarray]:
     """Mean and std a channel, (width, height), and the pixels of each label."""
     image, mask, _ = split[index]
     mean, std = cv2.meanStdDev(image)
@@ -82,8 +87,19 @@ def to_json(stats: dict[str, SplitStats], class_names: tuple[str, ...], weights:
     return {name: of_split(split) for name, split in stats.items()} | {"median_frequency_weights": balance}
 
 
-def figure(stats: dict[str, SplitStats], class_names: tuple[str, ...], palette):
-    """A matplotlib figure: each class's pixels and images in every split, and the images' sizes."""
+def stats_figure(
+    stats: dict[str, SplitStats], class_names: tuple[str, ...], palette: Sequence[Colour]
+) -> Figure:
+    """Draws a data set's statistics.
+
+    Args:
+        stats: of each split, by name.
+        class_names: of the data set.
+        palette: the RGB colour of each class, 0..255.
+
+    Returns:
+        A matplotlib figure: each class's pixels and images in every split, and the images' sizes.
+    """
     from matplotlib.figure import Figure
 
     classes = len(class_names)

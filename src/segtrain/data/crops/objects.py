@@ -1,104 +1,42 @@
-"""The objects of a split: VOC's instances, else the connected regions of one class."""
+"""Windows around single objects instead of a split's images: the first stage of DeconvNet.
 
-from collections.abc import Iterator
-from typing import NamedTuple
+"Learning Deconvolution Network for Semantic Segmentation", Noh, Hong and Han, ICCV 2015. How many windows
+the authors took of an object was not found: here each object gives one.
+"""
 
-import cv2
 import numpy as np
+from torch.utils.data import Dataset
 
-from segtrain.contracts import IGNORE_INDEX
-from segtrain.data.checks.scan import read_labels, scan
-from segtrain.data.crops.boxes import Box
-from segtrain.errors import InputError
-
-BACKGROUND = 0
+from segtrain.contracts import IGNORE_INDEX, Sample, Split
+from segtrain.data.crops.annotated import BACKGROUND, find_objects, object_pixels, read_instances
+from segtrain.data.crops.windows import check_context, cut
 
 
-class Object(NamedTuple):
-    """label: its class. number: its value in the instance mask, else its number among the regions
-    of its class. box: the tight one."""
+class Objects(Dataset[Sample]):
+    """A window around each object; the object keeps its label, ignored pixels stay ignored, and all
+    else is background (0).
 
-    label: int
-    number: int
-    box: Box
-
-
-class Annotated(NamedTuple):
-    """An image's name, its size in pixels, and its objects."""
-
-    name: str
-    height: int
-    width: int
-    objects: list[Object]
-
-
-def find_objects(split, min_area: int) -> list[Annotated]:
-    """The objects of at least `min_area` pixels of every image; read once, and cached.
-
-    Where the split's `instances(index)` gives a mask (H×W: 0 and 255 no object, else its number),
-    those are the objects; otherwise the 8-connected regions of each class but background (0):
-    neighbours of one class are one object then, and what is hidden in the middle is two.
+    Args:
+        images: a split of any data set; all of its masks are read once (`find_objects`).
+        context: the sides of the window over those of the object's tight box.
+        min_area: pixels of an object; smaller ones are left out.
 
     Raises:
-        InputError: an instance mask of another size, or no object in the whole split.
+        InputError: no object, or an argument out of its range.
     """
-    images = [
-        Annotated(
-            name, height, width, [Object(o[0], o[1], Box(*o[2:6])) for o in objects if o[6] >= min_area]
-        )
-        for name, height, width, objects in scan(split, "objects", _look)
-    ]
-    if not any(image.objects for image in images):
-        raise InputError(
-            f"crops: no object of crops.min_area={min_area} pixels or more in {len(images)} images",
-            do="lower crops.min_area, or train on whole images with crops=null",
-        )
-    return images
 
+    def __init__(self, images: Split, *, context: float = 1.2, min_area: int = 100):
+        check_context(context)
+        self.images, self.context = images, context
+        found = find_objects(images, min_area)
+        self.objects = [(i, one) for i, image in enumerate(found) for one in image.objects]
 
-def object_pixels(mask: np.ndarray, instances: np.ndarray | None, label: int, number: int) -> np.ndarray:
-    """The pixels of an object of this mask, bool H×W."""
-    own = mask == label
-    if instances is not None:
-        return own & (instances == number)
-    return cv2.connectedComponents(own.astype(np.uint8), connectivity=8)[1] == number
+    def __len__(self) -> int:
+        return len(self.objects)
 
-
-def read_instances(split, index: int, mask: np.ndarray) -> np.ndarray | None:
-    """The instance mask of an image with these labels, None without one. Raises InputError."""
-    instances = split.instances(index) if hasattr(split, "instances") else None
-    if instances is not None and instances.shape != mask.shape:
-        (h, w), (height, width) = instances.shape, mask.shape
-        raise InputError(
-            f"{read_labels(split, index)[1]}: its instance mask is {w}×{h}, its labels are {width}×{height}",
-            do="both must have the same size",
-        )
-    return instances
-
-
-def _look(split, index: int) -> list:
-    mask, name = read_labels(split, index)
-    instances = read_instances(split, index, mask)
-    found = _regions(mask) if instances is None else _instances(mask, instances)
-    return [name, *mask.shape, list(found)]
-
-
-def _regions(mask: np.ndarray) -> Iterator[list[int]]:
-    """[label, number, x, y, width, height, area] of each connected region of a class."""
-    for label in np.unique(mask).tolist():
-        if label not in (BACKGROUND, IGNORE_INDEX):
-            own = (mask == label).astype(np.uint8)
-            count, _, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
-            for number in range(1, count):
-                yield [label, number, *stats[number].tolist()]
-
-
-def _instances(mask: np.ndarray, instances: np.ndarray) -> Iterator[list[int]]:
-    """The same of each instance; its class is the one that most of its pixels have."""
-    for number in np.unique(instances).tolist():
-        labels = mask[instances == number]
-        labels = labels[(labels != BACKGROUND) & (labels != IGNORE_INDEX)]
-        if number not in (0, IGNORE_INDEX) and labels.size:
-            label = int(np.bincount(labels).argmax())
-            own = object_pixels(mask, instances, label, number).astype(np.uint8)
-            yield [label, number, *cv2.boundingRect(own), int(own.sum())]
+    def __getitem__(self, index: int) -> Sample:
+        place, (label, number, box) = self.objects[index]
+        image, mask, name = self.images[place]
+        own = object_pixels(mask, read_instances(self.images, place, mask), label, number)
+        alone = np.where(own | (mask == IGNORE_INDEX), mask, BACKGROUND).astype(np.uint8)
+        return cut(Sample(image, alone, name), box.extended(self.context))

@@ -8,11 +8,11 @@ objectInfo150.txt names the classes.
 
 from pathlib import Path
 
-from segtrain.contracts import IGNORE_INDEX
+from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import Images, Pair, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.io.files import Images, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.errors import InputError
 
 CLASSES = 150

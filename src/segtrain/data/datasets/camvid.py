@@ -7,9 +7,9 @@ SPLIT.txt names the pairs; SPLIT/NAME.png is the image and SPLITannot/NAME.png i
 
 from pathlib import Path
 
-from segtrain.contracts import IGNORE_INDEX
+from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
-from segtrain.data.io.files import Pair, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.io.files import PairedFiles, SplitsByList, find_root, read_list
 from segtrain.errors import InputError
 
 COLOURS = {

@@ -7,10 +7,10 @@ trained and scored, the others are ignored. The official server wants ids again,
 knows an image by the CITY_SEQUENCE_FRAME that its name begins with.
 """
 
-from segtrain.contracts import IGNORE_INDEX
+from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
-from segtrain.data.io.files import Images, Pair, PairedFiles, SplitsByList, find_root
+from segtrain.data.io.files import Images, PairedFiles, SplitsByList, find_root
 from segtrain.errors import InputError
 
 CLASSES = {  # name: id, colour; in the order of the train ids

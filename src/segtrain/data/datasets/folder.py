@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segtrain.contracts import IGNORE_INDEX, Colour, Sample
+from segtrain.contracts import IGNORE_INDEX, Colour, Pair, Sample
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.datasets.pairing import Folders, seeded_split
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import Pair, PairedFiles, read_colours, read_image
+from segtrain.data.io.files import PairedFiles, read_colours, read_image
 from segtrain.data.io.label_map import parse_label_map
 from segtrain.errors import InputError
 

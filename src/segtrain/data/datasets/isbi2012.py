@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from segtrain.contracts import Pair
 from segtrain.data.datasets.class_count import check_num_classes
-from segtrain.data.io.files import Pair, PairedFiles, find_root, read_pages
+from segtrain.data.io.files import PairedFiles, find_root, read_pages
 from segtrain.errors import InputError
 
 STORED: dict[str, Any] = {"num_classes": 2, "label_map": {255: 1}}  # 255 is the inside of a cell

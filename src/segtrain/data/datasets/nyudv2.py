@@ -9,10 +9,10 @@ the ids. The original nyu_depth_v2_labeled.mat (MATLAB 7.3, 894 classes) is not 
 
 from functools import partial
 
-from segtrain.contracts import IGNORE_INDEX
+from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import Pair, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.io.files import PairedFiles, SplitsByList, find_root, read_list
 from segtrain.data.io.mat import read_mat
 
 CLASS_NAMES = tuple(

@@ -6,8 +6,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from segtrain.contracts import Pair
 from segtrain.data.checks.refusal import refuse
-from segtrain.data.io.files import Pair, read_list
+from segtrain.data.io.files import read_list
 from segtrain.errors import InputError
 
 SUFFIXES = ".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .pbm".split()

@@ -11,9 +11,9 @@ import re
 from functools import partial
 from pathlib import Path
 
-from segtrain.contracts import IGNORE_INDEX
+from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import Pair, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.io.files import PairedFiles, SplitsByList, find_root, read_list
 from segtrain.data.io.mat import read_mat
 from segtrain.errors import InputError
 

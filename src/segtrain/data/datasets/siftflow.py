@@ -10,10 +10,10 @@ Cow, desert and moon are nowhere in test: the papers average over the 30 other c
 
 from functools import partial
 
-from segtrain.contracts import IGNORE_INDEX
+from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import Pair, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.io.files import PairedFiles, SplitsByList, find_root, read_list
 from segtrain.data.io.mat import read_mat
 
 SEMANTIC = tuple(

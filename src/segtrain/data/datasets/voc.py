@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segtrain.contracts import Colour
+from segtrain.contracts import Colour, Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.io.files import (
     Images,
-    Pair,
     PairedFiles,
     SplitsByList,
     find_root,

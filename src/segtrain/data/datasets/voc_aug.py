@@ -8,10 +8,11 @@ cls/ID.mat (classes), inst/ID.mat (objects), train.txt, val.txt; the images are 
 
 from pathlib import Path
 
+from segtrain.contracts import Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.datasets.voc import TEST, VOC, VOCSplit, downloading, voc_submission
-from segtrain.data.io.files import Images, Pair, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.io.files import Images, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.errors import InputError
 
 SBD_BELOW = ("sbd", "SBD", "benchmark_RELEASE/dataset")

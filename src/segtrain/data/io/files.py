@@ -4,28 +4,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from torch.utils.data import Dataset
 
-from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.contracts import IGNORE_INDEX, Pair, Sample
 from segtrain.data.checks.refusal import refuse
 from segtrain.errors import InputError
 
 STORE = "store 8 or 16 bits a channel"
 WHITE = 65535  # of 16-bit grey images: the value that becomes 255
 INDEX_MODES = ("1", "L", "P", "I;16", "I")  # one number a pixel, and never a colour
-
-
-class Pair(NamedTuple):
-    """An image, its mask, and the name that messages and predictions use."""
-
-    name: str
-    image: Path
-    mask: Path
 
 
 class PairedFiles(Dataset):

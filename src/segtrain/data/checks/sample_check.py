@@ -1,4 +1,4 @@
-"""What one sample of a data set gives when it is looked at: everything that is wrong with it."""
+"""What one sample of a data set gives when it is checked: everything that is wrong with it."""
 
 from collections import Counter
 from hashlib import blake2b
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.contracts import IGNORE_INDEX, HasPairs, Sample, Split
 from segtrain.errors import SegtrainError
 
 KINDS = {
@@ -35,8 +35,8 @@ class Fault(NamedTuple):
     what: str
 
 
-class Looked(NamedTuple):
-    """What one sample gave.
+class SampleReport(NamedTuple):
+    """What the check of one sample gave.
 
     where: its image's file or its name. digest: of the image's pixels. counts: int64 256, the
     pixels of each label. Both are None where they could not be read.
@@ -56,36 +56,44 @@ class Header(NamedTuple):
     pages: int
 
 
-class Look:
-    """Looks at one sample of a split, by its index."""
+class SampleCheck:
+    """Checks one sample of a split, by its index.
 
-    def __init__(self, split, name: str, classes: int):
+    Args:
+        split: of a data set.
+        name: of the split, for the messages.
+        classes: how many the data set has.
+    """
+
+    def __init__(self, split: Split, name: str, classes: int):
         self.split, self.name, self.classes = split, name, classes
-        self.images = Counter(pair.image for pair in getattr(split, "pairs", ()))
+        self.files = split if isinstance(split, HasPairs) else None
+        self.images = (
+            Counter(pair.image for pair in self.files.pairs) if self.files is not None else Counter()
+        )
 
-    def __call__(self, index: int) -> Looked:
-        of_files = hasattr(self.split, "pairs")
+    def __call__(self, index: int) -> SampleReport:
         try:
-            return self._pair(index) if of_files else self._sample(index)
+            return self._pair(self.files, index) if self.files is not None else self._sample(index)
         except Exception as error:  # nothing may end in a traceback, a user's own data set least of all
-            where = str(self.split.pairs[index].image) if of_files else f"{self.name}[{index}]"
-            return Looked(where, [_read_fault(error, where)], None, None)
+            where = str(self.files.pairs[index].image) if self.files is not None else f"{self.name}[{index}]"
+            return SampleReport(where, [_read_fault(error, where)], None, None)
 
-    def _pair(self, index: int) -> Looked:
-        """An image and a mask in files, each looked at whatever is wrong with the other."""
-        _, image_path, mask_path = self.split.pairs[index]
+    def _pair(self, files: HasPairs, index: int) -> SampleReport:
+        """An image and a mask in files, each checked whatever is wrong with the other."""
+        _, image_path, mask_path = files.pairs[index]
         where, faults = str(image_path), []
         image = mask = None
         if image_path.is_file():  # what is missing was refused when the split was made
             try:
-                image = self.split.image(index)
+                image = files.image(index)
             except Exception as error:
                 faults.append(_read_fault(error, where))
         if mask_path.is_file():
             try:
-                mask, _ = self.split.labels(index)
+                mask, _ = files.labels(index)
             except Exception as error:
-                faults.append(self._mask_fault(error, index))
+                faults.append(self._mask_fault(error, files, index))
         header = _header(image_path)
         if image is not None and mask is not None:
             faults += _fit(image, mask, image_path, mask_path, header.orientation)
@@ -93,26 +101,26 @@ class Look:
             faults.append(Fault("kind", where, f"its colours are {header.mode}: store it as RGB"))
         if header.pages > 1 and self.images[image_path] == 1:
             faults.append(Fault("kind", where, f"{header.pages} pages, of which the first is read"))
-        return Looked(where, faults, _digest(image), _counts(mask))
+        return SampleReport(where, faults, _digest(image), _counts(mask))
 
-    def _sample(self, index: int) -> Looked:
+    def _sample(self, index: int) -> SampleReport:
         """A sample of a data set that is not a list of files."""
         image, mask, where = sample = self.split[index]
         faults = sample_faults(sample, self.classes)
         readable = all(fault.kind != "mask" for fault in faults)
-        return Looked(where, faults, _digest(image), _counts(mask) if readable else None)
+        return SampleReport(where, faults, _digest(image), _counts(mask) if readable else None)
 
-    def _mask_fault(self, error: Exception, index: int) -> Fault:
+    def _mask_fault(self, error: Exception, files: HasPairs, index: int) -> Fault:
         """What is wrong with a mask whose labels could not be read."""
-        path = self.split.pairs[index].mask
+        path = files.pairs[index].mask
         try:
-            stored = self.split.stored(index)
+            stored = files.stored(index)
         except Exception:
             if _is_image(path):
                 return Fault("mask", str(path), one_line(error, path))
             return _read_fault(error, str(path))
         values, counts = np.unique(stored, return_counts=True)
-        label_map = self.split.label_map
+        label_map = files.label_map
         labels = {v: label_map.get(v, v) for v in values.tolist()}
         named = [
             f"{label} ({count} pixels)"

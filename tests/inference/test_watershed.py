@@ -3,7 +3,7 @@ import heapq
 import numpy as np
 from scipy import ndimage
 
-from segtrain.inference.watershed_lines import minimum_pixels, watershed_fusion, watershed_lines
+from segtrain.inference.watershed import minimum_pixels, watershed_fusion, watershed_lines
 
 
 def landscape(height=40, width=50):

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from segtrain.contracts import IGNORE_INDEX, Sample
+from segtrain.data.crops.annotated import Object
 from segtrain.data.crops.boxes import Box
-from segtrain.data.crops.objects import Object
-from segtrain.data.crops.windows import ObjectCrops, ProposalCrops, overlapping
+from segtrain.data.crops.objects import Objects
+from segtrain.data.crops.proposals import Proposals, overlapping
 from segtrain.data.datasets.shapes import Shapes
 from segtrain.data.datasets.voc import VOC
 from segtrain.engine.loader import Augmented
@@ -67,7 +68,7 @@ class Images:
 
 
 def test_each_connected_region_of_a_class_gets_its_box_with_context(voc):
-    crops = ObjectCrops(VOC(root=str(voc)).train)
+    crops = Objects(VOC(root=str(voc)).train)
     # 20×10 and 10×10 pixels, 1.2 times as large; the speck is too small.
     assert [crop.name for crop in crops] == ["one_8_9_24x12", "one_49_29_12x12"]
     assert [crop.mask.shape for crop in crops] == [(12, 24), (12, 12)]
@@ -75,28 +76,28 @@ def test_each_connected_region_of_a_class_gets_its_box_with_context(voc):
 
 def test_where_there_are_instance_masks_each_instance_gets_its_own(voc):
     add_instances(voc)
-    crops = ObjectCrops(VOC(root=str(voc)).train)
+    crops = Objects(VOC(root=str(voc)).train)
     assert [crop.name for crop in crops] == ["one_9_9_12x12", "one_19_9_12x12", "one_49_29_12x12"]
     assert (crops[0].mask == 3).sum() == 100
     assert (crops[0].mask[1:11, 11] == 0).all()  # its neighbour of the same class
 
 
 def test_the_cache_notices_that_instance_masks_were_added(voc):
-    assert len(ObjectCrops(VOC(root=str(voc)).train)) == 2
+    assert len(Objects(VOC(root=str(voc)).train)) == 2
     add_instances(voc)
-    assert len(ObjectCrops(VOC(root=str(voc)).train)) == 3
+    assert len(Objects(VOC(root=str(voc)).train)) == 3
 
 
 def test_an_instance_mask_of_another_size_is_named(voc):
     add_instances(voc, shape=(40, 61))
     with pytest.raises(InputError, match="one: its instance mask is 61×40, its labels are 60×40"):
-        ObjectCrops(VOC(root=str(voc)).train)
+        Objects(VOC(root=str(voc)).train)
 
 
 def test_only_the_object_keeps_its_label_and_ignored_pixels_stays_ignored():
     mask = labels_of_one_image()
     mask[10:20, 30:33] = 5  # touches the object and lies in its window
-    (crop, _) = ObjectCrops(Images(mask), context=2.0)
+    (crop, _) = Objects(Images(mask), context=2.0)
     assert crop.mask.shape == (20, 40)  # around rows 10..19 and columns 10..29
     assert crop.mask[5:15, 10:30].tolist() == [[3] * 20] * 10
     assert crop.mask[3].tolist() == [0] * 10 + [IGNORE_INDEX] * 20 + [0] * 10
@@ -104,7 +105,7 @@ def test_only_the_object_keeps_its_label_and_ignored_pixels_stays_ignored():
 
 
 def test_what_lies_outside_the_image_is_black_and_ignored(voc):
-    (_, crop) = ObjectCrops(VOC(root=str(voc)).train)  # columns 49..60 and rows 29..40 of 60 and 40
+    (_, crop) = Objects(VOC(root=str(voc)).train)  # columns 49..60 and rows 29..40 of 60 and 40
     assert (crop.mask[:, 11] == IGNORE_INDEX).all()
     assert (crop.mask[11] == IGNORE_INDEX).all()
     assert (crop.image[:, 11] == 0).all()
@@ -115,7 +116,7 @@ def test_what_lies_outside_the_image_is_black_and_ignored(voc):
 
 def test_the_crops_of_shapes_are_the_objects_that_were_drawn():
     split = Shapes(size=64, train_images=6).train
-    crops = ObjectCrops(split, min_area=50)
+    crops = Objects(split, min_area=50)
     assert len(crops) >= 6
     for crop in crops:
         (label,) = set(np.unique(crop.mask)) - {0, IGNORE_INDEX}
@@ -129,7 +130,7 @@ def test_the_crops_of_shapes_are_the_objects_that_were_drawn():
 
 def test_a_split_without_objects_is_refused():
     with pytest.raises(InputError, match=r"no object of crops\.min_area=100 pixels or more in 1 images"):
-        ObjectCrops(Images(np.zeros((50, 50), np.uint8)))
+        Objects(Images(np.zeros((50, 50), np.uint8)))
 
 
 @pytest.mark.parametrize(
@@ -153,23 +154,23 @@ def test_proposals_that_overlap_an_object_give_windows_with_all_labels(tmp_path)
     boxes = boxes_file(
         tmp_path, "p0,10,10,20,20,0.9", "p0,0,0,60,40,0.8", "p0,50,30,8,10,0.7", "p9,0,0,1,1,1"
     )
-    crops = ProposalCrops(Images(labels_of_one_image()), boxes=boxes, balance=False)
+    crops = Proposals(Images(labels_of_one_image()), boxes=boxes, balance=False)
     assert [crop.name for crop in crops] == ["p0_8_8_24x24", "p0_49_29_10x12"]
     assert crops[0].mask[2:12, 2:22].tolist() == [[3] * 20] * 10
     assert crops[0].mask[0].tolist() == [0] * 2 + [IGNORE_INDEX] * 20 + [0] * 2
-    wide = ProposalCrops(Images(labels_of_one_image()), boxes=boxes, overlap=0.05, context=1, balance=False)
+    wide = Proposals(Images(labels_of_one_image()), boxes=boxes, overlap=0.05, context=1, balance=False)
     assert {*np.unique(wide[1].mask)} == {0, 3, 5, 7, IGNORE_INDEX}
 
 
 def test_proposals_of_rare_classes_are_repeated(tmp_path):
     boxes = boxes_file(tmp_path, *["p0,10,10,20,10,1"] * 5, *["p0,50,30,10,10,0.5"] * 2)
-    crops = ProposalCrops(Images(labels_of_one_image()), boxes=boxes)
+    crops = Proposals(Images(labels_of_one_image()), boxes=boxes)
     names = [crop.name for crop in crops]
     assert {name: names.count(name) for name in names} == {"p0_8_9_24x12": 5, "p0_49_29_12x12": 4}
 
 
 def test_without_a_file_a_grid_of_windows_is_searched():
-    crops = ProposalCrops(Images(labels_of_one_image()), balance=False)
+    crops = Proposals(Images(labels_of_one_image()), balance=False)
     found = {tuple(window) for window in crops.windows.tolist()}
     assert (0, 50, 30, 10, 10) in found  # the lower right window of the smallest scale
     assert (0, 0, 0, 60, 40) not in found
@@ -178,9 +179,9 @@ def test_without_a_file_a_grid_of_windows_is_searched():
 def test_images_without_proposals_are_named(tmp_path):
     masks = [labels_of_one_image(), np.zeros((9, 9), np.uint8), labels_of_one_image()]
     with pytest.raises(InputError, match=r"boxes\.csv must .* got none for p2; add"):
-        ProposalCrops(Images(*masks), boxes=boxes_file(tmp_path, "p0,10,10,20,10,1"))
+        Proposals(Images(*masks), boxes=boxes_file(tmp_path, "p0,10,10,20,10,1"))
     with pytest.raises(InputError, match=r"got none for p0 and 1 more;"):
-        ProposalCrops(Images(*masks), boxes=boxes_file(tmp_path))
+        Proposals(Images(*masks), boxes=boxes_file(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_an_argument_out_of_its_range_is_named(keys, message):
     mask = np.zeros((40, 60), np.uint8)
     mask[3:17, 3:18] = 1
     with pytest.raises(InputError, match=message):
-        ProposalCrops(Images(mask), **keys)
+        Proposals(Images(mask), **keys)
 
 
 def test_crops_are_augmented_to_one_size_as_any_split():
@@ -203,7 +204,7 @@ def test_crops_are_augmented_to_one_size_as_any_split():
     from segtrain.config.instantiate import instantiate
 
     transforms = instantiate(plain(compose_config("train", ["augment=deconvnet"]))["augment"], "augment")
-    data = Augmented(ObjectCrops(Images(labels_of_one_image())), transforms.values(), seed=0)
+    data = Augmented(Objects(Images(labels_of_one_image())), transforms.values(), seed=0)
     for i in range(len(data)):
         assert data[0, i].image.shape == (224, 224, 3)
         assert set(np.unique(data[0, i].mask)) <= {0, 3, 5, IGNORE_INDEX}

@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from segtrain.contracts.optional import (  # noqa: F401 (for those who import them from here)
+    HasClasses,
+    HasIdentity,
+    HasInstances,
+    HasLabels,
+    HasMetrics,
+    HasPairs,
+    HasSubmission,
+    HasWhite,
+    Pair,
+)
+
 if TYPE_CHECKING:  # torch takes a second to import, and the command line needs none of it
     from torch import Tensor, nn
 
@@ -19,11 +31,8 @@ class EvaluationStopped(Exception):
 
 
 IGNORE_INDEX = 255  # the label of an ignored pixel, in every mask that leaves a data set
-MEAN_COLOUR = (
-    124,
-    116,
-    104,
-)  # ImageNet's RGB: what is padded is nearly zero once a backbone has normalised it
+# ImageNet's RGB: what is padded is nearly zero once a backbone has normalised it.
+MEAN_COLOUR = (124, 116, 104)
 
 Colour = tuple[int, int, int]
 
@@ -43,7 +52,8 @@ class Sample(NamedTuple):
 
 
 class Split(Protocol):
-    """The images of one split, by index. A split may also satisfy HasInstances, HasIdentity or HasPairs."""
+    """The images of one split, by index. A split may also satisfy HasInstances, HasLabels, HasIdentity or
+    HasPairs: what finds them asks by isinstance, and what a split lacks is done without."""
 
     def __len__(self) -> int: ...
 
@@ -66,29 +76,6 @@ class Dataset(Protocol):
 
     @property
     def val(self) -> Split: ...
-
-
-@runtime_checkable
-class HasInstances(Protocol):
-    """A split with instance masks, as VOC's SegmentationObject."""
-
-    def instances(self, index: int) -> np.ndarray | None:
-        """uint8 H×W: the number of the object at each pixel, 0 for none; None where there is no file."""
-        ...
-
-
-@runtime_checkable
-class HasSubmission(Protocol):
-    """A data set that a benchmark's server scores."""
-
-    submission: Any
-
-
-@runtime_checkable
-class HasMetrics(Protocol):
-    """A data set with metrics of its own: options of `metric=`, by name."""
-
-    extra_metrics: Sequence[str]
 
 
 class Model(Protocol):
