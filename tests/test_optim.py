@@ -79,3 +79,41 @@ def test_each_optimizer_goes_on_from_its_saved_state(make):
     step(other, resumed)
     for own, again in zip(net.parameters(), other.parameters(), strict=True):
         assert torch.equal(own, again)
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.ModuleDict(
+            {"stem": nn.Conv2d(3, 4, 1), "layer1": nn.Sequential(nn.Conv2d(4, 4, 1))}
+        )
+        self.backbone["layer2"] = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1))
+        self.backbone["norm"] = nn.BatchNorm2d(4)
+        self.backbone["pyramid"] = nn.Sequential(nn.Conv2d(4, 4, 1))
+        self.score = nn.Conv2d(4, 2, 1)
+
+
+def test_encoder_decoder_and_layers_have_rates_of_their_own():
+    factors = {"backbone": 0.1, "head": 2.0, "layer_decay": 0.5}
+    optimizer = optim.sgd(Deep(), lr=1.0, multipliers=factors)
+    rates = {name: g["lr"] for g in optimizer.param_groups for name in g["names"] if name.endswith("weight")}
+    assert rates == {
+        "backbone.stem.weight": pytest.approx(0.1 / 16),
+        "backbone.layer1.0.weight": pytest.approx(0.1 / 8),
+        "backbone.layer2.0.weight": pytest.approx(0.1 / 4),
+        "backbone.layer2.1.weight": pytest.approx(0.1 / 2),
+        "backbone.norm.weight": pytest.approx(0.1 / 2),
+        "backbone.pyramid.0.weight": 2.0,  # new layers, though inside the backbone
+        "score.weight": 2.0,
+    }
+
+
+def test_without_layer_decay_the_groups_are_as_many_as_before():
+    names = [g["name"] for g in optim.sgd(Deep(), lr=1.0).param_groups]
+    assert names == [
+        "backbone weights",
+        "backbone biases",
+        "backbone normalisation",
+        "head weights",
+        "head biases",
+    ]

@@ -1,6 +1,7 @@
 """Optimizers over parameter groups: pretrained and new parts, weights and biases."""
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,12 +15,16 @@ from segtrain.errors import InputError
 class Multipliers(NamedTuple):
     """Factors of the learning rate and the weight decay by kind of parameter.
 
-    head: the rate of everything outside of a `backbone`, which is new. crf: the rate of what
-    `model.mean_field` learns. bias: the rate of biases. bias_decay, norm_decay: the decay of biases
-    and of normalisation layers.
+    backbone: the rate of the encoder. head: the rate of everything outside of a `backbone`, and of the
+    `pyramid` inside one: what is new. layer_decay: the rate of the encoder's layers falls by this
+    factor from each layer to the one before it (layer-wise decay, Clark et al. 2020, Bao et al. 2022);
+    1 for one rate. crf: the rate of what `model.mean_field` learns. bias: the rate of biases.
+    bias_decay, norm_decay: the decay of biases and of normalisation layers.
     """
 
+    backbone: float = 1.0
     head: float = 1.0
+    layer_decay: float = 1.0
     crf: float = 1.0
     bias: float = 1.0
     bias_decay: float = 1.0
@@ -33,15 +38,20 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, factors: Mult
     """
     norms = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
     groups: dict[str, dict] = {}
+    layers = backbone_layers(model) if factors.layer_decay != 1 else {}
+    deepest = max(layers.values(), default=0) + 1
     for module_name, module in model.named_modules():
         for leaf, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
             full = f"{module_name}.{leaf}" if module_name else leaf
             is_norm, is_bias = isinstance(module, norms), leaf == "bias"
-            part = next((p for p in ("backbone", "mean_field") if p in full.split(".")), "head")
-            rate = lr * {"backbone": 1, "mean_field": factors.crf, "head": factors.head}[part]
+            part = part_of(full)
+            rate = lr * {"backbone": factors.backbone, "mean_field": factors.crf, "head": factors.head}[part]
             rate *= factors.bias if is_bias and not is_norm else 1
+            if full in layers:
+                rate *= factors.layer_decay ** (deepest - layers[full])
+                part = f"{part} {layers[full]}"
             decay = weight_decay * (factors.norm_decay if is_norm else factors.bias_decay if is_bias else 1)
             kind = "normalisation" if is_norm else "biases" if is_bias else "weights"
             name = f"{part} {kind}"
@@ -51,7 +61,35 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, factors: Mult
             )
             group["params"].append(parameter)
             group["names"].append(full)
+    if not groups:
+        raise InputError("freeze: leaves no parameter to train", do="leave out one of its names")
     return list(groups.values())
+
+
+def part_of(name: str) -> str:
+    """The part of the model that a parameter belongs to: `backbone`, `mean_field` or `head`."""
+    words = name.split(".")
+    if "pyramid" in words:  # new layers on a backbone without strides
+        return "head"
+    return next((part for part in ("backbone", "mean_field") if part in words), "head")
+
+
+def backbone_layers(model: nn.Module) -> dict[str, int]:
+    """The layer of each parameter of the encoder, 0 for its stem, in the order in which they are defined.
+
+    A layer is what shares a name up to its first number: `backbone.layer1.0`, `backbone.net.blocks.7`.
+    Parameters without a number belong to the layer before them.
+    """
+    layers: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    number = 0
+    for name, _ in model.named_parameters():
+        if part_of(name) != "backbone":
+            continue
+        if found := re.match(r"(.*?\.\d+)\.", name):
+            number = numbers.setdefault(found[1], len(numbers) + 1)
+        layers[name] = number
+    return layers
 
 
 def sgd(

@@ -63,6 +63,7 @@ def make_run(**changes) -> TrainState:
         "accumulate": 1,
         "clip_norm": 0.0,
         "ema": 0.0,
+        "freeze": [],
         "freeze_norm": False,
         "val_every": 100,
         "checkpoint_every": 100,

@@ -9,6 +9,7 @@ from segtrain.commands.build import build_loss, restore_model
 from segtrain.config.compose import check_trust, offline
 from segtrain.engine import checkpoint
 from segtrain.engine.device import choose
+from segtrain.engine.freezing import hold_frozen
 from segtrain.engine.replay import first_not_finite, kept_batches
 from segtrain.engine.state import freeze_norms
 from segtrain.errors import InputError
@@ -36,6 +37,7 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
     model = model.to(compute.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     if saved.meta["freeze_norm"]:
         freeze_norms(model)
+    hold_frozen(model, saved.meta.get("freeze", ()))
     loss = build_loss(config)
     loss.set_progress(saved.meta["progress"])
     if saved.meta["class_weights"] is not None:

@@ -25,6 +25,7 @@ from segtrain.distributed import process_group
 from segtrain.distributed.signals import StopSignals
 from segtrain.engine import checkpoint
 from segtrain.engine.device import Compute, choose, keep_freed_memory
+from segtrain.engine.freezing import freeze, hold_frozen
 from segtrain.engine.loader import Augmented
 from segtrain.engine.state import TrainSettings, TrainState, freeze_norms
 from segtrain.engine.train import fit
@@ -132,6 +133,8 @@ def build_state(
     model, loss = instantiate(config["model"], "model").train(), build_loss(config)
     if config["freeze_norm"]:
         freeze_norms(model)
+    freeze(model, config["freeze"])
+    hold_frozen(model, config["freeze"])
     model = model.to(compute.device, memory_format=torch.channels_last)
     first_forward_pass(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
     if config["compile"]:

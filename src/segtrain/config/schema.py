@@ -12,6 +12,7 @@ TYPES: dict[str, Any] = {
     "steps": bool,
     "compile": bool,
     "deterministic": bool,
+    "freeze": list[str],
     "freeze_norm": bool,
     "seed": int,
     "max_steps": int,

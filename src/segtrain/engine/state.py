@@ -30,6 +30,7 @@ class TrainSettings:
     accumulate: int
     clip_norm: float
     ema: float
+    freeze: list[str]
     freeze_norm: bool
     val_every: int
     checkpoint_every: int

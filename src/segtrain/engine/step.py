@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from segtrain.contracts import BalancesClasses
 from segtrain.distributed import process_group
 from segtrain.engine import replay
+from segtrain.engine.freezing import hold_frozen
 from segtrain.engine.loader import Batch
 from segtrain.engine.state import TrainState, freeze_norms
 from segtrain.errors import DivergedError
@@ -42,6 +43,7 @@ def train_step(state: TrainState, batches: list[Batch], folder: Path) -> list[fl
     state.wrapped.train()
     if state.settings.freeze_norm:
         freeze_norms(state.model)
+    hold_frozen(state.model, state.settings.freeze)
     total = torch.zeros_like(count)
     for i, ((images, _, _), mask) in enumerate(zip(batches, masks, strict=True)):
         with state.compute.autocast():
@@ -99,6 +101,7 @@ def _diverged(
         "at": {"step": step, "learning_rate": rate, "loss": str(loss), "seed": step_seed(state)},
         "precision": state.compute.precision,
         "freeze_norm": state.settings.freeze_norm,
+        "freeze": list(state.settings.freeze),
         "progress": state.step / state.settings.max_steps,
         "class_weights": _class_weights(state),
     }
