@@ -9,6 +9,10 @@ from tests import miniatures
 from tests.conftest import FAST
 
 RECIPES = sorted(path.stem for path in (CONFIG_DIR / "experiment").glob("*.yaml"))
+SMALLER = {  # the same inference on less, by its class
+    "DeepLabCrop": ["inference.crop=65"],
+    "DilatedNetTiles": ["inference.height=452", "inference.width=452"],
+}
 COMMAND = re.compile(r"\bsegtrain((?: [\w./]+=\S+)+)")
 
 
@@ -24,6 +28,7 @@ def test_a_recipe_trains_one_step_and_validates(name, run, tmp_path):
     config = compose_config("train", [f"experiment={name}"])
     data = config.data._target_.split(".")[-2]  # segtrain.data.datasets.voc.VOC
     small = [*miniatures.make(data, tmp_path / "data"), "width=0.0625", "accumulate=1"]
+    small += SMALLER.get(config.inference._target_.rpartition(".")[2], [])
     outcome = run("segtrain", f"experiment={name}", *small, *FAST, "max_steps=1")
     assert outcome.code == 0, outcome.err
     assert (outcome.folder / "checkpoints/last.ckpt").is_file()

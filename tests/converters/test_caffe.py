@@ -23,7 +23,8 @@ from tests.converters.reference import (
 DEEPLAB = (104.008, 116.669, 122.675)  # B, G, R
 NPZ = {"file": "theirs.npz"}
 SMALL_FC = 32  # LargeFOV's 1024 channels at width 1/32
-MSC = {"data": (3, 8), "pool1": (2, 4), "pool2": (4, 2), "pool3": (8, 1), "pool4": (16, 1)}
+MSC = {"data": 3, "pool1": 2, "pool2": 4, "pool3": 8, "pool4": 16}  # channels
+ZOOM = {"data": 1, "pool1": 2, "pool2": 4, "pool3": 8, "pool4": 8}
 
 
 def image(height, width):
@@ -64,18 +65,26 @@ def test_deeplab_large_fov_upsampled_by_8(large_fov_tensors, imported, close):
 def test_deeplab_msc_whose_first_branch_sees_the_image_too(large_fov_tensors, imported, close):
     hidden = 4
     shapes = {}
-    for name, (channels, _) in MSC.items():
+    for name, channels in MSC.items():
         shapes |= convolution(f"{name}_conv", hidden, channels, 3)
         shapes |= convolution(f"{name}_fc", hidden, hidden, 1) | convolution(f"{name}_ms", CLASSES, hidden, 1)
     theirs = large_fov_tensors | random_tensors(shapes)
     net, _ = imported("caffe", blobs(theirs), "deeplabv1_msc_largefov", **NPZ)
     images = image(65, 89)
     pools, expected = large_fov(theirs, bgr(images, DEEPLAB))
+    total = interp(expected, 8)
     for name, x in ({"data": bgr(images, DEEPLAB)} | pools).items():
-        x = conv(theirs, f"{name}_conv", x, stride=MSC[name][1], padding=1).relu()
-        expected = expected + conv(theirs, f"{name}_ms", conv(theirs, f"{name}_fc", x).relu())
+        x = conv(theirs, f"{name}_conv", x, padding=1).relu()  # test.prototxt has no strides
+        scores = conv(theirs, f"{name}_ms", conv(theirs, f"{name}_fc", x).relu())
+        total = total + interp(scores, ZOOM[name])
     with torch.inference_mode():
-        close(net(images)["out"], expected)
+        close(net(images)["out"], total)
+
+
+def interp(x, zoom):
+    """Caffe's Interp by a zoom factor."""
+    size = [zoom * (side - 1) + 1 for side in x.shape[-2:]]
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 
 def norm(tensors, name, x):

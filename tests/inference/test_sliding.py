@@ -1,5 +1,8 @@
 """Sliding windows and overlap tiles, on networks whose scores are known."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -55,7 +58,7 @@ def test_the_overlap_is_the_mean_of_probabilities():
     assert torch.allclose(seen, torch.stack(expected))
 
 
-def test_every_window_has_its_size_and_a_small_image_a_border_of_the_mean_colour():
+def test_every_window_has_its_size_and_a_small_image_lies_in_the_middle_of_the_mean_colour():
     seen = []
 
     def network(images):
@@ -66,8 +69,44 @@ def test_every_window_has_its_size_and_a_small_image_a_border_of_the_mean_colour
     applied(way, network, torch.zeros(1, 3, 5, 20, dtype=torch.uint8))
     assert [tuple(x.shape) for x in seen] == [(2, 3, 8, 8), (1, 3, 8, 8)]
     assert all(x.dtype == torch.uint8 for x in seen)
-    assert seen[0][0, :, 5, 0].tolist() == list(MEAN_COLOUR)
-    assert seen[0][0, :, 4, 7].tolist() == [0, 0, 0]
+    rows = [seen[0][0, :, y, 0].tolist() for y in range(8)]
+    assert rows == [list(MEAN_COLOUR)] + [[0, 0, 0]] * 5 + [list(MEAN_COLOUR)] * 2
+
+
+def semseg(network, image, crop, stride):
+    """Probabilities C×h×w of a float image h×w×3 as semseg's tool/test.py has them, window by window."""
+    import cv2
+
+    height, width = image.shape[:2]
+    below, right = max(crop - height, 0), max(crop - width, 0)
+    top, left = below // 2, right // 2
+    large = cv2.copyMakeBorder(
+        image, top, below - top, left, right - left, cv2.BORDER_CONSTANT, value=MEAN_COLOUR
+    )
+    total = np.zeros((2, *large.shape[:2]))
+    count = np.zeros(large.shape[:2])
+    for i in range(math.ceil((large.shape[0] - crop) / stride) + 1):
+        for j in range(math.ceil((large.shape[1] - crop) / stride) + 1):
+            y, x = (
+                min(k * stride + crop, side) - crop for k, side in zip((i, j), large.shape[:2], strict=True)
+            )
+            window = torch.from_numpy(large[y : y + crop, x : x + crop].copy()).permute(2, 0, 1)[None]
+            total[:, y : y + crop, x : x + crop] += network(window).softmax(1)[0].numpy()
+            count[y : y + crop, x : x + crop] += 1
+    return (total / count)[:, top : top + height, left : left + width]
+
+
+@pytest.mark.parametrize("size", [(7, 9), (9, 30), (25, 8), (21, 26), (12, 12)])
+def test_probabilities_are_those_of_the_authors_script(size):
+    image = torch.randint(0, 256, (1, 3, *size), generator=torch.Generator().manual_seed(0)).float()
+
+    def network(images):
+        return edges(images) / 2000
+
+    expected = semseg(network, image[0].permute(1, 2, 0).numpy(), 12, 8)
+    seen = applied(Sliding(window=12, stride=8), network, image).softmax(1)[0]
+    assert np.abs(seen.numpy() - expected).max() < 1e-5
+    assert expected.std() > 0.01
 
 
 def test_a_row_of_windows_is_scored_when_its_rows_are_asked_for():

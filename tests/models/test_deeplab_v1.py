@@ -6,7 +6,9 @@ from segtrain import build_model
 from segtrain.backbones.vgg_atrous import AtrousVGG16
 from segtrain.engine.checkpoint import initialise
 from segtrain.errors import InputError
+from segtrain.models import deeplab_v1
 from segtrain.models.deeplab_v1 import DeepLabV1, DeepLabV1MSc
+from segtrain.sizes import upsample_logits
 
 ORIGINAL = {"pool": 2, "fc6_kernel": 4, "fc6_dilations": (4,)}
 VARIANTS = [
@@ -67,12 +69,14 @@ def test_the_plain_deeplab_has_as_many_parameters_as_deeplab_4x4():
 
 @pytest.mark.parametrize("size", [(321, 9), (9, 1), (300, 47)])
 def test_every_branch_of_msc_has_the_cells_of_the_classifier(msc, size):
+    msc.train()  # in eval mode the branches are finer
     with torch.inference_mode():
         features = {1: torch.zeros(1, 3, *size)} | msc.backbone(torch.zeros(1, 3, *size))
         expected = tuple(-(-(side - 1) // 8) + 1 for side in size)
         assert features[32].shape[-2:] == expected
         for name, stage in zip(msc.mlps, (1, 2, 4, 8, 16), strict=True):
             assert msc.mlps[name](features[stage]).shape[-2:] == expected
+    msc.eval()
 
 
 def test_msc_starts_from_the_prototxts_gaussians():
@@ -95,7 +99,41 @@ def test_msc_starts_from_a_trained_largefov_and_keeps_it(net):
     for score in msc.scores.values():
         nn.init.zeros_(score.weight)
     images = torch.randint(0, 256, (1, 3, 65, 49), dtype=torch.uint8)
-    assert torch.equal(msc(images)["out"], net(images)["out"])
+    expected = upsample_logits(net(images)["out"], (65, 49))
+    assert torch.allclose(msc(images)["out"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(65, 49), (60, 50), (9, 2)])
+def test_msc_sums_at_full_size_in_eval_mode_what_it_sums_at_stride_8_in_training(size):
+    torch.manual_seed(0)
+    backbone = AtrousVGG16(width=1 / 32, dropout=0.0)
+    msc = DeepLabV1MSc(backbone=backbone, num_classes=3, width=1 / 32, dropout=0.0).eval()
+    for convolution in [m for part in (msc.mlps, msc.scores) for m in part.modules() if hasattr(m, "weight")]:
+        nn.init.normal_(convolution.weight, std=0.5)
+    images = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
+    with torch.inference_mode():
+        fine, coarse = msc(images)["out"], msc.train()(images)["out"]
+    assert fine.shape[-2:] == size
+    rows, columns = (-(-side // 8) for side in size)
+    assert torch.allclose(fine[..., ::8, ::8], coarse[..., :rows, :columns], atol=1e-4)
+    assert not torch.allclose(fine, upsample_logits(coarse, size), atol=1e-2)
+
+
+def test_blocks_of_rows_are_one_pass_and_bound_what_exists(monkeypatch):
+    torch.manual_seed(0)
+    network, largest = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 2, 1)), 0
+
+    def note(_module, _inputs, out):
+        nonlocal largest
+        largest = max(largest, out.numel())
+
+    network[0].register_forward_hook(note)
+    x = torch.rand(2, 3, 23, 10)
+    monkeypatch.setattr(deeplab_v1, "VALUES", 8 * 2 * 10 * 4)
+    with torch.inference_mode():
+        blocks = deeplab_v1.by_rows(network, x, 8)
+        assert largest == 8 * 2 * 10 * 6  # four rows and one on either side
+        assert torch.allclose(blocks, network(x), atol=1e-6)
 
 
 def test_msc_refuses_the_form_whose_poolings_lie_beside_the_cells():

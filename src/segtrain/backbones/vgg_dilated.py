@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
+from segtrain.errors import InputError
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
@@ -86,7 +87,22 @@ class DilatedVGG16(nn.Module):
         height, width = images.shape[-2:]
         # To 8h pixels, h = ⌈(H-1)/8⌉+1 the cells (or ⌈H/8⌉), and the margin around them.
         below, right = (self._beyond(pixels, whole_cells) + self.margin for pixels in (height, width))
-        x = reflect_pad(self.normalize(images), (self.margin, right, self.margin, below))
+        return self._features(reflect_pad(self.normalize(images), (self.margin, right, self.margin, below)))
+
+    def on_bordered(self, images: Tensor) -> dict[int, Tensor]:
+        """Features of images that bring their border of 186 pixels: N×3×(372+8h)×(372+8w) to h×w cells.
+
+        Raises:
+            InputError: the convolutions pad with zeros.
+        """
+        if not self.margin:
+            raise InputError(
+                "model.backbone.padding must be reflect for images with a border, got zeros",
+                do="add model.backbone.padding=reflect",
+            )
+        return self._features(self.normalize(images))
+
+    def _features(self, x: Tensor) -> dict[int, Tensor]:
         x = self.block3(self.block2(self.block1(x)))
         x = self.block5(self.block4(x))
         x = self.dropout(F.relu(self.fc6(x), inplace=True))

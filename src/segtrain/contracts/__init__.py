@@ -240,6 +240,21 @@ class Inference(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesBorders(Protocol):
+    """A network that puts a border around images, and also takes images that bring theirs (DilatedNet).
+
+    Attributes:
+        margin: width of the border in pixels.
+    """
+
+    margin: int
+
+    def on_bordered(self, images: Tensor, /) -> Tensor:
+        """The logits N×C×h×w of what lies inside the border of images N×3×H×W."""
+        ...
+
+
 Crf = Callable[[np.ndarray, np.ndarray], np.ndarray]  # image H×W×3, probabilities C×H×W -> C×H×W
 Schedule = Callable[[int, int], float]  # step, max_steps -> factor of the base learning rate
 OptimizerFactory = Callable[["nn.Module"], Any]

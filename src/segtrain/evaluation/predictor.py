@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segtrain.contracts import Inference, Rows, Sample
+from segtrain.contracts import Inference, Rows, Sample, TakesBorders
 from segtrain.engine.device import Compute
+from segtrain.errors import InputError
 from segtrain.inference import Whole
 from segtrain.inference.rows import all_rows, probabilities, row_blocks
 from segtrain.sizes import upsample_rows, upsampled_labels
@@ -47,6 +48,44 @@ class Predict:
         return labels, confidence
 
 
+class ModelNetwork:
+    """A model as the network that an inference applies: images to the rows of their logits.
+
+    Args:
+        model: on `compute.device`, in eval mode.
+    """
+
+    def __init__(self, model: nn.Module, compute: Compute):
+        self.model, self.compute = model, compute
+
+    def __call__(self, images: Tensor) -> Rows:
+        return partial(upsample_rows, self.cells(images), tuple(images.shape[-2:]))
+
+    def cells(self, images: Tensor) -> Tensor:
+        """The logits as they leave the model, float32 N×C×h×w."""
+        with self.compute.autocast():
+            return self.model(images)["out"].float()
+
+    @property
+    def margin(self) -> int:
+        """Width of the border that the model puts around images. Raises InputError where it puts none."""
+        return self._bordering.margin
+
+    def on_bordered(self, images: Tensor) -> Tensor:
+        """The logits of images that bring that border, float32 N×C×h×w. Raises InputError."""
+        with self.compute.autocast():
+            return self._bordering.on_bordered(images).float()
+
+    @property
+    def _bordering(self) -> TakesBorders:
+        if not isinstance(self.model, TakesBorders):
+            raise InputError(
+                f"the model must take images with a border of their own, got {type(self.model).__name__}",
+                do="choose model=dilatednet or one of its variants, or another inference=",
+            )
+        return self.model
+
+
 class Predictor(Predict):
     """A model applied by a way of inference.
 
@@ -57,10 +96,11 @@ class Predictor(Predict):
 
     def __init__(self, model: nn.Module, inference: Inference, compute: Compute):
         self.model, self.inference, self.compute = model, inference, compute
+        self.network = ModelNetwork(model, compute)
 
     def rows(self, samples: list[Sample]) -> Rows:
         names = [sample.name for sample in samples]
-        return probabilities(self.inference(self._logits, self._batch(samples), names))
+        return probabilities(self.inference(self.network, self._batch(samples), names))
 
     @torch.inference_mode()
     def labels(self, samples: list[Sample]) -> Tensor:
@@ -68,18 +108,11 @@ class Predictor(Predict):
         if not isinstance(self.inference, Whole):
             return super().labels(samples)
         images = self._batch(samples)
-        return upsampled_labels(self._cells(images), images.shape[-2:])
+        return upsampled_labels(self.network.cells(images), images.shape[-2:])
 
     def _batch(self, samples: list[Sample]) -> Tensor:
         images = np.stack([sample.image for sample in samples])
         return torch.from_numpy(images).permute(0, 3, 1, 2).to(self.compute.device)
-
-    def _cells(self, images: Tensor) -> Tensor:
-        with self.compute.autocast():
-            return self.model(images)["out"].float()
-
-    def _logits(self, images: Tensor) -> Rows:
-        return partial(upsample_rows, self._cells(images), tuple(images.shape[-2:]))
 
 
 class Ensemble(Predict):

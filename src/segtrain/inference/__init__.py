@@ -6,7 +6,9 @@ goes into another (`base`), and no more rows exist at a time than are asked for.
 """
 
 from segtrain.inference.deconvnet import DeconvNetWindows
+from segtrain.inference.deeplab import DeepLabCrop
 from segtrain.inference.dihedral import Dihedral
+from segtrain.inference.dilatednet import DilatedNetTiles
 from segtrain.inference.multi_scale import MultiScale
 from segtrain.inference.overlap_tile import OverlapTile
 from segtrain.inference.scaled import Scaled
@@ -16,7 +18,9 @@ from segtrain.inference.whole import Whole
 
 __all__ = [
     "DeconvNetWindows",
+    "DeepLabCrop",
     "Dihedral",
+    "DilatedNetTiles",
     "MultiScale",
     "OverlapTile",
     "Scaled",

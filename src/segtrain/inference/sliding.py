@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segtrain.contracts import MEAN_COLOUR, Inference, Network, Rows
+from segtrain.contracts import Inference, Network, Rows
 from segtrain.errors import InputError
+from segtrain.inference.border import bordered
 from segtrain.inference.rows import Strips, logits
 from segtrain.inference.whole import Whole
 
@@ -16,9 +17,10 @@ from segtrain.inference.whole import Whole
 class Sliding:
     """Windows of one size that overlap, their class probabilities averaged, as PSPNet (Zhao et al. 2017).
 
-    As in its released code the last window of a row and of a column is shifted inwards, and an image
-    smaller than the window gets a border of the mean colour, to the right and below, as in training.
-    Of the scores no more rows exist than one row of windows covers.
+    As in the authors' PyTorch code (semseg, tool/test.py) the last window of a row and of a column is
+    shifted inwards, and an image smaller than the window lies in the middle of a border of the mean
+    colour, as in its training; their Caffe code has the border to the right and below. Of the scores no
+    more rows exist than one row of windows covers.
 
     Args:
         window: side of the windows in pixels; stride: from one to the next, at most `window`.
@@ -43,9 +45,12 @@ class Sliding:
         self.base = base or Whole()
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
-        strips = self._strips(network, bordered(images, self.window), names)
-        width = images.shape[-1]
-        return Strips(strip[..., :width] for strip in strips)
+        height, width = images.shape[-2:]
+        top, left = (max(self.window - side, 0) // 2 for side in (height, width))
+        size = max(height, self.window), max(width, self.window)
+        strips = self._strips(network, bordered(images, size, top=top, left=left), names)
+        rows = Strips(strip[..., left : left + width] for strip in strips)
+        return lambda start, stop: rows(top + start, top + stop)
 
     def _strips(self, network: Network, images: Tensor, names: list[str]) -> Iterator[Tensor]:
         """The logits of the rows that no further window touches, a row of windows at a time."""
@@ -88,14 +93,3 @@ def covers(starts: list[int], window: int, side: int) -> Tensor:
     for start in starts:
         count[start : start + window] += 1
     return count
-
-
-def bordered(images: Tensor, window: int) -> Tensor:
-    """Images N×3×H×W with the mean colour to the right and below, where a side is shorter."""
-    height, width = images.shape[-2:]
-    if min(height, width) >= window:
-        return images
-    colour = torch.tensor(MEAN_COLOUR, device=images.device).to(images.dtype).view(3, 1, 1)
-    large = colour.repeat(len(images), 1, max(height, window), max(width, window))
-    large[..., :height, :width] = images
-    return large

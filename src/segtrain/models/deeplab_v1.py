@@ -14,11 +14,13 @@ the paper concatenates features before one classifier: the same function.
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.layers.backbone import Backbone, require_on_pixels
 from segtrain.layers.score import Score
+from segtrain.layers.upsample import upsample
 from segtrain.layers.whole_cells import pad_to_whole_cells
 from segtrain.layers.width import scaled
 
@@ -33,6 +35,7 @@ BRANCHES = {
     "pool4": (16, 1, 0.005, 0.01),
 }
 HIDDEN = 128
+VALUES = 1 << 24  # of a branch's features at a time in eval mode: 64 MB; of a 513×513 image they are 33.7 M
 
 
 class DeepLabV1(nn.Module):
@@ -57,7 +60,10 @@ class DeepLabV1(nn.Module):
 
 
 class MLP(nn.Module):
-    """N×channels×H×W to N×hidden×h×w: 3×3 with a stride and 1×1, each with ReLU and dropout."""
+    """N×channels×H×W to N×hidden×h×w: 3×3 with a stride and 1×1, each with ReLU and dropout.
+
+    In eval mode the stride is 1, whose outputs at every stride-th place are those of training.
+    """
 
     def __init__(self, channels: int, hidden: int, stride: int, *, fc_std: float, dropout: float):
         super().__init__()
@@ -71,12 +77,15 @@ class MLP(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.dropout(F.relu(self.conv(pad_to_whole_cells(x, self.stride)), inplace=True))
+        stride = self.stride if self.training else 1
+        x = F.conv2d(pad_to_whole_cells(x, stride), self.conv.weight, self.conv.bias, stride, padding=1)
+        x = self.dropout(F.relu(x, inplace=True))
         return self.dropout(F.relu(self.fc(x), inplace=True))
 
 
 class DeepLabV1MSc(nn.Module):
-    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×⌈(H-1)/8⌉+1×⌈(W-1)/8⌉+1}.
+    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits}: in training
+    N×C×⌈(H-1)/8⌉+1×⌈(W-1)/8⌉+1, in eval mode N×C×H×W.
 
     Args:
         backbone: its stages 2, 4, 8, 16 and 32 have cells on pixel stride·i.
@@ -118,6 +127,36 @@ class DeepLabV1MSc(nn.Module):
         backbone: Any = self.backbone  # a VGG16, whose input normalisation the branch on the image shares
         features = {1: backbone.normalize(images)} | backbone(images)
         out = self.score(features[32])
+        if not self.training:
+            height, width = images.shape[-2:]
+            return {"out": self._at_full_size(features, out, (height, width))}
         for name, (stage, *_) in BRANCHES.items():
             out = out + self.scores[name](self.mlps[name](features[stage]))
         return {"out": out}
+
+    def _at_full_size(self, features: dict[int, Tensor], scores: Tensor, size: tuple[int, int]) -> Tensor:
+        """The sum of all scores upsampled to `size`; of the branches' features few rows exist at a time."""
+        strides = {1: 1} | {stage: self.backbone.feature_info.stride(stage) for stage in (2, 4, 8, 16, 32)}
+        out = upsample(scores, strides[32], size)
+        for name, (stage, *_) in BRANCHES.items():
+            branch = nn.Sequential(self.mlps[name], self.scores[name])
+            out = out + upsample(by_rows(branch, features[stage], HIDDEN), strides[stage], size)
+        return out
+
+
+def by_rows(network: nn.Module, x: Tensor, channels: int) -> Tensor:
+    """network(x) of a network that sees a row above and below and pads with zeros, blocks of rows at a time.
+
+    Args:
+        channels: of its widest features, of which no more than VALUES exist.
+    """
+    height = x.shape[-2]
+    if not isinstance(height, int):  # exported for any size: one pass
+        return network(x)
+    rows = max(VALUES // (len(x) * channels * x.shape[-1]), 1)
+    blocks = []
+    for top in range(0, height, rows):
+        first, last = max(top - 1, 0), min(top + rows + 1, height)
+        block = network(x[..., first:last, :])
+        blocks.append(block[..., top - first : top - first + min(rows, height - top), :])
+    return torch.cat(blocks, -2)

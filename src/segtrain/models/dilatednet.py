@@ -11,9 +11,10 @@ max(score, 0): it changes no label whose score is positive, and training with so
 the classes' scores summing to about zero, makes the largest so; Large does the same within its
 noise. Departs: Dilation10's fixed deconvolution, whose cells lie 3.5 pixels further right and down, is
 left to the resizing of logits with cell i on pixel 8·i, as in the other nets; `upsampling: deconv` is it.
+The authors' predict.py works in tiles and interpolates probabilities: `inference=dilatednet`.
 """
 
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
@@ -81,6 +82,29 @@ class DilatedNet(nn.Module):
             self.backbone(images) if self.upsample is None else self.backbone(images, whole_cells=False)
         )
         return features[32]
+
+    @property
+    def margin(self) -> int:
+        """Width of the mirrored border that the backbone puts around images."""
+        return cast(Any, self.backbone).margin
+
+    def on_bordered(self, images: Tensor) -> Tensor:
+        """The logits of images that bring the border of 186 pixels: those of released nets on their inputs.
+
+        Args:
+            images: N×3×(372+8h)×(372+8w), uint8 or float RGB in 0..255.
+
+        Returns:
+            N×C×h×w; N×C×8h×8w with `upsampling: deconv`.
+
+        Raises:
+            InputError: the backbone pads with zeros.
+        """
+        logits = self.context(self.score(cast(Any, self.backbone).on_bordered(images)[32]))
+        if self.upsample is None:
+            return logits
+        size = [STRIDE * cells for cells in logits.shape[-2:]]
+        return crop(self.upsample(logits), STRIDE // 2, STRIDE // 2, size)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         logits = self.context(self.score(self._front_end(images)))
