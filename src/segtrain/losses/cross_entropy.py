@@ -34,7 +34,8 @@ class CrossEntropy(nn.Module):
             stride takes every 16th, each for the four that it stands for.
         class_weights: factors of the pixels by their class: a list in the order of the labels,
             published ones by name, or `median_frequency`: those that `balance` is given.
-
+        label_smoothing: the share of a label that is spread evenly over all classes (Szegedy et al.,
+            CVPR 2016, section 7); class weights then weigh each class's share, as in PyTorch.
         auxiliary_final: factor of the auxiliaries' weights at the last step, to which they fall
             geometrically from 1.
 
@@ -43,7 +44,8 @@ class CrossEntropy(nn.Module):
         wants_frequencies: whether `balance` has still to be called before the loss is used.
 
     Raises:
-        InputError: a weight is no number from 0 up; on use, `balance` was not called.
+        InputError: a weight is no number from 0 up, or `label_smoothing` is not from 0 to 1; on use,
+            `balance` was not called.
     """
 
     def __init__(
@@ -54,9 +56,16 @@ class CrossEntropy(nn.Module):
         label_stride: int = 1,
         class_weights: Literal["median_frequency", "camvid_segnet"] | list[float] | None = None,
         auxiliary_final: float = 1.0,
+        label_smoothing: float = 0.0,
     ):
         super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise InputError(
+                f"loss.cross_entropy.label_smoothing must be from 0 to 1, got {label_smoothing}",
+                do="0.1 is usual, 0 is none",
+            )
         self.auxiliary_final, self.progress = auxiliary_final, 0.0
+        self.label_smoothing = label_smoothing
         self.weights, self.normalize, self.label_stride = dict(weights), normalize, label_stride
         self.register_buffer("class_weights", None, persistent=False)
         self.wants_frequencies = class_weights == "median_frequency"
@@ -85,7 +94,12 @@ class CrossEntropy(nn.Module):
 
         def sum_of_pixels(logits: Tensor, labels: Tensor) -> Tensor:
             losses = F.cross_entropy(
-                logits, labels.long(), class_weights, ignore_index=IGNORE_INDEX, reduction=reduction
+                logits,
+                labels.long(),
+                None if class_weights is None else class_weights.to(logits.dtype),
+                ignore_index=IGNORE_INDEX,
+                reduction=reduction,
+                label_smoothing=self.label_smoothing,
             )
             return losses.sum()
 
