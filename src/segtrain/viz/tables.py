@@ -17,9 +17,14 @@ EXTRA_LABELS = {  # of metric= and of data sets that have metrics of their own; 
     "boundary_iou": "Boundary IoU",
     "bf_score": "BF score",
     "calibration_error": "calibration error",
+    "average_precision": "average precision",
+    "cldice": "clDice",
+    "hd95": "HD95, pixels",
+    "hd95_undefined": "HD95 undefined, cases",
     "v_rand": "V_rand",
     "v_info": "V_info",
 }
+NUMBERS = ("hd95", "hd95_undefined")  # shown as they are, not in percent
 
 
 class ScoresLike(Protocol):
@@ -91,6 +96,8 @@ def evaluation_table(
             result.add_row("  95 % interval", *intervals)
     for key, value in network.extra.items():
         after = crf.extra[key] if crf is not None else None
+        if key in NUMBERS:
+            value, after = _hundredth(value), _hundredth(after)
         if isinstance(value, Mapping):
             for name in value:
                 add(_label(key, name), value[name], after[name] if isinstance(after, Mapping) else None)
@@ -100,4 +107,12 @@ def evaluation_table(
 
 
 def _label(key: str, name: str) -> str:
-    return f"mean IoU within {name} px of a border" if key == "trimap_mean_iou" else f"{key} {name}"
+    known = key == "trimap_mean_iou" and name.isdigit()
+    return f"mean IoU within {name} px of a border" if known else f"{EXTRA_LABELS.get(key, key)} {name}"
+
+
+def _hundredth(value: object) -> object:
+    """Of a number or of each of a dict's, which the table then shows as they were."""
+    if isinstance(value, Mapping):
+        return {name: _hundredth(each) for name, each in value.items()}
+    return value / 100 if isinstance(value, float | int) else value
