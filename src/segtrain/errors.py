@@ -1,5 +1,10 @@
 """The failures that a user can mend: one line each, with an exit code (README, "Exit codes")."""
 
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
 DISTRIBUTION = "segtrain-papers"  # on the package index, where `segtrain` is somebody else's
 
 
@@ -33,6 +38,20 @@ class SaveError(SegtrainError):
     """A checkpoint or report could not be written."""
 
     exit_code = 4
+    full = False  # the disk is, so that nothing else can be written either
+
+    @classmethod
+    def of(cls, path: Path, error: OSError) -> SaveError:
+        """The error for a file that could not be written, with what can be done about that cause."""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        do = "choose another folder, or make this one writable"
+        if full:
+            do = "free some space, run again"
+        elif error.errno == errno.ENAMETOOLONG:
+            do = "give it a shorter name"
+        result = cls(f"{path}: could not be written ({error.strerror or error})", do=do)
+        result.full = full
+        return result
 
 
 class RankLost(SegtrainError):

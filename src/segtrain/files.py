@@ -1,11 +1,34 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and never outside of the folder that they belong into."""
 
+import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from segtrain.errors import SaveError
+from segtrain.errors import InputError, SaveError
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a file below `folder`, whose name comes from a list, a file or a config.
+
+    Args:
+        folder: that the file belongs into.
+        name: may name folders below it.
+
+    Raises:
+        InputError: the name would lead out of the folder.
+
+    Example:
+        >>> inside(Path("labels"), "city/a.png")
+        PosixPath('labels/city/a.png')
+    """
+    path = PurePath(name)
+    if path.anchor or ".." in path.parts or "\0" in name or not path.name:
+        raise InputError(
+            f"the name {name!r} leads out of {folder}", do="name files below their folder, without .."
+        )
+    return folder / name
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -16,12 +39,13 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         write: gets the open file.
 
     Raises:
-        SaveError: the disk is full, or the folder cannot be written.
+        SaveError: the disk is full, the folder cannot be written, or the name is too long.
 
     Example:
         >>> write_atomically(Path("labels.png"), lambda file: image.save(file, "PNG"))
     """
-    temporary = path.with_name(f".{path.name}.part")
+    # Of one length whatever the name's: that may be as long as a name can be.
+    temporary = path.with_name(f".{hashlib.sha256(path.name.encode(errors='replace')).hexdigest()[:16]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -30,4 +54,4 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise SaveError(f"{path}: could not be written ({error})", do="free some space, run again") from error
+        raise SaveError.of(path, error) from error

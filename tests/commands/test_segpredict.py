@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segtrain.cli import entry
 from segtrain.commands import predict
 from segtrain.commands.inputs import find_images
+from segtrain.commands.made_from import MadeFrom
+from segtrain.data.io.listing import SUFFIXES
+from segtrain.errors import InputError
 from segtrain.evaluation.predictor import Predictor
 
 EVAL = ["device=cpu", "precision=32"]
@@ -25,6 +29,22 @@ def folder(tmp_path):
     for path, size in SIZES.items():
         Image.effect_noise(size, 60).convert("RGB").save(below.parent / path)
     return below.parent
+
+
+@pytest.fixture
+def into(monkeypatch):
+    """Lets `run` write into one folder: `into(path)`."""
+    original = entry.run_command
+
+    def call(output):
+        def run_into(command, arguments):
+            kept = [a for a in arguments if not a.startswith("hydra.run.dir=")]
+            original(command, [*kept, f"output={output}"])
+
+        monkeypatch.setattr(entry, "run_command", run_into)
+        return output
+
+    return call
 
 
 def read(path):
@@ -69,6 +89,65 @@ def test_what_is_wanted_later_is_made_later(tiny, run, folder, tmp_path):
     assert len(list((tmp_path / "run3/overlays").rglob("*.jpg"))) == 3
 
 
+def test_only_what_the_same_inputs_would_give_is_reused(tiny, run, into, folder, tmp_path):
+    trained = tiny().folder
+
+    def made(*arguments):
+        """What a run into one folder writes anew."""
+        before = {p: p.stat().st_mtime_ns for p in out.rglob("*.*g")} if out.is_dir() else {}
+        done = run("segpredict", f"ckpt={trained}", f"input={folder}", *arguments, *EVAL)
+        assert done.code == 0, done.err
+        now = {p: p.stat().st_mtime_ns for p in out.rglob("*.*g")}
+        return sorted(str(p.relative_to(out)) for p, time in now.items() if before.get(p) != time)
+
+    out = into(tmp_path / "out")
+    assert len(made()) == 6
+    assert made() == []
+    Image.effect_noise((30, 30), 60).save(folder / "b.png")
+    assert made() == ["labels/b.png", "overlays/b.jpg"]
+    status = (folder / "b.png").stat()
+    pixels = (folder / "a.jpg").read_bytes()
+    (folder / "a.jpg").write_bytes(pixels[:-3] + bytes([pixels[-3] ^ 1]) + pixels[-2:])  # of the same size
+    os.utime(folder / "a.jpg", ns=(status.st_atime_ns, status.st_mtime_ns))  # and of an old time
+    assert made() == ["labels/a.png", "overlays/a.jpg"]
+    assert len([p for p in made("overlay=0.9") if p.startswith("overlays")]) == 3
+    assert len([p for p in made("overlay=0.9", "legend=true") if p.startswith("overlays")]) == 3
+    assert made("overlay=0") == []
+    Image.effect_noise((30, 31), 60).save(folder / "b.png")
+    assert made("overlay=0") == ["labels/b.png"]
+    assert "overlays/b.jpg" in made("overlay=0.9", "legend=true")
+
+
+def test_a_killed_run_leaves_nothing_that_passes_for_another(folder, tmp_path):
+    settings = {"labels": [1], "overlays": [0.5]}
+    record = MadeFrom(tmp_path / "out", settings)
+    digests = record.digests(folder / "b.png")
+    record.finish("b", settings, digests)
+    other = MadeFrom(tmp_path / "out", settings | {"overlays": [0.9]})
+    other.begin("b", settings)  # and here it was killed, with overlays of 0.9 written, or not
+    again = MadeFrom(tmp_path / "out", settings)
+    assert not again.is_current("b", ["overlays"], digests)
+    assert again.is_own("b", "overlays")
+    again.finish("b", settings, digests)
+    with again.path.open("a") as file:
+        file.write('{"image": "b", "labels": nu')  # a line cut short says nothing
+    cut = MadeFrom(tmp_path / "out", settings)
+    assert cut.is_current("b", settings, digests)
+    cut.begin("b", ["labels"])
+    assert not MadeFrom(tmp_path / "out", settings).is_current("b", ["labels"], digests)
+
+
+def test_files_of_others_are_not_replaced(tiny, run, into, folder):
+    trained = tiny().folder
+    (folder / "labels").mkdir()
+    (folder / "labels/b.png").write_bytes(b"a mask that somebody drew")
+    into(folder)
+    done = run("segpredict", f"ckpt={trained}", f"input={folder}/b.png", *EVAL)
+    assert done.code == 2
+    assert "output=images: labels/b.png is there, and is none of segpredict's" in done.err
+    assert (folder / "labels/b.png").read_bytes() == b"a mask that somebody drew"
+
+
 def test_labels_of_something_else_are_not_added_to(tiny, run, folder, tmp_path):
     trained = tiny().folder
     first = run("segpredict", f"ckpt={trained}", f"input={folder}", *EVAL)
@@ -99,7 +178,7 @@ def test_a_stopped_run_says_how_to_go_on(tiny, run, folder, monkeypatch, number,
     after = f"stopped by {number.name} after 1 of 3 images; to continue, run it again with output=run2"
     assert done.err == f"segpredict: {after}\n"
     left = sorted(str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file())
-    assert left == ["config.yaml", "labels/a.png", "made_from.json", "overlays/a.jpg"]
+    assert left == ["config.yaml", "labels/a.png", "made_from.jsonl", "overlays/a.jpg"]
 
 
 def test_a_file_that_cannot_be_written_whole_is_not_there(tiny, run, folder, monkeypatch):
@@ -112,7 +191,7 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tiny, run, folder, mon
     done = run("segpredict", f"ckpt={trained}", f"input={folder}", "probabilities=true", *EVAL)
     assert done.code == 4
     assert "a.npy: could not be written (No space left on device)" in done.err
-    assert [p.name for p in done.folder.rglob("*") if p.is_file()] == ["config.yaml"]
+    assert {p.name for p in done.folder.rglob("*") if p.is_file()} == {"config.yaml", "made_from.jsonl"}
 
 
 def test_probabilities_are_only_made_for_who_wants_them(tiny, run, folder, monkeypatch):
@@ -137,6 +216,53 @@ def test_the_crf_refines_what_is_written(tiny, run, folder):
 def test_a_runs_own_output_is_not_annotated(folder):
     found = find_images(folder, folder / "more")
     assert [name for name, _ in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize("up", [".", "..", "../.."])
+def test_an_output_above_the_input_hides_no_image_but_its_own(folder, up):
+    (folder / up / "overlays").mkdir()
+    Image.new("RGB", (4, 4)).save(folder / up / "overlays/a.jpg")
+    assert [name for name, _ in find_images(folder, folder / up)] == ["a", "b", "more/a"]
+
+
+def test_outputs_of_other_runs_are_no_images(folder):
+    (folder / "out/labels").mkdir(parents=True)
+    Image.new("L", (4, 4)).save(folder / "out/labels/a.png")
+    assert "out/labels/a" in [name for name, _ in find_images(folder, folder / "new")]
+    (folder / "out/made_from.jsonl").touch()
+    assert [name for name, _ in find_images(folder, folder / "new")] == ["a", "b", "more/a"]
+
+
+def test_hidden_files_are_passed_over_and_every_format_that_trains_is_not(folder):
+    for hidden in ("._a.jpg", ".x.png", ".checkpoints/a.png", "__MACOSX/._a.jpg", "more/.y/a.jpg"):
+        (folder / hidden).parent.mkdir(exist_ok=True)
+        (folder / hidden).write_bytes(b"\0\5\x16\7")
+    formats = [f"x_{suffix[1:]}{suffix}" for suffix in SUFFIXES] + ["x_big.PNG"]
+    for name in formats:
+        Image.new("L", (4, 4)).save(folder / "more" / name)
+    (folder / "more/folder.png").mkdir()
+    found = [name for name, _ in find_images(folder, folder / "out")]
+    assert sorted(found) == sorted(["a", "b", "more/a", *(f"more/{name.split('.')[0]}" for name in formats)])
+    hidden = folder.parent / ".mine"  # where all lies may be hidden itself
+    folder.rename(hidden)
+    assert len(find_images(hidden, folder / "out")) == len(found)
+
+
+def test_a_folder_of_videos_is_called_one(folder):
+    (folder / "only").mkdir()
+    (folder / "only/a.MPG").touch()
+    with pytest.raises(InputError, match=r"1 videos are given one by one: input=.*a\.MPG"):
+        find_images(folder / "only", folder / "out")
+
+
+@pytest.mark.parametrize(
+    "line", ["b.png", "./b.png", "more\\a.png", "../images/b.png", "{}/b.png", "\ufeffb.png"]
+)
+def test_lists_from_windows_and_from_elsewhere(folder, line):
+    (folder / "some.txt").write_bytes(f"{line.format(folder)}\r\n".encode())
+    ((name, path),) = find_images(folder / "some.txt", folder / "out")
+    assert name == ("more/a" if "more" in line else "b")
+    assert path.is_file()
 
 
 def test_probabilities_and_a_legend_on_request(tiny, run, folder):

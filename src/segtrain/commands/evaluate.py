@@ -22,6 +22,7 @@ from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evalua
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
 from segtrain.evaluation.report import Report
 from segtrain.evaluation.result import EvaluationResult
+from segtrain.files import inside
 from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import Scores
 from segtrain.viz.drawing import confusion_figure, figure_image, save_labels, strip
@@ -87,8 +88,13 @@ def result_table(result: EvaluationResult):
 
 
 def submit(image: ImageResult, submission: Submission, folder: Path) -> None:
-    """Writes an image's prediction, after the CRF where there is one, as the server wants it."""
-    path = folder / submission.path.format(name=image.sample.name)
+    """Writes an image's prediction, after the CRF where there is one, as the server wants it.
+
+    Raises:
+        InputError: the image's name would lead out of the folder.
+        SaveError: the file cannot be written.
+    """
+    path = inside(folder, submission.path.format(name=image.sample.name))
     save_labels(submission.labels(image.final), path, submission.palette)
 
 

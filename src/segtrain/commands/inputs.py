@@ -1,13 +1,16 @@
 """What `input=` of `segpredict` means: an image, a folder, a list or a video."""
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 
+from segtrain.commands.made_from import MADE_FROM
 from segtrain.data.io.files import read_list
+from segtrain.data.io.listing import SUFFIXES, is_hidden, is_image
 from segtrain.errors import InputError
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm"}
+VIDEOS = ".mp4 .m4v .avi .mov .mkv .webm .mpg .mpeg .m2v .wmv .flv .3gp .ts .mts .m2ts .ogv .vob".split()
+MADE = ("labels", "overlays", "steps", "probabilities")  # folders of outputs
 
 
 def is_video(source: Path) -> bool:
@@ -18,27 +21,24 @@ def find_images(source: Path, output: Path) -> list[tuple[str, Path]]:
     """Names (paths without suffix, below a folder) and paths of the images that `source` means.
 
     Args:
-        output: what lies below it is not looked at.
+        output: what lies below it is not looked at; where it is `source` or above, what
+            `segpredict` writes there is not.
 
     Raises:
         InputError: it is not there, of another kind, without images, or two have one name.
     """
+    paths: list[tuple[Path, PurePath]]
     if source.is_dir():
         paths = [(path, path.relative_to(source)) for path in _images_below(source, output)]
     elif not source.is_file():
         do = "give an image, a folder, a .txt with a path a line, or a video"
         raise InputError(f"input={source}: no such file or folder", do=do)
     elif source.suffix.lower() == ".txt":
-        lines = [Path(line) for line in read_list(source)]
-        # Names keep the folders that a line names, but none outside of the output's.
-        paths = [
-            (source.parent / line, Path(line.name) if line.is_absolute() or ".." in line.parts else line)
-            for line in lines
-        ]
+        paths = [_listed(line, source.parent) for line in read_list(source)]
     else:
         paths = [(source, Path(source.name))]
     if not paths:
-        raise InputError(f"input={source}: no image in it", do=f"give {', '.join(sorted(IMAGES))}")
+        raise InputError(f"input={source}: no image in it", do=_what_to_give(source))
     named: dict[str, Path] = {}
     for path, name in paths:
         key = str(name.with_suffix(""))
@@ -49,8 +49,39 @@ def find_images(source: Path, output: Path) -> list[tuple[str, Path]]:
     return list(named.items())
 
 
+def _listed(line: str, folder: Path) -> tuple[Path, PurePath]:
+    """The path that a line of a list means, and its name: with the folders that the line names, but none
+    outside of the output's."""
+    path = folder / line
+    if "\\" in line and not path.is_file():  # from Windows
+        line = PureWindowsPath(line).as_posix()
+        path = folder / line
+    leaves = PurePath(line).is_absolute() or ".." in PurePath(line).parts
+    return path, PurePath(path.name) if leaves else PurePath(line)
+
+
 def _images_below(folder: Path, output: Path) -> Iterator[Path]:
+    """The images of a folder and those below it, in order: no hidden ones, and no outputs of ours."""
     output = output.resolve()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGES and path.is_file() and not path.resolve().is_relative_to(output):
-            yield path
+    for place, below, files in os.walk(folder, onerror=_refuse):
+        here = Path(place)
+        outputs = here.resolve() == output or (here / MADE_FROM).is_file()
+        below[:] = sorted(
+            name
+            for name in below
+            if not (outputs and name in MADE)
+            and not is_hidden(PurePath(name))
+            and (here / name).resolve() != output
+        )
+        images = (here / name for name in sorted(files) if is_image(PurePath(name)))
+        yield from (path for path in images if path.is_file() or path.is_symlink())  # a broken link is said
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(f"input={error.filename}: cannot be read ({error.strerror})", do="make it readable")
+
+
+def _what_to_give(source: Path) -> str:
+    if source.is_dir() and (videos := sorted(p for p in source.iterdir() if is_video(p))):
+        return f"its {len(videos)} videos are given one by one: input={videos[0]}"
+    return f"give {', '.join(SUFFIXES)}, or a video: {', '.join(VIDEOS)}"

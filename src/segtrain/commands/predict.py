@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,20 @@ from rich.console import Console
 from segtrain.commands.build import build_crf
 from segtrain.commands.evaluate import build_predictor
 from segtrain.commands.inputs import find_images, is_video
+from segtrain.commands.made_from import MadeFrom
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.prediction import Classes, ImagePredictor, draw_overlay, image_reader
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
 from segtrain.errors import InputError, SaveError
-from segtrain.files import write_atomically
+from segtrain.files import inside, write_atomically
 from segtrain.progress import progress_bar
 from segtrain.viz.crf_steps import Steps
-from segtrain.viz.drawing import save_labels
+from segtrain.viz.drawing import save_labels, write_image
 
-MADE_FROM = "made_from.json"  # of each image's outputs: the digest of its file and of the settings
+# What an image gets, below the output's folder; the labels last: where they are whole, all is.
+KINDS = {"overlays": ".jpg", "steps": ".png", "probabilities": ".npy", "labels": ".png"}
 
 
 def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> None:
@@ -47,7 +47,7 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
     source = Path(config["input"]).expanduser()
     check_wanted(config, video=is_video(source))
     found = [] if is_video(source) else find_images(source, folder)
-    claim_folder(folder, configs, saved)
+    claimed = claim_folder(folder, configs, saved)
     predictor, _ = build_predictor(configs, saved, compute)
     classes, crf, read = Classes.of(saved[0]), build_crf(config), image_reader(config["data"])
     steps = Steps(crf, folder, *classes) if config["steps"] and crf is not None else None
@@ -60,8 +60,9 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
         path = predict_video(source, folder, predict_image, classes, config, console)
         console.print(f"overlays: {relative(path)}", markup=False)
         return
-    writer = Writer(folder, predict_image, read, classes, config)
-    missing = [(name, path) for name, path in found if not writer.is_current(name, path)]
+    made_from = MadeFrom(folder, output_settings(claimed, config, classes, compute.precision))
+    writer = Writer(folder, predict_image, read, classes, config, made_from)
+    missing = writer.missing(found)
     failures = predict_images(missing, writer, console)
     existing = len(found) - len(missing)
     skipped = f", {existing} existing ones were skipped" if existing else ""
@@ -87,8 +88,11 @@ def check_wanted(config: dict[str, Any], *, video: bool) -> None:
         raise InputError("probabilities=true: those of a video are not kept", do="give its frames as images")
 
 
-def claim_folder(folder: Path, configs: list[dict[str, Any]], saved: list[Checkpoint]) -> None:
+def claim_folder(folder: Path, configs: list[dict[str, Any]], saved: list[Checkpoint]) -> dict[str, Any]:
     """Writes into the folder's config.yaml which checkpoints and settings its labels come from.
+
+    Returns:
+        What it wrote.
 
     Raises:
         InputError: the labels that are there come from others.
@@ -104,7 +108,7 @@ def claim_folder(folder: Path, configs: list[dict[str, Any]], saved: list[Checkp
         "ensemble": config["ensemble"],
         "dense_crf": config["dense_crf"] if config["crf"] else None,
     }
-    before = yaml.safe_load(path.read_text()) if path.is_file() else settings
+    before = _claimed(path) if path.exists() else settings
     for key, value in settings.items():
         if before.get(key) != value:
             raise InputError(
@@ -112,15 +116,41 @@ def claim_folder(folder: Path, configs: list[dict[str, Any]], saved: list[Checkp
                 do="choose another output=, or remove that one",
             )
     write_yaml(settings, path)
+    return settings
+
+
+def _claimed(path: Path) -> dict[str, Any]:
+    """What a folder's config.yaml says; nothing where it is no mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        values = None
+    return values if isinstance(values, dict) else {}
+
+
+def output_settings(
+    claimed: dict[str, Any], config: dict[str, Any], classes: Classes, precision: str
+) -> dict[str, list[Any]]:
+    """Of each kind of output all besides the image that decides what it holds.
+
+    Args:
+        claimed: as `claim_folder` gives it.
+        precision: that the network computes with.
+    """
+    data = {key: value for key, value in config["data"].items() if key != "root"}
+    base = [{k: v for k, v in claimed.items() if k != "ckpt"}, data, precision, classes.palette]
+    drawn = [classes.names, config["overlay"], config["legend"]]
+    return {kind: [*base, *(drawn if kind == "overlays" else [])] for kind in KINDS}
 
 
 class Writer:
-    """Writes the outputs of images: labels, and on request overlays and probabilities.
+    """Writes the outputs of images: labels, and on request overlays, steps and probabilities.
 
     Args:
         folder: for the outputs.
         predict_image, read: predicts and reads an image.
         config: says which outputs are wanted.
+        made_from: the folder's record.
     """
 
     def __init__(
@@ -130,56 +160,59 @@ class Writer:
         read: Callable[[Path], np.ndarray],
         classes: Classes,
         config: dict[str, Any],
+        made_from: MadeFrom,
     ):
         self.folder, self.predict_image, self.read = folder, predict_image, read
-        self.classes, self.config = classes, config
-        self.settings = {key: config[key] for key in ("overlay", "legend", "crf")}
-        self.settings |= {"white": config["data"].get("white"), "palette": [list(c) for c in classes.palette]}
-        path = folder / MADE_FROM
-        self.made_from: dict[str, str] = json.loads(path.read_text()) if path.is_file() else {}
+        self.classes, self.config, self.made_from = classes, config, made_from
+        wanted = {"overlays": config["overlay"], "steps": config["steps"]}
+        wanted |= {"probabilities": config["probabilities"], "labels": True}
+        self.kinds = [kind for kind, is_wanted in wanted.items() if is_wanted]
 
-    def outputs(self, name: str) -> list[Path]:
-        """The files that are wanted for an image."""
-        wanted = [self.folder / "labels" / f"{name}.png"]
-        wanted += [self.folder / "overlays" / f"{name}.jpg"] if self.config["overlay"] else []
-        wanted += [self.folder / "steps" / f"{name}.png"] if self.config["steps"] else []
-        return wanted + (
-            [self.folder / "probabilities" / f"{name}.npy"] if self.config["probabilities"] else []
-        )
+    def output(self, name: str, kind: str) -> Path:
+        """The file of an image's output of a kind."""
+        return inside(self.folder / kind, f"{name}{KINDS[kind]}")
 
-    def is_current(self, name: str, path: Path) -> bool:
-        """Whether the outputs exist and come from this content with these settings."""
-        return all(map(_is_file, self.outputs(name))) and self.made_from.get(name) == self._digest(path)
+    def missing(self, found: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
+        """The images whose outputs are not there as these inputs would make them.
+
+        Raises:
+            InputError: a file that would be replaced was not written by `segpredict`.
+        """
+        missing = []
+        for name, path in found:
+            there = [kind for kind in self.kinds if _exists(self.output(name, kind))]
+            for kind in there:
+                if not self.made_from.is_own(name, kind):
+                    raise InputError(
+                        f"output={relative(self.folder)}: {kind}/{name}{KINDS[kind]} is there, and is none of"
+                        f" segpredict's",
+                        do="choose another output=",
+                    )
+            if there != self.kinds or not self._is_current(name, path):
+                missing.append((name, path))
+        return missing
 
     def write(self, name: str, path: Path) -> None:
         """Predicts an image and writes its outputs, each file whole or not at all."""
+        digests = self.made_from.digests(path)  # before it is read: if it changes now, the next run sees it
         image = self.read(path)
+        self.made_from.begin(name, self.kinds)
         labels, probabilities = self.predict_image(image, name)
         if self.config["probabilities"] and probabilities is not None:
             half = probabilities.astype(np.float16)
-            write_atomically(self.folder / "probabilities" / f"{name}.npy", lambda file: np.save(file, half))
+            write_atomically(self.output(name, "probabilities"), lambda file: np.save(file, half))
         if self.config["overlay"]:
             share, legend = self.config["overlay"], self.config["legend"]
             drawn = Image.fromarray(draw_overlay(image, labels, self.classes, share, legend=legend))
-            path_of_overlay = self.folder / "overlays" / f"{name}.jpg"
-            write_atomically(path_of_overlay, lambda file: drawn.save(file, "JPEG", quality=92))
-        save_labels(labels, self.folder / "labels" / f"{name}.png", self.classes.palette)
-        self.made_from[name] = self._digest(path)
+            write_image(drawn, self.output(name, "overlays"), quality=92)
+        save_labels(labels, self.output(name, "labels"), self.classes.palette)
+        self.made_from.finish(name, self.kinds, digests)
 
-    def close(self) -> None:
-        """Writes from what the outputs were made, by which the next run knows which to skip."""
-        if not self.made_from:
-            return
-        text = json.dumps(self.made_from, indent=0)
-        write_atomically(self.folder / MADE_FROM, lambda file: file.write(text.encode()))
-
-    def _digest(self, path: Path) -> str:
-        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+    def _is_current(self, name: str, path: Path) -> bool:
         try:
-            digest.update(path.read_bytes())
-        except OSError:
-            return ""
-        return digest.hexdigest()
+            return self.made_from.is_current(name, self.kinds, self.made_from.digests(path))
+        except InputError:  # it is said when it is its turn
+            return False
 
 
 def predict_images(
@@ -191,28 +224,29 @@ def predict_images(
         The errors of images that cannot be read, or whose outputs cannot be written.
 
     Raises:
+        SaveError: the disk is full.
         Stopped: SIGTERM or Ctrl-C came, and the image in hand is done.
     """
     failures: list[InputError | SaveError] = []
     bar = progress_bar("predicting", len(missing), console=console, quiet=not console.is_terminal)
     with StopSignals() as stop, bar as advance:
-        try:
-            for done, (name, path) in enumerate(missing):
-                if stop.requested:
-                    resume = f"to continue, run it again with output={relative(writer.folder)}"
-                    raise Stopped(stop.number, f"after {done} of {len(missing)} images; {resume}")
-                try:
-                    writer.write(name, path)
-                except (InputError, SaveError) as error:
-                    failures.append(error)
-                advance(1)
-        finally:
-            writer.close()
+        for done, (name, path) in enumerate(missing):
+            if stop.requested:
+                resume = f"to continue, run it again with output={relative(writer.folder)}"
+                raise Stopped(stop.number, f"after {done} of {len(missing)} images; {resume}")
+            try:
+                writer.write(name, path)
+            except (InputError, SaveError) as error:
+                if isinstance(error, SaveError) and error.full:
+                    raise
+                failures.append(error)
+            advance(1)
     return failures
 
 
-def _is_file(path: Path) -> bool:
+def _exists(path: Path) -> bool:
+    """Whether a file is there with something in it: a power cut leaves empty ones."""
     try:
-        return path.is_file()
+        return path.is_file() and path.stat().st_size > 0
     except OSError:  # a name that is too long
         return False

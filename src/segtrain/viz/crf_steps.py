@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segtrain.files import write_atomically
-from segtrain.viz.drawing import CAPTION_HEIGHT, colourise, with_legend
+from segtrain.files import inside
+from segtrain.viz.drawing import CAPTION_HEIGHT, colourise, with_legend, write_image
 
 ITERATIONS = (0, 1, 2, 5, 10)
 COLUMNS, GAP = 3, 2
@@ -28,8 +28,7 @@ class Steps:
         """Writes steps/NAME.png of an image H×W×3 and probabilities C×H×W."""
         labels = [self.crf(image, probabilities, iterations=i).argmax(0) for i in ITERATIONS]
         drawing = with_legend(steps_image(image, labels, self.palette), self.class_names, self.palette)
-        drawn = Image.fromarray(drawing)
-        write_atomically(self.folder / "steps" / f"{name}.png", lambda file: drawn.save(file, "PNG"))
+        write_image(Image.fromarray(drawing), inside(self.folder / "steps", f"{name}.png"))
 
 
 def steps_image(image: np.ndarray, labels: list[np.ndarray], palette) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 IGNORE_COLOUR = (224, 224, 192)  # as in PASCAL VOC's palette
 CAPTION_HEIGHT = 14
 READABLE = 40  # classes of a confusion matrix with numbers
+FORMATS = {".png": "PNG", ".jpg": "JPEG"}
 LEGEND_ROWS = 40  # at most, in the height of a large image
 
 
@@ -60,7 +62,21 @@ def save_labels(labels: np.ndarray, path: Path, palette: Sequence[Colour] | None
     image = Image.fromarray(labels)
     if palette is not None:
         image.putpalette(_table(palette).tobytes())
-    write_atomically(path, lambda file: image.save(file, "PNG"))
+    write_image(image, path)
+
+
+def write_image(image: Image.Image, path: Path, **options: Any) -> None:
+    """Writes an image in the format of the path's suffix (one of FORMATS), whole or not at all.
+
+    Args:
+        options: of Pillow's writer: `quality=92`.
+
+    Raises:
+        SaveError: the disk is full, or the folder cannot be written.
+    """
+    encoded = io.BytesIO()  # into a file, Pillow would not say what kept it from writing
+    image.save(encoded, FORMATS[path.suffix], **options)
+    write_atomically(path, lambda file: file.write(encoded.getbuffer()))
 
 
 def strip(

@@ -149,6 +149,52 @@ def test_a_faulty_line_of_a_list_is_named(six, line, message):
         folder(six, train_split="train", val_split="val")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_may_come_from_windows(six, encoding, end):
+    lines = f"p0{end}images\\p1.jpg masks\\p1.png{end}"
+    (six / "train.txt").write_bytes(lines.encode(encoding))
+    (six / "val.txt").write_bytes(f"p2{end}".encode(encoding))
+    data = folder(six, train_split="train", val_split="val")
+    assert (names(data.train), names(data.val)) == (["p0", "p1"], ["p2"])
+
+
+def test_a_list_of_another_coding_is_named(six):
+    (six / "train.txt").write_bytes("städte".encode("latin-1"))
+    with pytest.raises(
+        InputError, match=r"train\.txt: cannot be read \(it is not UTF-8\); store it as UTF-8"
+    ):
+        Folder(root=str(six), num_classes=3, train_split="train", val_split="train").train  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{0}",
+        "{0}.jpg",
+        "images/{0}.jpg masks/{0}.png",
+        "images/{0}.jpg,masks/{0}.png",
+        "images/{0}.jpg\tmasks/{0}.png",
+        "/images/{0}.jpg /masks/{0}.png",
+        "# a comment\n{0}",
+    ],
+)
+@pytest.mark.parametrize("name", ["p", "img 1", "my photo (1)", "a, b", "x\u2028y"])
+def test_names_in_lists_may_have_blanks_and_paths_a_slash_before_them(tmp_path, form, name):
+    for each in (name, f"{name} 2"):
+        add(tmp_path, each)
+    (tmp_path / "train.txt").write_text(form.format(name) + "\n")
+    (tmp_path / "val.txt").write_text(form.format(f"{name} 2") + "\n")
+    data = folder(tmp_path, train_split="train", val_split="val")
+    assert (names(data.train), names(data.val)) == ([name], [f"{name} 2"])
+
+
+def test_folders_named_like_images_are_none(six):
+    for below in ("images/old.jpg", "masks/old.png", "images/.hidden"):
+        (six / below).mkdir()
+    assert len(folder(six).train) == 4
+
+
 def test_masks_may_have_more_in_their_names_and_lie_beside_the_images(tmp_path):
     for name in "ab":
         add(tmp_path, name, images=".", masks=".", suffix="_mask")

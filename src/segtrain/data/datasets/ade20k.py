@@ -13,6 +13,7 @@ from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import Images, PairedFiles, SplitsByList, find_root, read_list
+from segtrain.data.io.listing import visible
 from segtrain.errors import InputError
 
 CLASSES = 150
@@ -50,7 +51,7 @@ class ADE20K(SplitsByList):
         """The images of a folder of images; stored label i is class i - 1."""
         folder = self.root / "images" / name
         masks = self.root / "annotations" / name
-        pairs = [Pair(path.stem, path, masks / f"{path.stem}.png") for path in sorted(folder.glob("*.jpg"))]
+        pairs = [Pair(path.stem, path, masks / f"{path.stem}.png") for path in visible(folder, "*.jpg")]
         if not pairs:
             raise InputError(f"{folder}: no NAME.jpg in it", do="check data.root and the split")
         if name == TEST:

@@ -11,6 +11,7 @@ from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.io.files import Images, PairedFiles, SplitsByList, find_root
+from segtrain.data.io.listing import visible
 from segtrain.errors import InputError
 
 CLASSES = {  # name: id, colour; in the order of the train ids
@@ -68,7 +69,7 @@ class Cityscapes(SplitsByList):
         """The images of all cities of a split."""
         folder = self.root / "leftImg8bit" / name
         pairs = []
-        for image in sorted(folder.glob(f"*/*{IMAGE}.png")):
+        for image in visible(folder, f"*/*{IMAGE}.png"):
             stem = image.stem.removesuffix(IMAGE)
             pairs.append(
                 Pair(stem, image, self.root / "gtFine" / name / image.parent.name / f"{stem}{MASK}.png")

@@ -14,6 +14,7 @@ import numpy as np
 from segtrain.contracts import Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.io.files import PairedFiles, find_root, read_pages
+from segtrain.data.io.listing import visible
 from segtrain.errors import InputError
 
 STORED: dict[str, Any] = {"num_classes": 2, "label_map": {255: 1}}  # 255 is the inside of a cell
@@ -77,7 +78,7 @@ class ISBI2012:
         if self._stacks:
             pages = range(len(self._stacks[0]))
             return [Pair(str(i), self.root / VOLUME, self.root / LABELS) for i in pages]
-        images = (self.root / "train" / "image").glob("*.png")
+        images = visible(self.root / "train" / "image", "*.png")
         labels = self.root / "train" / "label"
         ordered = sorted(images, key=lambda path: (len(path.stem), path.stem))
         return [Pair(path.stem, path, labels / path.name) for path in ordered]

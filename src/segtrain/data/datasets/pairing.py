@@ -9,9 +9,8 @@ from typing import NamedTuple
 from segtrain.contracts import Pair
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.io.files import read_list
+from segtrain.data.io.listing import SUFFIXES, is_hidden, is_image
 from segtrain.errors import InputError
-
-SUFFIXES = ".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .pbm".split()
 
 
 class Folders(NamedTuple):
@@ -44,38 +43,41 @@ class Folders(NamedTuple):
         """The pairs of a list: a line is a name, or an image and its mask, separated by a comma, a
         tab or blanks, as paths below `root`.
 
+        Names may have blanks and commas. A slash at a path's beginning means `root` where nothing
+        else is there (DeepLab's lists), a backslash is a slash (Windows'); `#` begins a comment.
+
         Raises:
             InputError: a line is neither, names what is not there, or is doubled.
         """
         pairs: list[Pair] = []
         faults: list[str] = []
-        images: dict[str, Path] | None = None
-        masks: dict[str, Path] = {}
-        image: Path | None
-        mask: Path | None
+        named: tuple[dict[str, Path], dict[str, Path]] | None = None
         for line in read_list(path):
-            parts = [part.strip() for part in re.split("[\t,]", line)]
-            parts = line.split() if len(parts) == 1 else parts
-            if len(parts) == 2:
-                image, mask = (root / part for part in parts)
-            elif len(parts) == 1:
-                if images is None:
-                    images, masks = self._images(), self._masks()
+            found = _pair_of(line, root)
+            if found is None:
+                named = named or (self._images(), self._masks())
                 name = Path(line).stem if Path(line).suffix.lower() in SUFFIXES else line
-                image, mask = images.get(name), masks.get(name)
-                if image is None or mask is None:
-                    kind, folder = ("image", self.images) if image is None else ("mask", self.masks)
-                    faults.append(f"{path}: {name} has no {kind} in {folder}")
+                image, mask = (of.get(name) for of in named)
+                if image is not None and mask is not None:
+                    found = Pair(image.stem, image, mask)
+                elif line.startswith("#"):
                     continue
-            else:
-                faults.append(f"{path}: {line!r} does not name an image and a mask")
-                continue
-            pairs.append(Pair(image.stem, image, mask))
+                else:
+                    faults.append(self._fault(path, line, name, is_image=image is not None))
+                    continue
+            pairs.append(found)
         refuse(faults, do="mend the line")
         times = Counter(pair.image for pair in pairs)
         again = [f"{path}: {image} is in it {count} times" for image, count in times.items() if count > 1]
         refuse(again, do="leave one line of it")
         return pairs
+
+    def _fault(self, path: Path, line: str, name: str, *, is_image: bool) -> str:
+        """What is wrong with a line that is no pair and no name of one."""
+        if len(line.split()) > 2 and not is_image:
+            return f"{path}: {line!r} does not name an image and a mask"
+        kind, folder = ("mask", self.masks) if is_image else ("image", self.images)
+        return f"{path}: {name} has no {kind} in {folder}"
 
     def _images(self) -> dict[str, Path]:
         found = _by_name(self.images)
@@ -105,20 +107,48 @@ def seeded_split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pa
     return [pair for pair in pairs if pair not in val], [pair for pair in pairs if pair in val]
 
 
+def _pair_of(line: str, root: Path) -> Pair | None:
+    """The image and the mask that a line names by their paths, whether they are there or not; None
+    where it is one name."""
+    for text in dict.fromkeys((line, line.replace("\\", "/"))):
+        words = text.split(" ")
+        halves = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
+        marks = [text.partition(mark)[::2] for mark in "\t," if text.count(mark) == 1]
+        for half in (*marks, *halves):
+            image, mask = (_below(root, part.strip()) for part in half)
+            if image.is_file() and mask.is_file():
+                return Pair(image.stem, image, mask)
+    # Nothing of that is there: a line that looks like paths is one, and the missing file is named.
+    parts = [part.strip() for part in re.split("[\t,]", line)]
+    parts = line.split() if len(parts) == 1 else parts
+    if len(parts) == 2 and all(is_image(Path(part)) for part in parts):
+        return Pair(Path(parts[0]).stem, *(_below(root, part) for part in parts))
+    return None
+
+
+def _below(root: Path, part: str) -> Path:
+    """A path of a list: below `root`, also one that begins with a slash, unless it is a file as it stands."""
+    path = root / part
+    return path if path.is_file() or not path.is_absolute() else root / part.lstrip("/")
+
+
 def _by_name(folder: Path) -> dict[str, Path]:
     """The images of a folder by their names without suffix."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder", do="set data.root, data.images and data.masks")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+        if is_image(path.relative_to(folder)) and not path.is_dir():
             if path.stem in found:
                 raise InputError(f"{path} and {found[path.stem]} have one name", do="keep one of them")
             found[path.stem] = path
     if not found:
-        below = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        below = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not is_hidden(Path(p.name))]
         hint = (
-            f"; for its folders set data.train_split and data.val_split: {', '.join(below)}" if below else ""
+            f"; for its folders set data.train_split and data.val_split: {', '.join(below)},"
+            " or NAME of a list NAME.txt with an image and its mask a line"
+            if below
+            else ""
         )
         raise InputError(f"{folder}: no image in it", do=f"put images there{hint}")
     return found

@@ -1,5 +1,6 @@
 """Images and masks in files: read as they are stored, checked as they are read."""
 
+import codecs
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -16,6 +17,7 @@ from segtrain.data.checks.refusal import refuse
 from segtrain.errors import InputError
 
 STORE = "store 8 or 16 bits a channel"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 WHITE = 65535  # of 16-bit grey images: the value that becomes 255
 INDEX_MODES = ("1", "L", "P", "I;16", "I")  # one number a pixel, and never a colour
 
@@ -255,11 +257,19 @@ def _rgb(image: Image.Image, path: Path) -> Image.Image:
 
 
 def read_list(path: Path) -> list[str]:
-    """The lines of a split's list file that are not empty. Raises InputError."""
+    """The lines of a list file that are not empty, without the blanks around them. Raises InputError.
+
+    Windows' line ends and byte order marks do not matter; with its mark UTF-16 is read, too.
+    """
     try:
-        return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content[:2] in UTF_16 else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})", do="check data.root and the split") from error
+        coding = isinstance(error, UnicodeDecodeError)
+        reason = "it is not UTF-8" if coding else error
+        do = "store it as UTF-8" if coding else "check data.root and the split"
+        raise InputError(f"{path}: cannot be read ({reason})", do=do) from error
+    return [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
 
 
 def find_root(
