@@ -25,7 +25,7 @@ def test_names_that_lead_out_of_their_folder_are_refused(tmp_path, name):
 def test_a_name_may_be_as_long_as_a_name_can_be(tmp_path):
     write_atomically(tmp_path / ("x" * 255), lambda file: file.write(b"whole"))
     assert [len(path.name) for path in tmp_path.iterdir()] == [255]
-    with pytest.raises(SaveError, match="File name too long.*; give it a shorter name"):
+    with pytest.raises(SaveError, match=r"File name too long.*; give it a shorter name"):
         write_atomically(tmp_path / ("x" * 256), lambda file: file.write(b"whole"))
 
 
@@ -36,7 +36,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
 
     path = tmp_path / "a"
     write_atomically(path, lambda file: file.write(b"old"))
-    with pytest.raises(SaveError, match="a: could not be written .*; free some space") as refusal:
+    with pytest.raises(SaveError, match=r"a: could not be written .*; free some space") as refusal:
         write_atomically(path, full)
     assert refusal.value.full
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
