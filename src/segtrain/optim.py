@@ -19,7 +19,9 @@ class Multipliers(NamedTuple):
     `pyramid` inside one: what is new. layer_decay: the rate of the encoder's layers falls by this
     factor from each layer to the one before it (layer-wise decay, Clark et al. 2020, Bao et al. 2022);
     1 for one rate. crf: the rate of what `model.mean_field` learns. bias: the rate of biases.
-    bias_decay, norm_decay: the decay of biases and of normalisation layers.
+    bias_decay, norm_decay: the decay of biases and of normalisation layers. depthwise_decay: that of the
+    weights of depthwise convolutions. head_bias, head_bias_decay: of the head's biases, norm_shift_decay:
+    of the shifts (`bias`) of normalisation layers, where they differ from the others; None where not.
     """
 
     backbone: float = 1.0
@@ -29,6 +31,14 @@ class Multipliers(NamedTuple):
     bias: float = 1.0
     bias_decay: float = 1.0
     norm_decay: float = 1.0
+    depthwise_decay: float = 1.0
+    head_bias: float | None = None
+    head_bias_decay: float | None = None
+    norm_shift_decay: float | None = None
+
+
+OPTIONAL = ("head_bias", "head_bias_decay", "norm_shift_decay")  # None: as the others of their kind
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def param_groups(model: nn.Module, lr: float, weight_decay: float, factors: Multipliers) -> list[dict]:
@@ -36,7 +46,6 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, factors: Mult
 
     A group holds `names` of its parameters in order and `base_lr`, which schedules multiply.
     """
-    norms = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
     groups: dict[str, dict] = {}
     layers = backbone_layers(model) if factors.layer_decay != 1 else {}
     deepest = max(layers.values(), default=0) + 1
@@ -45,25 +54,48 @@ def param_groups(model: nn.Module, lr: float, weight_decay: float, factors: Mult
             if not parameter.requires_grad:
                 continue
             full = f"{module_name}.{leaf}" if module_name else leaf
-            is_norm, is_bias = isinstance(module, norms), leaf == "bias"
-            part = part_of(full)
-            rate = lr * {"backbone": factors.backbone, "mean_field": factors.crf, "head": factors.head}[part]
-            rate *= factors.bias if is_bias and not is_norm else 1
+            part, kind = part_of(full), kind_of(module, leaf, factors)
+            rate = {"backbone": factors.backbone, "mean_field": factors.crf, "head": factors.head}[part] * lr
+            of_kind, decay = rate_and_decay(part, kind, factors)
+            rate *= of_kind
             if full in layers:
                 rate *= factors.layer_decay ** (deepest - layers[full])
                 part = f"{part} {layers[full]}"
-            decay = weight_decay * (factors.norm_decay if is_norm else factors.bias_decay if is_bias else 1)
-            kind = "normalisation" if is_norm else "biases" if is_bias else "weights"
             name = f"{part} {kind}"
-            group = groups.setdefault(
-                name,
-                {"name": name, "params": [], "names": [], "lr": rate, "base_lr": rate, "weight_decay": decay},
-            )
+            numbers = {"lr": rate, "base_lr": rate, "weight_decay": weight_decay * decay}
+            group = groups.setdefault(name, {"name": name, "params": [], "names": []} | numbers)
             group["params"].append(parameter)
             group["names"].append(full)
     if not groups:
         raise InputError("freeze: leaves no parameter to train", do="leave out one of its names")
     return list(groups.values())
+
+
+def kind_of(module: nn.Module, leaf: str, factors: Multipliers) -> str:
+    """What kind of parameter `module.leaf` is; kinds that the factors treat alike have one name."""
+    if isinstance(module, NORMS):
+        apart = factors.norm_shift_decay not in (None, factors.norm_decay)
+        return "normalisation shifts" if leaf == "bias" and apart else "normalisation"
+    if leaf == "bias":
+        return "biases"
+    depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+    return "depthwise weights" if depthwise and factors.depthwise_decay != 1 else "weights"
+
+
+def rate_and_decay(part: str, kind: str, factors: Multipliers) -> tuple[float, float]:
+    """The factors of the rate and of the decay of a kind of parameter in a part of the model."""
+    if kind == "biases":
+        own = (factors.head_bias, factors.head_bias_decay) if part == "head" else (None, None)
+        common = factors.bias, factors.bias_decay
+        rate, decay = (every if one is None else one for one, every in zip(own, common, strict=True))
+        return rate, decay
+    decays = {
+        "normalisation": factors.norm_decay,
+        "normalisation shifts": factors.norm_shift_decay,
+        "depthwise weights": factors.depthwise_decay,
+    }
+    decay = decays.get(kind, 1.0)
+    return 1.0, 1.0 if decay is None else decay
 
 
 def part_of(name: str) -> str:
@@ -167,6 +199,8 @@ def _multipliers(given: dict | None) -> Multipliers:
             raise InputError(
                 f"optimizer.multipliers.{name}: no such key", do=f"there are {', '.join(Multipliers._fields)}"
             )
+        if factor is None and name in OPTIONAL:
+            continue
         if isinstance(factor, bool) or not isinstance(factor, int | float):
             raise InputError(f"optimizer.multipliers.{name}={factor}", do="give a number")
     return Multipliers(**given or {})
