@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from segtrain import build_model
 from segtrain.commands.build import build_loss
@@ -96,8 +97,7 @@ def test_backbones_whose_cells_lie_elsewhere_are_refused():
 
 
 def test_its_loss_takes_every_scale_as_the_mean_over_its_own_labels():
-    # All 41×41 and 21×21 labels are valid, and every score is zero: four times log 3, but for the
-    # last row and column of the coarse ones, which stand for less than four.
+    # All 41×41 and 21×21 labels are valid, and every score is zero: four times log 3.
     loss = build_loss(plain(compose_config("train", ["loss=deeplabv2"])))
     masks = torch.zeros(1, 321, 321, dtype=torch.uint8)
     net = small()
@@ -105,8 +105,32 @@ def test_its_loss_takes_every_scale_as_the_mean_over_its_own_labels():
         outputs = {name: torch.zeros_like(x) for name, x in net(torch.zeros(1, 3, 321, 321)).items()}
     assert loss.count(masks).item() == 41 * 41
     value = (loss(outputs, masks) / loss.count(masks)).item()
-    expected = (3 + 4 * 21**2 / 41**2) * torch.tensor(3.0).log().item()
-    assert value == pytest.approx(expected, rel=1e-5)
+    assert value == pytest.approx(4 * torch.tensor(3.0).log().item(), rel=1e-5)
+
+
+def test_its_loss_of_an_image_is_caffes_four_losses_and_a_batch_is_the_sum_of_its_images():
+    """Every SoftmaxWithLoss divides by its own valid labels; ignored ones lie where few are seen."""
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.randint(0, 3, (2, 41, 49), generator=generator).to(torch.uint8)
+    masks[0, :20] = 255
+    masks[1, ::16, ::16] = 255  # of the second image the coarse scale sees no label at all
+    loss = build_loss(plain(compose_config("train", ["loss=deeplabv2"])))
+    cells = {"out": (6, 7), "scale_100": (6, 7), "scale_75": (6, 7), "scale_50": (4, 4)}
+    outputs = {name: torch.randn(2, 3, *size, generator=generator) for name, size in cells.items()}
+    sums = []
+    for i in range(2):
+        one = {name: logits[i : i + 1] for name, logits in outputs.items()}
+        sums.append(loss(one, masks[i : i + 1]))
+        means = []
+        for name, logits in one.items():
+            stride = 16 if name == "scale_50" else 8
+            labels = masks[i : i + 1, ::stride, ::stride].long()[:, : logits.shape[2], : logits.shape[3]]
+            seen = logits[..., : labels.shape[1], : labels.shape[2]]
+            if (labels != 255).any():
+                means.append(F.cross_entropy(seen, labels, ignore_index=255))
+        assert sums[i] / loss.count(masks[i : i + 1]) == pytest.approx(sum(means).item(), rel=1e-5)
+        assert len(means) == 4 - i
+    assert loss(outputs, masks) == pytest.approx((sums[0] + sums[1]).item(), rel=1e-5)
 
 
 def test_its_loss_compares_half_the_scale_with_every_16th_label():

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.errors import InputError
 from segtrain.losses.outputs import images, valid_pixels, weighted_outputs
-from segtrain.losses.strips import summed
+from segtrain.losses.strips import PixelLoss, summed
 from segtrain.sizes import stride_of, subsample_labels
 
 # Published weights, in the order of the labels.
@@ -31,7 +31,7 @@ class CrossEntropy(nn.Module):
             loss); `weights` by the class weights of its valid pixels (PyTorch's weighted mean).
         label_stride: 1 upsamples coarse logits to the labels; 8 takes every 8th label instead, for
             networks of stride 8 (how DeepLab v1 and v2 were trained). An output of twice that
-            stride takes every 16th, each for the four that it stands for.
+            stride takes every 16th; each image's counts as much as its others, whose labels are more.
         class_weights: factors of the pixels by their class: a list in the order of the labels,
             published ones by name, or `median_frequency`: those that `balance` is given.
         label_smoothing: the share of a label that is spread evenly over all classes (Szegedy et al.,
@@ -111,22 +111,38 @@ class CrossEntropy(nn.Module):
             if self.label_stride > 1:
                 stride = max(self.label_stride, *map(stride_of, logits.shape[-2:], masks.shape[-2:]))
                 labels = subsample_labels(masks, stride, logits.shape[-2:], IGNORE_INDEX)
-                weight = weight * (stride / self.label_stride) ** 2
+                if stride > self.label_stride:
+                    total = total + weight * self._as_counted(sum_of_pixels, logits, labels, masks)
+                    continue
             total = total + weight * summed(sum_of_pixels, logits, labels)
         return total
+
+    def _as_counted(self, loss: PixelLoss, logits: Tensor, labels: Tensor, masks: Tensor) -> Tensor:
+        """The sum over an output's own, fewer labels, scaled so that the step's `count` divides each image's
+        share by what it has of them (Caffe divides every loss by its own count)."""
+        parts = []
+        for logit, label, mask in zip(logits.split(1), labels.split(1), masks.split(1), strict=True):
+            share = self._used(mask[:, :: self.label_stride, :: self.label_stride]) / self._used(label).clamp(
+                min=1e-12
+            )
+            parts.append(share * loss(logit, label))
+        return torch.stack(parts).sum()
 
     def count(self, masks: Tensor) -> Tensor:
         """What the batch adds to the divisor: its pixels, images or weights (float32 scalar)."""
         if self.normalize == "images":
             return images(masks)
-        used = masks[:, :: self.label_stride, :: self.label_stride]
-        class_weights = self._class_weights(masks.device)
+        return self._used(masks[:, :: self.label_stride, :: self.label_stride])
+
+    def _used(self, labels: Tensor) -> Tensor:
+        """The valid labels, or the class weights of them (float32 scalar)."""
+        class_weights = self._class_weights(labels.device)
         if self.normalize == "weights" and class_weights is not None:
             of_label = F.pad(
                 class_weights, (0, IGNORE_INDEX + 1 - len(class_weights))
             )  # ignored pixels weigh nothing
-            return of_label[used.long()].sum()
-        return valid_pixels(used)
+            return of_label[labels.long()].sum()
+        return valid_pixels(labels)
 
     def _class_weights(self, device: torch.device) -> Tensor | None:
         if self.wants_frequencies:
