@@ -94,8 +94,8 @@ def rate_and_decay(part: str, kind: str, factors: Multipliers) -> tuple[float, f
         "normalisation shifts": factors.norm_shift_decay,
         "depthwise weights": factors.depthwise_decay,
     }
-    decay = decays.get(kind, 1.0)
-    return 1.0, 1.0 if decay is None else decay
+    own_decay = decays.get(kind)
+    return 1.0, 1.0 if own_decay is None else own_decay
 
 
 def part_of(name: str) -> str:
