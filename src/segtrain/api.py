@@ -30,7 +30,9 @@ from segtrain.config.compose import (
     offline,
     plain,
 )
+from segtrain.config.data_file import adopt_data_files
 from segtrain.config.instantiate import instantiate
+from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.overrides import as_overrides, complete_overrides
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
@@ -141,11 +143,12 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
         >>> result = segtrain.train(model="unet", data="shapes", max_steps=200)
         >>> result.evaluation.network.mean_iou
     """
-    given = complete_overrides("train", [*as_overrides(keys), *overrides])
+    given = adopt_data_files(complete_overrides("train", [*as_overrides(keys), *overrides]))
     try:
         config, choices = compose_with_choices("train", given)
     except CONFIG_ERRORS as error:
         raise explain(error, "train", given) from error
+    fill_num_classes(config)
     values = plain(config)
     check_scalars(values)
     for key in ("experiment", "replay"):
@@ -186,7 +189,7 @@ def evaluate(
     """
     given_paths = [checkpoint] if isinstance(checkpoint, str | Path | TrainResult) else checkpoint
     paths = [_path(each) for each in given_paths]
-    given = complete_overrides("eval", [*as_overrides(keys), *overrides])
+    given = adopt_data_files(complete_overrides("eval", [*as_overrides(keys), *overrides]))
     try:
         config = compose_config("eval", given)
         config.ckpt = paths

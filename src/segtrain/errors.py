@@ -28,6 +28,10 @@ class InputError(SegtrainError):
     exit_code = 2
 
 
+class MaskError(InputError):
+    """A mask that its data set does not take as it is: `segdata ... action=check` says all of it."""
+
+
 class DivergedError(SegtrainError):
     """The loss is no longer finite."""
 

@@ -114,6 +114,7 @@ def broken_masks() -> dict[str, tuple[bytes, str]]:
     palette = Image.fromarray(good % 3, "P")
     palette.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
     floats = good.astype(np.float32)
+    in_alpha = Image.merge("LA", (Image.new("L", (WIDTH, HEIGHT)), Image.fromarray(good)))
     return {
         "label_300.png": (encoded(with_value(300, np.uint16)), "label 300 (3 pixels)"),
         "label_7.png": (encoded(with_value(7, np.uint8)), "label 7 (3 pixels)"),
@@ -125,11 +126,11 @@ def broken_masks() -> dict[str, tuple[bytes, str]]:
         "all_wrong.png": (encoded(np.full((HEIGHT, WIDTH), 99, np.uint8)), "label 99 (768 pixels)"),
         "rgb.png": (encoded(coloured), "colours (mode RGB)"),
         "rgba.png": (encoded(Image.fromarray(coloured).convert("RGBA")), "colours (mode RGBA)"),
-        "with_alpha.png": (encoded(Image.fromarray(good).convert("LA")), "colours (mode LA)"),
+        "in_alpha.png": (encoded(in_alpha), "only the alpha channel differs"),
         "rgb.jpg": (encoded(coloured, "JPEG"), "colours (mode RGB)"),
         "inks.jpg": (encoded(Image.fromarray(coloured).convert("CMYK"), "JPEG"), "colours (mode CMYK)"),
-        "floats.tif": (encoded(floats, "TIFF"), "mode F"),
-        "nan.tif": (encoded(floats * np.nan, "TIFF"), "mode F"),
+        "floats.tif": (encoded(floats / 2, "TIFF"), "floating-point"),
+        "nan.tif": (encoded(floats * np.nan, "TIFF"), "floating-point"),
         "lower.png": (encoded(labels(height=HEIGHT - 1)), "the mask is 32×23"),
         "wider.png": (encoded(labels(width=WIDTH + 1)), "the mask is 33×24"),
         "transposed.png": (encoded(good.T), "the mask is 24×32"),

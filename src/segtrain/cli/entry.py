@@ -13,15 +13,18 @@ from omegaconf import DictConfig
 
 from segtrain.cli.runner import Command, run_command
 from segtrain.config.compose import evaluation_config, plain
+from segtrain.config.data_file import data_argument
+from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.overrides import complete_overrides
 from segtrain.config.schema import check_scalars
-from segtrain.errors import InputError
+from segtrain.errors import InputError, MaskError
 
 # What a run is named by in TensorBoard's table and in sweeps.
 GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
 
 
 def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
+    fill_num_classes(config)
     values = plain(config)
     check_scalars(values)
     values.pop("experiment", None)
@@ -36,7 +39,12 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
 
     choices = HydraConfig.get().runtime.choices
     named = {group: option for group, option in choices.items() if option and group in GROUPS}
-    return run_training(values, named, folder).as_json()
+    try:
+        return run_training(values, named, folder).as_json()
+    except MaskError as error:
+        of_data = [o for o in HydraConfig.get().overrides.task if o.startswith("data.")]
+        looking = " ".join([f"segdata data={data_argument(choices['data'])}", *of_data, "action=check"])
+        raise MaskError(str(error), do=f"see what is wrong with all masks by {looking}") from error
 
 
 def _evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -75,6 +83,7 @@ def _look_at_data(config: DictConfig, folder: Path) -> None:
 
 
 def _import_weights(config: DictConfig, folder: Path) -> None:
+    fill_num_classes(config)
     values = plain(config)
     check_scalars(values)
     from segtrain.commands.import_weights import import_weights

@@ -20,6 +20,8 @@ from segtrain.cli.help import help_text
 from segtrain.cli.sweep import SweepFailed, network_metrics
 from segtrain.commands.paths import write_metrics
 from segtrain.config.compose import CONFIG_DIR
+from segtrain.config.data_file import adopt_data_files
+from segtrain.config.overrides import unquote_keys
 from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.distributed import launch
 from segtrain.distributed.signals import Stopped, ask_when_parent_ends
@@ -59,6 +61,12 @@ def run_command(command: Command, arguments: list[str]) -> None:
         print(f"segtrain {__version__}", flush=True)
         return
     _prepare_process()
+    try:
+        arguments = adopt_data_files(map(unquote_keys, arguments))
+    except CONFIG_ERRORS as error:
+        _leave(command.root, explain(error, command.root, arguments), InputError.exit_code)
+    except InputError as error:
+        _leave(command.root, error, error.exit_code)
     sys.argv[1:] = arguments  # where Hydra reads them
     job = Job(command)
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from segtrain.config.num_classes import fill_num_classes
 from segtrain.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -113,7 +114,10 @@ def evaluation_config(given: DictConfig, saved: dict[str, Any]) -> dict[str, Any
     for group in SAVED_GROUPS:
         if given.get(group) and given[group].get("_target_"):
             base.pop(group, None)
-    merged = plain(OmegaConf.merge(OmegaConf.create(base), given))
+    whole = OmegaConf.merge(OmegaConf.create(base), given)
+    assert isinstance(whole, DictConfig)
+    fill_num_classes(whole)
+    merged = plain(whole)
     old, new = saved["data"].get("num_classes"), merged["data"].get("num_classes")
     if old != new:
         raise InputError(

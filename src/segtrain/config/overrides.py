@@ -27,13 +27,27 @@ def as_overrides(keys: Mapping[str, Any]) -> list[str]:
     for key, value in keys.items():
         name = key.replace("__", ".")
         group = name.replace(".", "/")
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and all(re.fullmatch(r"[A-Za-z_]\w*", str(k)) for k in value):
             values += as_overrides({f"{name}.{k}": v for k, v in value.items()})
         elif (CONFIG_DIR / group).is_dir() and _are_options(value):
             options.append(f"{group}={_option(value)}")
         else:
             values.append(f"{name}={_value(value)}")
     return options + values
+
+
+def unquote_keys(argument: str) -> str:
+    """An override whose value is a dict with keys in quotes, in Hydra's grammar, which has none there.
+
+    Example:
+        >>> unquote_keys('data.label_map={"255,0,0":1}')
+        "data.label_map={255\\,0\\,0:1}"
+    """
+    key, equals, value = argument.partition("=")
+    if not value.startswith("{"):
+        return argument
+    quoted = re.compile(r"""(?<=[{,])\s*(["'])((?:(?!\1).)*)\1\s*(?=:)""")
+    return f"{key}{equals}{quoted.sub(lambda found: _key(found[2]), value)}"
 
 
 def complete_overrides(root: str, overrides: Sequence[str]) -> list[str]:
@@ -63,8 +77,13 @@ def _value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_value(v)}" for k, v in value.items()) + "}"
+        return "{" + ",".join(f"{_key(str(k))}:{_value(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_value, value)) + "]"
     text = str(Path(value)) if isinstance(value, Path) else str(value)
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _key(text: str) -> str:
+    """A dict's key in Hydra's grammar: what would end it has a backslash before it."""
+    return re.sub(r"([\\,:{}\[\]()= ])", r"\\\1", text)

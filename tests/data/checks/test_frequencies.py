@@ -10,7 +10,7 @@ from PIL import Image
 from segtrain.contracts import Pair
 from segtrain.data.checks.frequencies import Frequencies, class_frequencies, median_frequency_weights
 from segtrain.data.datasets.shapes import Shapes
-from segtrain.data.io import files
+from segtrain.data.io import masks
 from segtrain.data.io.files import PairedFiles
 from segtrain.errors import InputError
 
@@ -36,8 +36,8 @@ def pairs(tmp_path):
 def reads(monkeypatch):
     """The paths of the images and masks that are read."""
     opened = []
-    read = files._open
-    monkeypatch.setattr(files, "_open", lambda path: opened.append(path) or read(path))
+    read = masks.open_image
+    monkeypatch.setattr(masks, "open_image", lambda path: opened.append(path) or read(path))
     return opened
 
 

@@ -9,8 +9,8 @@ from segtrain.data.checks.proposal import Content, describe_label_map, propose, 
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.cityscapes import Cityscapes
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import read_colours
 from segtrain.data.io.label_map import parse_label_map
+from segtrain.data.io.masks import read_colours
 
 BLACK, RED, GREEN, PINK = (0, 0, 0), (255, 0, 0), (0, 255, 0), (255, 0, 255)
 

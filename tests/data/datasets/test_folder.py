@@ -9,8 +9,9 @@ from segtrain.data.checks.frequencies import class_frequencies
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.folder import Folder
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import read_colours, read_image
+from segtrain.data.io.files import read_image
 from segtrain.data.io.label_map import parse_label_map
+from segtrain.data.io.masks import read_colours
 from segtrain.errors import InputError
 
 MASK = [[0, 1], [2, 255]]
@@ -230,8 +231,75 @@ def test_what_does_not_pair_up_is_named(six, damage, message):
 def test_folders_of_splits_that_were_not_asked_for_are_pointed_out(tmp_path):
     for split in ("train", "val"):
         add(tmp_path, split, images=f"images/{split}", masks=f"masks/{split}")
-    with pytest.raises(InputError, match=r"data\.train_split and data\.val_split: train, val"):
+    with pytest.raises(InputError, match=r"set data\.train_split=train data\.val_split=val"):
         folder(tmp_path)
+
+
+def test_folders_within_the_folders_are_read_and_hidden_ones_are_not(tmp_path):
+    for name in ("north/a", "south/a", "south/deep/b"):
+        add(
+            tmp_path,
+            name.rpartition("/")[2],
+            images=f"images/{name.rpartition('/')[0]}",
+            masks=f"masks/{name.rpartition('/')[0]}",
+        )
+    add(tmp_path, "z", images="images/.cache", masks="masks/.cache")
+    (tmp_path / "images/north/again").symlink_to(tmp_path / "images")  # a circle
+    data = folder(tmp_path)
+    assert sorted(names(data.train) + names(data.val)) == ["north/a", "south/a", "south/deep/b"]
+
+
+def test_masks_may_lie_in_a_folder_among_the_images(tmp_path):
+    for name in "ab":
+        add(tmp_path, name, images=".", masks="masks")
+    assert len(folder(tmp_path, images=".").train) == 1
+
+
+def test_a_suffix_that_all_masks_share_is_proposed(tmp_path):
+    for name in ("a", "b"):
+        add(tmp_path, name, suffix="_mask")
+        add(tmp_path / "one", name, images=".", masks=".", suffix="-gt")
+    with pytest.raises(InputError, match=r"every mask ends in _mask; set data\.mask_suffix=_mask"):
+        folder(tmp_path)
+    with pytest.raises(InputError, match=r"one folder; set data\.mask_suffix=-gt"):
+        folder(tmp_path / "one", images=".", masks=".")
+
+
+def test_images_without_a_mask_are_left_out_or_background(six):
+    (six / "masks/p1.png").unlink()
+    data = folder(six, unlabelled="skip")
+    assert len(data.train) + len(data.val) == 5
+    masks = everything(six, unlabelled="background")
+    assert masks == [MASK, [[0, 0], [0, 0]], MASK, MASK, MASK, MASK]
+
+
+def test_the_classes_may_stand_in_a_file_beside_the_folders(six):
+    (six / "classes.yaml").write_text(
+        "class_names: [soil, crop, weed]\npalette: [[1, 2, 3], [4, 5, 6], [7, 8, 9]]"
+    )
+    data = folder(six, num_classes=None)
+    assert (data.class_names, data.palette[2]) == (("soil", "crop", "weed"), (7, 8, 9))
+    assert folder(six, num_classes=4).class_names == ("0", "1", "2", "3")
+    (six / "classes.yaml").write_text("names: [soil]")
+    with pytest.raises(InputError, match=r"classes\.yaml: no class_names in it"):
+        folder(six, num_classes=None)
+
+
+def test_classes_are_counted_in_the_names_or_in_the_label_map(six):
+    assert folder(six, num_classes=None, class_names=["a", "b", "c"]).class_names == ("a", "b", "c")
+    assert len(folder(six, num_classes=None, label_map={9: 4, 255: 255}).palette) == 5
+    assert len(folder(six, num_classes=None).class_names) == 2
+
+
+def test_the_nearest_number_or_colour_is_taken_where_that_is_asked_for(tmp_path):
+    for name in "ab":
+        add(tmp_path, name, [[0, 3, 120, 250]])
+        add(tmp_path / "rgb", name, Image.fromarray(np.array([[[3, 9, 0], [200, 40, 40]]], np.uint8)))
+    assert everything(tmp_path, label_map={0: 0, 255: 1}, snap=True) == [[[0, 0, 0, 1]]] * 2
+    colours = {"0,0,0": 0, "255,0,0": 1}
+    assert everything(tmp_path / "rgb", label_map=colours, snap=True) == [[[0, 1]]] * 2
+    with pytest.raises(InputError, match=r"1 more colours have none; .*data\.snap=true"):
+        everything(tmp_path / "rgb", label_map=colours)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +311,9 @@ def test_folders_of_splits_that_were_not_asked_for_are_pointed_out(tmp_path):
         ({"class_names": ["a", "b", "a"]}, "data.class_names: 2 different names"),
         ({"val_fraction": 1}, "data.val_fraction=1"),
         ({"white": 0}, "data.white=0"),
+        ({"snap": True}, "data.snap=true: no data.label_map"),
+        ({"palette": [[0, 0, 0]]}, "data.palette: 1 colours for data.num_classes=3"),
+        ({"palette": [[0, 0, 256]] * 3}, "data.palette"),
         (
             {"train_split": "train"},
             "data.train_split=train: no .*train.txt, .*images/train or .*train/images",
@@ -285,7 +356,9 @@ KINDS = {
     "colours": (Image.fromarray(np.array(COLOURS, np.uint8)), COLOUR_MAP),
     "colours and alpha": (Image.fromarray(np.array(COLOURS, np.uint8)).convert("RGBA"), COLOUR_MAP),
     "colours in a palette": (Image.fromarray(np.array(COLOURS, np.uint8)).quantize(4), COLOUR_MAP),
-    "grey as RGB": (
+    "grey as RGB": (Image.fromarray(np.array(MASK, np.uint8)).convert("RGB"), None),
+    "grey and alpha": (Image.fromarray(np.array(MASK, np.uint8)).convert("LA"), None),
+    "grey as colours": (
         Image.fromarray(np.array(MASK, np.uint8)).convert("RGB"),
         {"0,0,0": 0, "1,1,1": 1, "2,2,2": 2, "255,255,255": 255},
     ),

@@ -142,7 +142,7 @@ def test_a_label_above_255_is_not_wrapped_around(tmp_path):
 
 
 def test_a_mask_in_colours_is_refused(tmp_path):
-    pair = write_pair(tmp_path, np.zeros((3, 3, 3), np.uint8))
+    pair = write_pair(tmp_path, np.arange(27, dtype=np.uint8).reshape(3, 3, 3))
     with pytest.raises(InputError, match=r"a\.png: the mask has colours"):
         read(pair)
 

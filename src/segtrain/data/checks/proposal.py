@@ -15,8 +15,8 @@ from segtrain.data.checks.scan import map_indices
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.cityscapes import Cityscapes
 from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import INDEX_MODES
 from segtrain.data.io.label_map import Colour
+from segtrain.data.io.masks import INDEX_MODES
 
 MOST_COLOURS = 256  # more are no classes, but smoothed edges or JPEG's noise
 Value = int | Colour

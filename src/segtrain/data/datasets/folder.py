@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from segtrain.contracts import IGNORE_INDEX, Colour, Pair, Sample
+from segtrain.contracts import IGNORE_INDEX, Pair, Sample
 from segtrain.data.checks.refusal import refuse
+from segtrain.data.datasets.classes import find_classes
 from segtrain.data.datasets.pairing import Folders, seeded_split
-from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.files import PairedFiles, read_colours, read_image
-from segtrain.data.io.label_map import parse_label_map
-from segtrain.errors import InputError
+from segtrain.data.io.files import PairedFiles, read_image
+from segtrain.data.io.label_map import LabelMap, parse_label_map
+from segtrain.data.io.masks import read_colours, snap_numbers
+from segtrain.errors import InputError, MaskError
 
 LOOKED_AT = 8  # masks, to see whether 255 can be meant as ignored
+TRAIN, VAL = "train", ("val", "valid", "validation")  # what folders of splits are called
 
 
 class Folder:
@@ -26,14 +29,19 @@ class Folder:
 
     Args:
         root: the folder that all else is relative to.
-        num_classes: labels are 0 .. num_classes-1.
-        images, masks: the folders; an image and its mask have the same name up to the suffix.
+        num_classes: labels are 0 .. num_classes-1; null counts `class_names`, else what `root/classes.yaml`
+            lists, else the labels of `label_map`; 2 where there is none of them.
+        images, masks: the folders; an image and its mask have the same path in them up to the suffix.
         mask_suffix: what the masks' names have on top, `_mask` for a.jpg and a_mask.png.
         train_split, val_split: each a list NAME.txt (`Folders.listed`), or a folder images/NAME with
             masks/NAME, or NAME/images with NAME/masks; both null splits at random.
         val_fraction, seed: of a random split.
-        class_names: null numbers them.
+        class_names: null takes those of `root/classes.yaml`, else numbers them.
+        palette: a colour a class, null the first of each in `label_map`.
         label_map: stored number, or colour as "255,0,0", -> label; or the path of such a YAML file.
+        snap: a number or colour that is not in `label_map` takes the label of the nearest that is.
+        unlabelled: images without a mask: null refuses them, skip leaves them out, background makes
+            all of their pixels class 0.
         white: the number in a 16-bit grey image that becomes 255: 4095 where 12 bits are used.
 
     Raises:
@@ -47,7 +55,7 @@ class Folder:
         self,
         *,
         root: str,
-        num_classes: int,
+        num_classes: int | None = None,
         images: str = "images",
         masks: str = "masks",
         mask_suffix: str = "",
@@ -56,20 +64,25 @@ class Folder:
         val_fraction: float = 0.25,
         seed: int = 0,
         class_names: list[str] | None = None,
+        palette: list[list[int]] | None = None,
         label_map: Mapping[int | str, int] | str | None = None,
+        snap: bool = False,
+        unlabelled: Literal["skip", "background"] | None = None,
         white: int = 65535,
     ):
-        if not 1 <= num_classes <= IGNORE_INDEX:
-            raise InputError(f"data.num_classes={num_classes}", do=f"give 1 to {IGNORE_INDEX}")
         if not 1 <= white <= 65535:
             raise InputError(f"data.white={white}", do="give 1 to 65535")
         self.root = Path(root).expanduser()
         self.images, self.masks, self.mask_suffix = images, masks, mask_suffix
         self.train_split, self.val_split = train_split, val_split
         self.val_fraction, self.seed, self.white = val_fraction, seed, white
-        self.class_names = _names(class_names, num_classes)
-        self.numbers, self.colours = parse_label_map(label_map, num_classes)
-        self.palette = _palette(self.colours, num_classes)
+        self.unlabelled: str | None = unlabelled
+        classes = find_classes(self.root, num_classes, class_names, palette, label_map)
+        self.class_names, self.palette = classes.names, classes.palette
+        self.label_map = parse_label_map(label_map, len(self.class_names))
+        if snap and not any(self.label_map):
+            raise InputError("data.snap=true: no data.label_map", do="list the numbers or colours in it")
+        self.snap = snap
 
     @cached_property
     def train(self) -> "FolderSplit":
@@ -89,7 +102,20 @@ class Folder:
 
     @cached_property
     def _at_random(self) -> tuple[list[Pair], list[Pair]]:
+        self._refuse_folders_of_splits()
         return seeded_split(self._folders(self.images, self.masks).pairs(), self.val_fraction, self.seed)
+
+    def _refuse_folders_of_splits(self) -> None:
+        """Raises InputError where images/train and images/val, or train/images and val/images, are there:
+        a random split would mix them."""
+        inside = self.root / self.images
+        for place, below in ((inside, ""), (self.root, self.images)):
+            val = next((name for name in VAL if (place / name / below).is_dir()), None)
+            if val and (place / TRAIN / below).is_dir() and (place == inside or not inside.is_dir()):
+                raise InputError(
+                    f"{place}: {TRAIN} and {val} in it look like splits",
+                    do=f"set data.train_split={TRAIN} data.val_split={val}",
+                )
 
     def _named(self, name: str | None, key: str) -> list[Pair]:
         """The pairs of a list or of a folder."""
@@ -107,34 +133,46 @@ class Folder:
         raise InputError(f"data.{key}={name}: no {looked}", do="check data.root and the split")
 
     def _folders(self, images: str, masks: str) -> Folders:
-        return Folders(self.root / images, self.root / masks, self.mask_suffix)
+        return Folders(self.root / images, self.root / masks, self.mask_suffix, self.unlabelled)
 
     def _split(self, pairs: list[Pair]) -> "FolderSplit":
-        return FolderSplit(pairs, len(self.class_names), self.numbers, self.colours, self.white)
+        return FolderSplit(pairs, len(self.class_names), self.label_map, snap=self.snap, white=self.white)
 
 
 class FolderSplit(PairedFiles):
-    """Pairs whose masks hold numbers, or, where `colours` has any, colours."""
+    """Pairs whose masks hold numbers, or, where the label map has any, colours. Where an image is its own
+    mask, all of it is background."""
 
     def __init__(
         self,
         pairs: list[Pair],
         num_classes: int,
-        numbers: dict[int, int],
-        colours: dict[Colour, int],
-        white: int,
+        label_map: LabelMap,
+        *,
+        snap: bool = False,
+        white: int = 65535,
     ):
-        super().__init__(pairs, num_classes=num_classes, label_map=numbers)
-        self.colours, self.white = colours, white
+        super().__init__(pairs, num_classes=num_classes, label_map=label_map.numbers)
+        self.colours, self.snap, self.white = label_map.colours, snap, white
 
     def image(self, index: int) -> np.ndarray:
         return read_image(self.pairs[index].image, self.white)
 
     def stored(self, index: int) -> np.ndarray:
-        return read_colours(self.pairs[index].mask, self.colours) if self.colours else super().stored(index)
+        _, image, mask = self.pairs[index]
+        if mask == image:
+            return np.zeros(self.image(index).shape[:2], np.uint8)
+        if self.colours:
+            return read_colours(mask, self.colours, snap=self.snap)
+        numbers = super().stored(index)
+        return snap_numbers(numbers, self.label_map) if self.snap else numbers
+
+    def labels(self, index: int) -> tuple[np.ndarray, str]:
+        name, image, mask = self.pairs[index]
+        return (self.stored(index), name) if mask == image else super().labels(index)
 
     def identity(self) -> list:
-        return [*super().identity(), sorted(self.colours.items())]
+        return [*super().identity(), sorted(self.colours.items()), self.snap]
 
     @cached_property
     def unexplained(self) -> bool:
@@ -146,23 +184,9 @@ class FolderSplit(PairedFiles):
 
     def __getitem__(self, index: int) -> Sample:
         if self.unexplained:
-            raise InputError(
+            raise MaskError(
                 f"{self.pairs[0].mask}: it and its neighbours hold nothing but 0 and {IGNORE_INDEX}",
                 do=f"set data.label_map={{{IGNORE_INDEX}:1}} for a class,"
                 f" or {{{IGNORE_INDEX}:{IGNORE_INDEX}}} to ignore those pixels",
             )
         return super().__getitem__(index)
-
-
-def _names(class_names: list[str] | None, num_classes: int) -> tuple[str, ...]:
-    names = tuple(map(str, range(num_classes) if class_names is None else class_names))
-    if len(names) != num_classes or len(set(names)) != num_classes:
-        what = f"data.class_names: {len(set(names))} different names for data.num_classes={num_classes}"
-        raise InputError(what, do="give each class its name")
-    return names
-
-
-def _palette(colours: dict[Colour, int], num_classes: int) -> tuple[Colour, ...]:
-    """The first colour of each class in the masks, else VOC's."""
-    own = {label: colour for colour, label in reversed(colours.items())}
-    return tuple(own.get(label, colour) for label, colour in enumerate(voc_palette(num_classes)))

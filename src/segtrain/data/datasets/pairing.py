@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -9,35 +10,58 @@ from typing import NamedTuple
 from segtrain.contracts import Pair
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.io.files import read_list
-from segtrain.data.io.listing import SUFFIXES, is_hidden, is_image
+from segtrain.data.io.listing import SUFFIXES, image_files, is_image
 from segtrain.errors import InputError
 
 
 class Folders(NamedTuple):
-    """A folder of images and one of masks; NAME.jpg belongs to NAME + `mask_suffix` + .png, whatever
-    their suffixes. The two may be one folder where `mask_suffix` separates them."""
+    """A folder of images and one of masks, with the folders below them; site/NAME.jpg belongs to site/NAME
+    + `mask_suffix` + .png, whatever their suffixes. The two may be one folder where `mask_suffix` separates
+    them.
+
+    Attributes:
+        images, masks: the folders.
+        mask_suffix: what the masks' names have on top.
+        unlabelled: what an image without a mask is: a fault (None), left out (skip), or all background.
+    """
 
     images: Path
     masks: Path
     mask_suffix: str
+    unlabelled: str | None = None
 
     def pairs(self) -> list[Pair]:
-        """Every image with its mask, in the order of their names.
+        """Every image with its mask, in the order of their names; an image that is all background stands
+        for its own mask.
 
         Raises:
             InputError: a folder is missing or empty, a name is doubled, or one has no counterpart.
         """
-        refuse(self.unpaired(), do="name both alike up to data.mask_suffix, or give a list of pairs")
         images, masks = self._images(), self._masks()
-        return [Pair(name, images[name], masks[name]) for name in sorted(images) if name in masks]
+        if not images.keys() & masks.keys():
+            raise self._no_pair(images)
+        refuse(
+            self._alone(images, masks), do="name both alike up to data.mask_suffix, or give a list of pairs"
+        )
+        whole = self.unlabelled == "background"
+        names = [name for name in sorted(images) if whole or name in masks]
+        return [Pair(name, images[name], masks.get(name, images[name])) for name in names]
 
-    def unpaired(self) -> list[str]:
-        """What is alone, a sentence each. Raises InputError where a folder is missing or empty."""
-        images, masks = self._images(), self._masks()
+    def _alone(self, images: dict[str, Path], masks: dict[str, Path]) -> list[str]:
+        """What has no counterpart, a sentence each."""
+        no_mask = [] if self.unlabelled else [path for name, path in images.items() if name not in masks]
         return [
-            *(f"{path} has no mask in {self.masks}" for name, path in images.items() if name not in masks),
+            *(f"{path} has no mask in {self.masks}" for path in no_mask),
             *(f"{path} has no image in {self.images}" for name, path in masks.items() if name not in images),
         ]
+
+    def _no_pair(self, images: Collection[str]) -> InputError:
+        """The error where no image has a mask: it proposes the suffix that all masks share."""
+        suffix = shared_suffix(images, _by_name(self.masks, self.images))
+        what = f"{self.masks}: no mask has the name of an image in {self.images}"
+        if suffix:
+            return InputError(f"{what}; every mask ends in {suffix}", do=f"set data.mask_suffix={suffix}")
+        return InputError(what, do="name both alike up to data.mask_suffix, or give a list of pairs")
 
     def listed(self, path: Path, root: Path) -> list[Pair]:
         """The pairs of a list: a line is a name, or an image and its mask, separated by a comma, a
@@ -56,7 +80,7 @@ class Folders(NamedTuple):
             found = _pair_of(line, root)
             if found is None:
                 named = named or (self._images(), self._masks())
-                name = Path(line).stem if Path(line).suffix.lower() in SUFFIXES else line
+                name = str(Path(line).with_suffix("")) if Path(line).suffix.lower() in SUFFIXES else line
                 image, mask = (of.get(name) for of in named)
                 if image is not None and mask is not None:
                     found = Pair(image.stem, image, mask)
@@ -80,16 +104,33 @@ class Folders(NamedTuple):
         return f"{path}: {name} has no {kind} in {folder}"
 
     def _images(self) -> dict[str, Path]:
-        found = _by_name(self.images)
+        found = _by_name(self.images, self.masks)
         if self.images != self.masks:
             return found
         if not self.mask_suffix:
-            raise InputError(f"{self.images}: images and masks in one folder", do="set data.mask_suffix")
+            suffix = shared_suffix(found, found)
+            do = f"set data.mask_suffix={suffix}" if suffix else "set data.mask_suffix"
+            raise InputError(f"{self.images}: images and masks in one folder", do=do)
         return {name: path for name, path in found.items() if not name.endswith(self.mask_suffix)}
 
     def _masks(self) -> dict[str, Path]:
-        suffix, found = self.mask_suffix, _by_name(self.masks).items()
+        suffix, found = self.mask_suffix, _by_name(self.masks, self.images).items()
         return {name.removesuffix(suffix): path for name, path in found if name.endswith(suffix)}
+
+
+def shared_suffix(images: Collection[str], masks: Collection[str]) -> str | None:
+    """What the names of all masks have on top of images' names; None where they have nothing in common.
+
+    Where both are one folder's names, half of them have to have it.
+
+    Example:
+        >>> shared_suffix(["a", "b"], ["a_mask", "b_mask"])
+        "_mask"
+    """
+    ends = Counter(mask[end:] for mask in masks for end in range(1, len(mask)) if mask[:end] in images)
+    suffix, count = ends.most_common(1)[0] if ends else ("", 0)
+    enough = 2 * count == len(masks) if images is masks else count == len(masks)
+    return suffix if enough else None
 
 
 def seeded_split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pair], list[Pair]]:
@@ -99,6 +140,8 @@ def seeded_split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pa
     """
     if not 0 < fraction < 1:
         raise InputError(f"data.val_fraction={fraction}", do="give a number between 0 and 1")
+    if not pairs:
+        raise InputError("no image has a mask", do="look at data.images, data.masks and data.mask_suffix")
     if len(pairs) < 2:
         raise InputError(f"{pairs[0].image}: one image cannot train and validate", do="add images")
     count = min(max(round(fraction * len(pairs)), 1), len(pairs) - 1)
@@ -132,23 +175,16 @@ def _below(root: Path, part: str) -> Path:
     return path if path.is_file() or not path.is_absolute() else root / part.lstrip("/")
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    """The images of a folder by their names without suffix."""
+def _by_name(folder: Path, other: Path) -> dict[str, Path]:
+    """The images of a folder and those below it, but for `other`, by their paths without suffix."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder", do="set data.root, data.images and data.masks")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if is_image(path.relative_to(folder)) and not path.is_dir():
-            if path.stem in found:
-                raise InputError(f"{path} and {found[path.stem]} have one name", do="keep one of them")
-            found[path.stem] = path
+    for path in image_files(folder, other):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise InputError(f"{path} and {found[name]} have one name", do="keep one of them")
+        found[name] = path
     if not found:
-        below = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not is_hidden(Path(p.name))]
-        hint = (
-            f"; for its folders set data.train_split and data.val_split: {', '.join(below)},"
-            " or NAME of a list NAME.txt with an image and its mask a line"
-            if below
-            else ""
-        )
-        raise InputError(f"{folder}: no image in it", do=f"put images there{hint}")
+        raise InputError(f"{folder}: no image in it", do="put images there")
     return found

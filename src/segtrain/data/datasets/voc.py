@@ -23,9 +23,9 @@ from segtrain.data.io.files import (
     SplitsByList,
     find_root,
     read_list,
-    read_mask,
     stamp,
 )
+from segtrain.data.io.masks import read_mask
 from segtrain.data.io.mat import read_mat
 from segtrain.errors import InputError
 

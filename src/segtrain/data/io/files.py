@@ -1,25 +1,25 @@
 """Images and masks in files: read as they are stored, checked as they are read."""
 
 import codecs
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence
 from torch.utils.data import Dataset
 
 from segtrain.contracts import IGNORE_INDEX, Pair, Sample
 from segtrain.data.checks.refusal import refuse
-from segtrain.errors import InputError
+from segtrain.data.io.masks import read_mask
+from segtrain.data.io.opening import as_rgb, open_image, reading, unequal_sizes
+from segtrain.errors import InputError, MaskError
 
 STORE = "store 8 or 16 bits a channel"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 WHITE = 65535  # of 16-bit grey images: the value that becomes 255
-INDEX_MODES = ("1", "L", "P", "I;16", "I")  # one number a pixel, and never a colour
 
 
 class PairedFiles(Dataset):
@@ -62,7 +62,7 @@ class PairedFiles(Dataset):
         image, mask = self.image(index), self.stored(index)
         if mask.shape != image.shape[:2]:
             raise InputError(
-                f"{mask_path}: the mask is {_size(mask)}, its image {image_path} is {_size(image)}",
+                f"{mask_path}: {unequal_sizes(image, mask, image_path, mask_path)}",
                 do="both must have the same size",
             )
         return Sample(image, self._labels(mask, mask_path), name)
@@ -99,7 +99,7 @@ class PairedFiles(Dataset):
         outside = (labels != IGNORE_INDEX) & ((labels < 0) | (labels >= self.num_classes))
         found = labels[indices[_look_up(outside.astype(np.uint8), indices) == 1]]
         if found.size:
-            raise InputError(
+            raise MaskError(
                 f"{path}: label {found[0]} ({found.size} pixels) is outside the classes"
                 f" 0..{self.num_classes - 1} and is not {IGNORE_INDEX} (ignored)",
                 do="correct the mask, data.num_classes or data.label_map",
@@ -163,30 +163,9 @@ def _look_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return cv2.LUT(indices, table) if indices.dtype == np.uint8 else table[indices]
 
 
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}×{array.shape[0]}"
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns what Pillow raises into an InputError."""
-    try:
-        yield
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not an image that Pillow reads" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise InputError(f"{path}: cannot be read ({reason})", do="get the file anew") from error
-
-
-def _open(path: Path) -> Image.Image:
-    with _reading(path), path.open("rb") as file:
-        image = Image.open(file)
-        image.load()
-    return image
-
-
 def read_pages(path: Path) -> np.ndarray:
     """uint8 N×H×W, the pages of a grey TIFF. Raises InputError."""
-    with _reading(path), Image.open(path) as stack:
+    with reading(path), Image.open(path) as stack:
         pages = np.stack([np.asarray(page) for page in ImageSequence.Iterator(stack)])
     if pages.ndim != 3 or pages.dtype != np.uint8:
         raise InputError(f"{path}: its pages are not 8-bit grey", do="get the file anew")
@@ -199,7 +178,7 @@ def read_image(path: Path, white: int = WHITE) -> np.ndarray:
     Transparency and channels past the third are dropped. Of 16-bit colours the high byte is kept;
     16-bit grey is scaled so that `white` becomes 255.
     """
-    image = ImageOps.exif_transpose(_open(path))
+    image = ImageOps.exif_transpose(open_image(path))
     if image.mode.startswith("I"):
         numbers = np.asarray(image)
         if numbers.min() < 0 or numbers.max() > 65535:
@@ -208,52 +187,7 @@ def read_image(path: Path, white: int = WHITE) -> np.ndarray:
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.mode == "F":
         raise InputError(f"{path}: its pixels are floating-point numbers", do=STORE)
-    return np.asarray(_rgb(image, path))
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """The stored numbers, H×W, of an index or palette image. Raises InputError.
-
-    Nothing is converted: a palette image's `.convert("L")` would turn class 3 into 113.
-    """
-    mask = _open(path)
-    if mask.mode not in INDEX_MODES:
-        raise InputError(
-            f"{path}: the mask has colours (mode {mask.mode}), not one class index a pixel",
-            do="store masks as grey or palette PNG, or name their colours in data.label_map of data=folder",
-        )
-    return np.asarray(mask)
-
-
-def read_colours(path: Path, labels: Mapping[tuple[int, int, int], int]) -> np.ndarray:
-    """The label of each pixel's RGB colour, H×W; a palette image's colours are looked up.
-
-    Raises:
-        InputError: the image is damaged, or has a colour without a label.
-    """
-    mask = _open(path)
-    if mask.mode[0] in "IF":
-        raise InputError(f"{path}: the mask has numbers, not colours", do="map them in data.label_map")
-    red, green, blue = (np.asarray(channel, np.int32) for channel in _rgb(mask, path).split())
-    colours = red << 16 | green << 8 | blue
-    known = np.array([r << 16 | g << 8 | b for r, g, b in sorted(labels)])
-    indices = np.searchsorted(known, colours).clip(max=len(known) - 1)
-    unknown = colours[known[indices] != colours]
-    if unknown.size:
-        colour = ",".join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))
-        raise InputError(
-            f"{path}: the colour {colour} ({np.sum(unknown == unknown[0])} pixels) has no label",
-            do=f'add "{colour}": LABEL to data.label_map, {IGNORE_INDEX} to ignore a pixel',
-        )
-    return np.array([labels[colour] for colour in sorted(labels)], np.uint8)[indices]
-
-
-def _rgb(image: Image.Image, path: Path) -> Image.Image:
-    try:
-        # Pillow warns where it drops a palette's transparency, but not by way of RGBA.
-        return (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be turned into RGB ({error})", do="store it as RGB") from error
+    return np.asarray(as_rgb(image, path))
 
 
 def read_list(path: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -10,10 +10,15 @@ from segtrain.contracts import IGNORE_INDEX, Colour
 from segtrain.errors import InputError
 
 
-def parse_label_map(
-    label_map: Mapping[int | str, int] | str | None, num_classes: int
-) -> tuple[dict[int, int], dict[Colour, int]]:
-    """The map's numbers and its colours, of which one is empty.
+class LabelMap(NamedTuple):
+    """numbers, colours: the label of each; one of the two is empty."""
+
+    numbers: dict[int, int]
+    colours: dict[Colour, int]
+
+
+def parse_label_map(label_map: Mapping[int | str, int] | str | None, num_classes: int) -> LabelMap:
+    """The map's numbers or its colours.
 
     Keys may be texts even for numbers, since a checkpoint keeps its config as JSON.
 
@@ -21,10 +26,10 @@ def parse_label_map(
         InputError: an unreadable file, a key that is neither or a mixture, or a label that is no class.
     """
     if label_map is None:
-        return {}, {}
+        return LabelMap({}, {})
     where = f"data.label_map={label_map}"
     if isinstance(label_map, str):
-        label_map = _read_yaml(Path(label_map).expanduser())
+        label_map = read_yaml(Path(label_map).expanduser(), "data.label_map")
     if not isinstance(label_map, Mapping):
         raise InputError(
             f"{where}: no map", do="write {7: 1, 255: 255}, or the path of a YAML file with such"
@@ -47,14 +52,13 @@ def parse_label_map(
             raise InputError(f"data.label_map: {key}", do='give a number, or a colour such as "255,0,0"')
     if numbers and colours:
         raise InputError("data.label_map: numbers and colours", do="masks have one or the other")
-    return numbers, colours
+    return LabelMap(numbers, colours)
 
 
-def _read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, what: str) -> Any:
+    """The content of a YAML file; `what` it is meant as, for the message. Raises InputError."""
     try:
         return yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(
-            f"data.label_map={path}: cannot be read ({reason})", do="give a YAML file"
-        ) from error
+        raise InputError(f"{what}={path}: cannot be read ({reason})", do="give a YAML file") from error

@@ -1,5 +1,7 @@
 """Which files of a folder are images, by their names."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 SUFFIXES = ".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .pbm".split()
@@ -21,3 +23,25 @@ def visible(folder: Path, pattern: str) -> list[Path]:
     """What a folder's `glob` finds and is not hidden, in order."""
     found = folder.glob(pattern)
     return sorted(path for path in found if not is_hidden(path.relative_to(folder)))
+
+
+def image_files(folder: Path, other: Path | None = None, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """The image files of a folder and of those below it, in order; hidden ones are passed over.
+
+    Args:
+        other: a folder below that is passed over as well.
+        above: the folders that led here, so that a link to one of them ends.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as entries:
+        found = sorted(((entry.name, entry.is_dir()) for entry in entries), key=lambda one: one[0])
+    for name, is_folder in found:
+        path = folder / name
+        if is_hidden(PurePath(name)) or path == other:
+            continue
+        if is_folder:
+            yield from image_files(path, other, (*above, real))
+        elif path.suffix.lower() in SUFFIXES:
+            yield path

@@ -1,0 +1,72 @@
+"""Opening an image file with Pillow: its faults, and how its camera was held."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from segtrain.errors import InputError
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what Pillow raises into an InputError."""
+    try:
+        yield
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not an image that Pillow reads" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise InputError(f"{path}: cannot be read ({reason})", do="get the file anew") from error
+
+
+def open_image(path: Path) -> Image.Image:
+    """The image of a file, decoded, as it is stored. Raises InputError."""
+    with reading(path), path.open("rb") as file:
+        image = Image.open(file)
+        image.load()
+    return image
+
+
+def as_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """The image in RGB, without transparency. Raises InputError where Pillow cannot convert it."""
+    try:
+        # Pillow warns where it drops a palette's transparency, but not by way of RGBA.
+        return (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be turned into RGB ({error})", do="store it as RGB") from error
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) to 8; 1 also where there is none, or nonsense."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # EXIF data in disorder lead Pillow into errors of every kind
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def orientation(path: Path) -> int:
+    """The EXIF orientation of a file; 1 where it is no image."""
+    try:
+        with Image.open(path) as image:
+            return orientation_of(image)
+    except Exception:
+        return 1
+
+
+def unequal_sizes(image: np.ndarray, mask: np.ndarray, image_path: Path, mask_path: Path) -> str:
+    """What to say of a mask that is not as large as its image, with the EXIF orientations that may be why."""
+    what = f"the mask is {_size(mask)}, its image {image_path} is {_size(image)}"
+    if image.shape[1::-1] != mask.shape:
+        return what
+    of_image, of_mask = orientation(image_path), orientation(mask_path)
+    if of_mask > 4:
+        return f"{what}: EXIF orientation {of_mask} in the mask turns it, and it was not drawn so"
+    if of_image > 4:
+        return f"{what}: EXIF orientation {of_image} turns the image, and the mask is as if it did not"
+    return what
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}×{array.shape[0]}"
