@@ -14,7 +14,7 @@ from segtrain.errors import InputError
 
 FORMAT = "folder"  # of a file that names none
 SUFFIXES = (".yaml", ".yml")
-PLACES = ("data", "classes")  # names of files that say less than their folder's
+SAYING_LESS = ("data", "classes")  # names of files that say less than their folder's
 BELOW_ROOT = ("root", "label_map")  # keys with paths that are relative to the file
 
 _files: dict[str, str] = {}  # option -> the file that it stands for
@@ -63,7 +63,7 @@ def _adopt(name: str) -> str:
     for key in BELOW_ROOT:
         if isinstance(node.get(key), str):
             node[key] = str(path.parent / Path(node[key]).expanduser())
-    option = path.stem if path.stem not in PLACES else path.resolve().parent.name
+    option = path.stem if path.stem not in SAYING_LESS else path.resolve().parent.name
     option = re.sub(r"[^\w.-]", "_", option)
     if (CONFIG_DIR / "data" / f"{option}.yaml").is_file() or _files.get(option, name) != name:
         option = f"{option}_{len(_files)}"  # an option of ours, or another file's

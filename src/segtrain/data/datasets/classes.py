@@ -12,7 +12,7 @@ from segtrain.errors import InputError
 FILE = "classes.yaml"  # below the root: class_names, and palette if it likes
 
 
-class Classes(NamedTuple):
+class ClassList(NamedTuple):
     """names: one a class, all different. palette: as many colours."""
 
     names: tuple[str, ...]
@@ -25,7 +25,7 @@ def find_classes(
     class_names: list[str] | None,
     palette: list[list[int]] | None,
     label_map: Mapping[int | str, int] | str | None,
-) -> Classes:
+) -> ClassList:
     """The classes, from what the user says and else from `root/classes.yaml`.
 
     Args:
@@ -47,7 +47,7 @@ def find_classes(
         num_classes = len(class_names) if class_names else max(labels, default=1) + 1
     own = {label: colour for colour, label in reversed(colours.items())}  # the first colour of a class
     drawn = tuple(own.get(label, colour) for label, colour in enumerate(voc_palette(num_classes)))
-    return Classes(
+    return ClassList(
         named(class_names, num_classes), drawn if palette is None else _palette(palette, num_classes)
     )
 

@@ -81,9 +81,10 @@ class Folders(NamedTuple):
             if found is None:
                 named = named or (self._images(), self._masks())
                 name = str(Path(line).with_suffix("")) if Path(line).suffix.lower() in SUFFIXES else line
+                name = name if name in named[0] else Path(name).name  # also images/NAME.jpg
                 image, mask = (of.get(name) for of in named)
                 if image is not None and mask is not None:
-                    found = Pair(image.stem, image, mask)
+                    found = Pair(name, image, mask)
                 elif line.startswith("#"):
                     continue
                 else:
