@@ -16,7 +16,14 @@ def test_a_run_leaves_what_the_interface_names(tiny):
     done = tiny("crf=true", "log_every=1")
     assert done.code == 0, done.err
     names = {str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file()}
-    assert {"config.yaml", "metrics.jsonl", "metrics.json", "train.log"} <= names
+    assert {
+        "config.yaml",
+        "metrics.jsonl",
+        "metrics.json",
+        "train.log",
+        "results.png",
+        "val_batch.jpg",
+    } <= names
     assert {"checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     metrics = json.loads((done.folder / "metrics.json").read_text())

@@ -149,9 +149,11 @@ class Validation:
                 )
             self.submission = data.submission
 
-    def __call__(self, model: nn.Module, step: int) -> EvaluationResult:
+    def __call__(
+        self, model: nn.Module, step: int, on_image: Callable[[ImageResult], None] = lambda _: None
+    ) -> EvaluationResult:
         with evaluating(model):
-            return self.of(Predictor(model, self.inference, self.compute), step)
+            return self.of(Predictor(model, self.inference, self.compute), step, on_image)
 
     def of(
         self, predict: Predict, step: int, on_image: Callable[[ImageResult], None] = lambda _: None

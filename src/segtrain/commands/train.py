@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from segtrain.commands.build import build_crf, build_loss, count_parameters, read_checkpoint, saved_config
+from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log, result_table
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.sanity_check import check_groups, first_forward_pass
@@ -107,8 +109,15 @@ def run_training(config: dict[str, Any], choices: dict[str, str], folder: Path) 
             return process_group.any_rank_so_far(stop.requested)
 
         validation = Validation(data, compute, config, log, crf, should_stop)
-        with refusing_by_name(config):
-            result = fit(state, dataset, log, validation, stop)
+        drawings = Drawings(data, log, config["max_steps"])
+
+        def validate(model: nn.Module, step: int) -> EvaluationResult:
+            evaluated = validation(model, step, drawings.add)
+            drawings.after_validation(step)
+            return evaluated
+
+        with refusing_by_name(config), drawings.also_of_a_divergence():
+            result = fit(state, dataset, log, validate, stop)
         log.say(result_table(result))
         log.hyperparameters(hyperparameters(config, choices), {"mean_iou": result.network.mean_iou or 0.0})
         say_next_commands(log, folder)
@@ -275,5 +284,6 @@ def hyperparameters(config: dict[str, Any], choices: dict[str, str]) -> dict[str
 def say_next_commands(log: RunLog, folder: Path) -> None:
     """Shows the commands to use next."""
     best = f"{relative(folder)}/checkpoints/{checkpoint.BEST}"
-    log.say(f"curves and images:    tensorboard --logdir {relative(folder.parent)}")
+    log.say(f"curves and images:    {relative(folder)}/{RESULTS}, {BATCH}")
+    log.say(f"of all steps:         tensorboard --logdir {relative(folder.parent)}")
     log.say(f"evaluate with CRF:    segeval ckpt={best} crf=true")
