@@ -33,12 +33,40 @@ IMAGE = ("backbone.block1.0",)
 
 
 def network(state: State, node: Node) -> PublishedNetwork:
+    """Maps a Caffe network to ours, by the class of our model.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+
+    Raises:
+        InputError: the format has no such network.
+
+    Example:
+        >>> network(by_layer(state), node).input.mean
+        (122.67892, 116.66877, 104.00699)
+    """
     require(node, *FAMILIES)
     return FAMILIES[target(node)](state, node)
 
 
 def by_layer(arrays: State) -> dict[str, Tensor]:
-    """LAYER/0 and LAYER/1 (or LAYER.0, LAYER/weight, ...) as LAYER.weight and LAYER.bias."""
+    """Names blobs as tensors: LAYER/0 and LAYER/1 (or LAYER.0, LAYER/weight, ...) as LAYER.weight and
+    LAYER.bias.
+
+    Args:
+        arrays: the blobs by the names of the file.
+
+    Returns:
+        The same tensors by their new names; a name of another form stays.
+
+    Example:
+        >>> list(by_layer({"conv1_1/0": kernel, "conv1_1/1": bias}))
+        ["conv1_1.weight", "conv1_1.bias"]
+    """
     named = {}
     for name, blob in arrays.items():
         found = re.fullmatch(r"(.+)[/:.](\w+)", name)
@@ -47,11 +75,29 @@ def by_layer(arrays: State) -> dict[str, Tensor]:
 
 
 def released_fcn(state: State, node: Node) -> PublishedNetwork:
+    """Maps an FCN of shelhamer/fcn.berkeleyvision.org; the classes say which data set's mean it saw.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     classes = len(state.get("score_fr.weight", ()))
     return fcn(state, node, NYUD if classes == 40 else VOC)
 
 
 def deeplab_v1(state: State, node: Node) -> PublishedNetwork:
+    """Maps DeepLab v1: VGG16 up to fc7 and one score layer.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     layers = vgg16() | {"fc6": "backbone.fc6.0", "fc7": "backbone.fc7.0"}
     return PublishedNetwork(
         layers=layers | dict.fromkeys(("fc8_voc12", "fc8_pascal"), "score"),
@@ -61,6 +107,15 @@ def deeplab_v1(state: State, node: Node) -> PublishedNetwork:
 
 
 def deeplab_v1_msc(state: State, node: Node) -> PublishedNetwork:
+    """Maps DeepLab v1 with its branches on the image and the first four poolings.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     largefov = deeplab_v1(state, node)
     branches = {f"{name}_{kind}": f"mlps.{name}.{kind}" for name in MSC for kind in ("conv", "fc")}
     branches |= {f"{name}_ms": f"scores.{name}" for name in MSC}
@@ -68,6 +123,15 @@ def deeplab_v1_msc(state: State, node: Node) -> PublishedNetwork:
 
 
 def segnet(state: State, node: Node) -> PublishedNetwork:
+    """Maps SegNet; the decoder's layers are numbered from the deepest block.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     layers = vgg16(norm="conv{}_bn") | {"conv1_1_D": "score"}
     for block, convolutions in enumerate(CONVOLUTIONS, start=1):
         for i in range(convolutions if block > 1 else 1):  # conv1_1_D has no BatchNorm
@@ -79,6 +143,15 @@ def segnet(state: State, node: Node) -> PublishedNetwork:
 
 
 def segnet_basic(state: State, node: Node) -> PublishedNetwork:
+    """Maps SegNet-Basic: four layers each way.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     layers = {"conv_classifier": "score"}
     for i in range(4):
         for name, ours in ((f"conv{i + 1}", f"encoder.{i}"), (f"conv_decode{4 - i}", f"decoder.{i}")):
@@ -89,6 +162,15 @@ def segnet_basic(state: State, node: Node) -> PublishedNetwork:
 
 
 def deconvnet(state: State, node: Node) -> PublishedNetwork:
+    """Maps DeconvNet; fc6's deconvolution becomes the matrix that ours multiplies by.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     layers = vgg16(norm="bn{}") | {"seg-score-voc": "score"}
     layers |= {"fc6": "backbone.fc.0.0", "bnfc6": "backbone.fc.0.1"}
     layers |= {"fc7": "backbone.fc.1.0", "bnfc7": "backbone.fc.1.1"}
@@ -108,6 +190,15 @@ def deconvnet(state: State, node: Node) -> PublishedNetwork:
 
 
 def dilatednet(state: State, node: Node) -> PublishedNetwork:
+    """Maps DilatedNet's front end, with its context module where the file has one.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     scores = state.get("final.weight", state.get("fc-final.weight", ()))
     layers = vgg16() | {"fc6": "backbone.fc6", "fc7": "backbone.fc7"}
     layers |= dict.fromkeys(("final", "fc-final"), "score")
@@ -128,7 +219,15 @@ def dilatednet(state: State, node: Node) -> PublishedNetwork:
 
 
 def folded_statistics(layers: dict[str, str]):
-    """Makes the statistics of BatchNorms that have them folded into scale and shift."""
+    """Makes the statistics of BatchNorms that have them folded into scale and shift.
+
+    Args:
+        layers: their layers -> ours.
+
+    Returns:
+        A function from our model and their tensors to the statistics by their names: mean 0, and a
+        variance of 1 - eps, so that nothing is divided by.
+    """
 
     def prepare(model: nn.Module, state: State) -> dict[str, Tensor]:
         statistics = {}

@@ -18,6 +18,18 @@ UNITS = {
 
 
 def network(state: State, node: Node) -> PublishedNetwork:
+    """Maps DeepLab v2 on a ResNet, by the number of its blocks.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+
+    Raises:
+        InputError: the format has no such network, or the tensors are no ResNet-50 or 101.
+    """
     require(node, "DeepLabV2", "StretchedDeepLabV2")
     wrapper = next((f"{w}." for w in WRAPPERS if any(n.startswith(f"{w}.") for n in state)), "")
     layers = {"layer1.conv1.conv": "backbone.conv1", "layer1.conv1.bn": "backbone.bn1"}

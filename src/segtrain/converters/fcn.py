@@ -18,12 +18,17 @@ FC = {"fc6": "backbone.fc6", "fc7": "backbone.fc7"}
 
 
 def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> PublishedNetwork:
-    """An FCN on VGG16 or AlexNet, with its 100 pixels of padding.
+    """Maps an FCN on VGG16 or AlexNet, with its 100 pixels of padding.
 
     Deconvolutions that are bilinear are dropped, for ours are; 2× ones that are not are learned.
 
     Args:
-        mean: of R, G and B.
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+        mean: of R, G and B, that was subtracted from the images.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
     """
     alexnet = target(node["backbone"]) == "AlexNet"
     form = {"backbone.padding": 100} | ({"backbone.layout": "caffe"} if alexnet else {})
@@ -46,7 +51,18 @@ def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> Published
 
 
 def is_bilinear(weight: Tensor | None) -> bool:
-    """Whether C×C×k×k, or C×1×k×k in groups, interpolates every channel for itself."""
+    """Says whether a deconvolution interpolates every channel for itself.
+
+    Args:
+        weight: C×C×k×k, or C×1×k×k in groups; None where the file has none.
+
+    Returns:
+        True for a bilinear kernel, to 1e-5.
+
+    Example:
+        >>> is_bilinear(bilinear_kernel(4).view(1, 1, 4, 4))
+        True
+    """
     if weight is None or weight.dim() != 4 or weight.shape[1] not in (1, len(weight)):
         return False
     expected = weight.new_zeros(weight.shape)

@@ -21,6 +21,21 @@ FORMATS: dict[str, Callable[[State, Node], PublishedNetwork]] = {
 
 
 def read(path: str | Path, name: str) -> dict[str, Tensor]:
-    """The tensors of a file of the format `name`. Raises InputError."""
+    """Reads a file of published weights.
+
+    Args:
+        path: of the file: .safetensors, .npz, or a .pth of tensors alone.
+        name: of its format, a key of FORMATS.
+
+    Returns:
+        The tensors by their names, Caffe's blobs by layer.
+
+    Raises:
+        InputError: no such file, or one that holds anything but tensors.
+
+    Example:
+        >>> read("fcn8s.npz", "caffe")["score_fr.weight"].shape
+        (21, 4096, 1, 1)
+    """
     state = read_tensors(path, "weights", wanted="a .safetensors, .npz or .pth of tensors alone")
     return caffe.by_layer(state) if name == "caffe" else state

@@ -63,12 +63,31 @@ class Account(NamedTuple):
 
 
 def target(node: Node) -> str:
-    """The class that a node of the config names, without its module."""
+    """Reads the class that a node of the config names.
+
+    Args:
+        node: with a `_target_`.
+
+    Returns:
+        The name without its module.
+
+    Example:
+        >>> target({"_target_": "segtrain.models.fcn.FCN"})
+        "FCN"
+    """
     return str(node["_target_"]).rpartition(".")[2]
 
 
 def require(node: Node, *classes: str) -> None:
-    """Raises InputError unless the model is one that a format has networks for."""
+    """Refuses a model that a format has no network for.
+
+    Args:
+        node: the config of our model, as its YAML composes.
+        classes: the names of those it has.
+
+    Raises:
+        InputError: the model is another one.
+    """
     if target(node) not in classes:
         raise InputError(
             f"model=: the format has no {target(node)}", do=f"choose a model of {' or '.join(classes)}"
@@ -79,11 +98,20 @@ def take(model: nn.Module, network: PublishedNetwork, state: State, allow: Itera
     """Loads the tensors of a published network into our model, which then takes RGB of 0..255.
 
     Args:
-        state: their tensors by their names.
+        model: ours, built in the published form.
+        network: how their tensors become ours.
+        state: the published tensors by their names.
         allow: names or layers, theirs or ours, that may stay over, be missing or be of another shape.
 
+    Returns:
+        Where every tensor went.
+
     Raises:
-        InputError: other tensors do.
+        InputError: a tensor that is not allowed to stays over, is missing or has another shape.
+
+    Example:
+        >>> take(model, FORMATS["torchvision"](state, node), state).new
+        []
     """
     own, allowed = model.state_dict(), set(allow)
     tensors: dict[str, Tensor] = {}

@@ -8,6 +8,18 @@ HEAD = {0: "0.0", 1: "0.1", 4: "2"}  # convolution, BatchNorm, scores
 
 
 def network(state: State, node: Node) -> PublishedNetwork:
+    """Maps PSPNet; it keeps its auxiliary head where the file has it.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+
+    Raises:
+        InputError: the format has no such network, or the tensors are no ResNet-50 or 101.
+    """
     require(node, "PSPNet")
     layers = {f"layer0.{i}": f"backbone.{name}" for i, name in STEM.items()}
     layers |= {f"layer{i}": f"backbone.layer{i}" for i in range(1, 5)}

@@ -21,6 +21,18 @@ FORMERLY = {"0": "aspp", "1": "head.0", "2": "head.1"}
 
 
 def network(state: State, node: Node) -> PublishedNetwork:
+    """Maps DeepLabV3 of segmentation_models.pytorch.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+
+    Raises:
+        InputError: one of its other networks, or tensors that are no ResNet-50 or 101.
+    """
     for start, difference in OTHERS.items():
         if any(name.startswith(start) for name in state):
             raise InputError(f"format=smp: its {difference}", do="train ours, or import DeepLabV3")

@@ -21,7 +21,20 @@ from segtrain.models.deeplab_v3 import DeepLabV3
 
 
 def stretch(outputs: dict[str, Tensor], size: Sequence[int], *, align_corners: bool) -> dict[str, Tensor]:
-    """Every N×C×h×w resized bilinearly to `size` (H, W)."""
+    """Resizes logits bilinearly.
+
+    Args:
+        outputs: N×C×h×w by name.
+        size: (H, W) of the image.
+        align_corners: whether the outer cells lie on the image's corners, as in `F.interpolate`.
+
+    Returns:
+        N×C×H×W by name.
+
+    Example:
+        >>> stretch({"out": torch.zeros(1, 21, 8, 8)}, (64, 64), align_corners=False)["out"].shape
+        torch.Size([1, 21, 64, 64])
+    """
     return {
         name: F.interpolate(logits, list(size), mode="bilinear", align_corners=align_corners)
         for name, logits in outputs.items()

@@ -35,6 +35,18 @@ VGG_FC = {"classifier.0": "fc6", "classifier.3": "fc7"}
 
 
 def network(state: State, node: Node) -> PublishedNetwork:
+    """Maps what the file holds, a classifier or a network for segmentation, into our model.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+
+    Raises:
+        InputError: the weights are none that we know, or the model has another backbone.
+    """
     kind = next((kind for kind, mark in MARKS.items() if mark in state), None)
     if kind == "deeplabv3":
         return deeplabv3(state, node)
@@ -57,7 +69,18 @@ def network(state: State, node: Node) -> PublishedNetwork:
 
 
 def fcn_resnet(state: State, node: Node) -> PublishedNetwork:
-    """A ResNet with dilation under one 3×3 convolution."""
+    """Maps a ResNet with dilation under one 3×3 convolution.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+
+    Raises:
+        InputError: the format has no such network.
+    """
     require(node, "FCNResNet")
     heads = {"classifier": "head", "aux_classifier": "aux"}
     parts = {0: "0.0", 1: "0.1", 4: "2"}  # convolution, BatchNorm, scores
@@ -75,7 +98,17 @@ def fcn_resnet(state: State, node: Node) -> PublishedNetwork:
 
 
 def segmentation(state: State) -> dict[str, object]:
-    """What the form of torchvision's networks for segmentation has in common."""
+    """Gives the form that torchvision's networks for segmentation have in common.
+
+    Args:
+        state: the published tensors by their names.
+
+    Returns:
+        Keys of our YAML with their values.
+
+    Raises:
+        InputError: no ResNet-50 or 101.
+    """
     return {
         "output_stride": 8,
         "backbone.depth": depth(state, "backbone.layer3."),
@@ -84,6 +117,18 @@ def segmentation(state: State) -> dict[str, object]:
 
 
 def deeplabv3(state: State, node: Node) -> PublishedNetwork:
+    """Maps DeepLab v3 without its auxiliary head.
+
+    Args:
+        state: the published tensors by their names.
+        node: the config of our model, as its YAML composes.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+
+    Raises:
+        InputError: the format has no such network.
+    """
     require(node, "DeepLabV3", "StretchedDeepLabV3")
     head = {
         "backbone": "backbone",
@@ -107,7 +152,17 @@ def deeplabv3(state: State, node: Node) -> PublishedNetwork:
 def classifier(
     layers: dict[str, str], dropped: dict[str, str], form: Mapping[str, object], **more: Any
 ) -> PublishedNetwork:
-    """A backbone: `layers` and `form` are named within it."""
+    """Maps a classifier to our backbone.
+
+    Args:
+        layers: their layers -> ours within the backbone.
+        dropped: their layer -> why it is not needed.
+        form: keys of the backbone's YAML that give it the published form.
+        more: further fields of `PublishedNetwork`.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     return PublishedNetwork(
         layers={theirs: f"backbone.{ours}" for theirs, ours in layers.items()},
         form={f"backbone.{key}": value for key, value in form.items()},
@@ -123,7 +178,16 @@ def _as_named(state: State) -> dict[str, str]:
 
 
 def vgg16(ours: str, backbone: Node, *, norm: bool) -> PublishedNetwork:
-    """VGG16 in the form of one of our classes; what it has no layer for is dropped."""
+    """Maps VGG16 in the form of one of our classes; what it has no layer for is dropped.
+
+    Args:
+        ours: the backbone's class.
+        backbone: its config.
+        norm: whether the file has BatchNorms.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
     layers, index, width = {}, 0, 3 if norm else 2
     for block, convolutions in enumerate(CONVOLUTIONS, start=1):
         for i in range(width * convolutions):

@@ -4,10 +4,17 @@ CONVOLUTIONS = (2, 2, 3, 3, 3)  # of each block
 
 
 def vgg16(*, norm: str | None = None) -> dict[str, str]:
-    """conv1_1 to conv5_3 -> the backbone's layers.
+    """Names VGG16's convolutions, conv1_1 to conv5_3.
 
     Args:
         norm: what the BatchNorms are called, with `{}` for 1_1 to 5_3; None if there are none.
+
+    Returns:
+        Caffe's layers -> our backbone's.
+
+    Example:
+        >>> vgg16()["conv1_2"]
+        "backbone.block1.2"
     """
     layers, width = {}, 3 if norm else 2  # of a convolution, [BatchNorm,] ReLU
     for block, convolutions in enumerate(CONVOLUTIONS, start=1):

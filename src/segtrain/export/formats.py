@@ -67,18 +67,27 @@ class LogitDifference(NamedTuple):
 def export_model(
     model: nn.Module, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
 ) -> list[LogitDifference]:
-    """Writes the model to `path` and compares what is read back, on images of several sizes.
+    """Writes a model in another format and compares what is read back, on images of several sizes.
 
     Args:
-        form: a key of SUFFIX.
-        size: of the example that the exporter follows through the network.
+        model: in eval mode, on the CPU.
+        form: the format, a key of SUFFIX.
+        path: of the file.
+        size: height and width of the example that the exporter follows through the network.
         about: goes into the file, as JSON.
         dynamic: any size is taken; otherwise that of the example alone.
+
+    Returns:
+        The differences, one for each size that was compared.
 
     Raises:
         InputError: what the format needs is not installed, or the network cannot be exported.
         SegtrainError: what is read back differs.
         SaveError: the file cannot be written.
+
+    Example:
+        >>> export_model(model, "onnx", Path("fcn8s.onnx"), (360, 480), {}, dynamic=True)[0].labels
+        0.0
     """
     if form == "onnx" and not all(map(find_spec, NEEDED)):
         missing = next(name for name in NEEDED if not find_spec(name))
@@ -128,7 +137,20 @@ def _reason(error: Exception) -> str:
 
 
 def compare(network: Run, other: Run, size: Size) -> LogitDifference:
-    """The largest difference on an image of noise."""
+    """Compares two networks on an image of noise.
+
+    Args:
+        network: ours.
+        other: what was read back.
+        size: height and width of the image.
+
+    Returns:
+        The largest difference of the logits, their range, and the share of pixels with another label.
+
+    Example:
+        >>> compare(network, network, (64, 64)).largest
+        0.0
+    """
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=generator)
     with torch.inference_mode():
@@ -139,7 +161,16 @@ def compare(network: Run, other: Run, size: Size) -> LogitDifference:
 
 
 def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
-    """The network as a graph, for images of any size (`dynamic`) or of the example's."""
+    """Traces a network to a graph.
+
+    Args:
+        network: with its logits at the image's size.
+        size: height and width of the example.
+        dynamic: whether the graph takes images of any size, or of the example's.
+
+    Returns:
+        torch's exported program.
+    """
     shapes = {"images": {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}} if dynamic else None
     # Otherwise the graph asserts of each crop whether it takes anything away, as on the example.
     known = hasattr(shape_config, "backed_size_oblivious")  # torch 2.6 and 2.7 lack it
@@ -156,11 +187,35 @@ def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
 
 
 def write_torch_export(network: FullSize, path: Path, size: Size, about: str, dynamic: bool) -> Run:
+    """Writes torch's own format (.pt2) and reads it back.
+
+    Args:
+        network: with its logits at the image's size.
+        path: of the file.
+        size: height and width of the example.
+        about: JSON, for the file's metadata.
+        dynamic: whether images of any size are taken.
+
+    Returns:
+        The program that was read back.
+    """
     torch.export.save(trace(network, size, dynamic), path, extra_files={"segtrain.json": about})
     return torch.export.load(path).module()
 
 
 def write_onnx(network: FullSize, path: Path, size: Size, about: str, dynamic: bool) -> Run:
+    """Writes ONNX and reads it back into onnxruntime.
+
+    Args:
+        network: with its logits at the image's size.
+        path: of the file.
+        size: height and width of the example.
+        about: JSON, for the file's metadata.
+        dynamic: whether images of any size are taken.
+
+    Returns:
+        A function that runs it on the CPU.
+    """
     import onnxruntime
 
     from segtrain.export.onnx_operators import TRANSLATIONS
@@ -198,7 +253,18 @@ def _without_floors(program: ExportedProgram) -> ExportedProgram:
 
 
 def write_safetensors(network: FullSize, path: Path, size: Size, about: str, dynamic: bool) -> Run:
-    """The tensors alone, by the names of the model's state dict."""
+    """Writes the tensors alone, by the names of the model's state dict, and reads them back.
+
+    Args:
+        network: ours.
+        path: of the file.
+        size: not used: tensors take images of any size.
+        about: JSON, for the file's metadata.
+        dynamic: not used.
+
+    Returns:
+        A copy of the network with the tensors that were read back.
+    """
     from safetensors.torch import load_file, save
 
     tensors = {name: value.contiguous() for name, value in network.model.state_dict().items()}

@@ -10,12 +10,28 @@ FLOAT = 1  # ONNX's number of float32
 
 
 def remainder(x, divisor):
-    """a % b, where b is a size."""
+    """Translates a % b, where b is a size.
+
+    Args:
+        x: integers.
+        divisor: a number.
+
+    Returns:
+        The remainder, of x's type.
+    """
     return op.Mod(x, op.CastLike(divisor, x))
 
 
 def adaptive_mean(x, bins):
-    """Adaptive average pooling of N×C×h×w to `bins` (rows, columns)."""
+    """Translates adaptive average pooling, as two products with matrices of means.
+
+    Args:
+        x: N×C×h×w.
+        bins: the rows and the columns of the output.
+
+    Returns:
+        N×C×rows×columns.
+    """
     rows, columns = (_means(op.Shape(x, start=2 + i, end=3 + i), bins[i]) for i in range(2))
     return op.MatMul(op.MatMul(rows, x), op.Transpose(columns, perm=[1, 0]))
 
