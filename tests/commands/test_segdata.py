@@ -113,6 +113,29 @@ def test_black_and_white_masks_are_asked_about(run, folder, streets):
     path = done.folder / "label_map.yaml"
     assert '"255": 1' in path.read_text()
     assert run("segdata", *folder, f"data.label_map={path}").code == 0
+    assert f"segtrain data={done.folder.name}/data.yaml" in done.out
+    assert run("segdata", f"data={done.folder}/data.yaml").code == 0
+
+
+def test_smooth_masks_are_explained_and_pass_as_it_is_proposed(run, streets):
+    for i in range(6):
+        white = Image.fromarray(np.kron(np.eye(2, dtype=np.uint8) * 255, np.ones((12, 16), np.uint8)))
+        white.save(streets / f"masks/{i}.jpg", quality=70)
+        (streets / f"masks/{i}.png").unlink()
+    done = run("segdata", "data=folder", f"data.root={streets}")
+    refused(done)
+    said = " ".join(done.out.split())
+    assert "of which 2 fill areas (0; 255): JPEG changes colours" in said
+    assert "data.snap=true" in said
+    again = run("segdata", f"data={done.folder}/data.yaml")
+    assert again.code == 0, again.out
+
+
+def test_more_colours_than_classes_are_proposed_as_classes(run, streets):
+    done = run("segdata", "data=folder", f"data.root={streets}", "data.masks=colours", "data.num_classes=2")
+    refused(done)
+    assert "data.num_classes=11" in done.out
+    assert run("segdata", f"data={done.folder}/data.yaml", "accept=[unseen]").code == 0
 
 
 def test_a_data_set_that_takes_no_label_map_is_said_which_does(run, streets):

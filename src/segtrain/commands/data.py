@@ -13,14 +13,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segtrain.commands.paths import relative, write_yaml
+from segtrain.commands.propose_data import propose_data
 from segtrain.config.instantiate import describe_type, fits, instantiate
 from segtrain.contracts import IGNORE_INDEX
-from segtrain.data.checks import proposal
 from segtrain.data.checks.check import SPLITS, DataReport, check_data
 from segtrain.data.checks.frequencies import median_frequency_weights
 from segtrain.data.checks.sample_check import KINDS, Fault
 from segtrain.data.checks.stats import split_stats, stats_figure, to_json
-from segtrain.data.io.label_map import parse_label_map
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
 from segtrain.loggers.run_log import WIDTH
@@ -58,7 +57,7 @@ def check(config: dict[str, Any], option: str, folder: Path, console: Console) -
     report = check_data(partial(instantiate, config["data"], "data"), partial(_progress, console))
     _show(report.faults, config["accept"], console)
     _write_json(_report_json(report, config["accept"]), folder / "check.json")
-    _propose(report, config["data"], option, folder, console)
+    propose_data(report, config["data"], folder, console, partial(_progress, console))
     counted = [fault for fault in report.faults if fault.kind not in config["accept"]]
     read = " and ".join(f"{len(split)} in {name}" for name, split in report.splits.items()) or "none made"
     if counted:
@@ -78,26 +77,6 @@ def _show(faults: list[Fault], accepted: list[str], console: Console) -> None:
             console.print(f"  {escape(fault.where)}: {escape(fault.what)}", highlight=False)
         if len(own) > SHOWN:
             console.print(f"  and {len(own) - SHOWN} more, in the report", highlight=False)
-
-
-def _propose(report: DataReport, node: dict[str, Any], option: str, folder: Path, console: Console) -> None:
-    """Writes the label map that the masks would take, if there is one to be guessed."""
-    if not {"mask", "labels", "unseen"} & {fault.kind for fault in report.faults}:
-        return
-    paths = proposal.mask_files(report.splits.values())
-    numbers, colours = parse_label_map(node.get("label_map"), len(report.data.class_names))
-    with _progress(console, "reading the masks again", len(paths)) as advance:
-        content = proposal.read_content(paths, coloured=bool(colours), advance=advance)
-    guess = proposal.propose(content, report.data.palette, colours or numbers)
-    if not guess or guess == (colours or numbers):
-        return
-    path = folder / "label_map.yaml"
-    path.write_text(proposal.describe_label_map(guess, content, report.data.class_names))
-    takes = "" if "label_map" in node else f"; data={option} takes none, but data=folder does"
-    console.print(
-        f"a label map, a guess that wants to be read: data.label_map={relative(path)}{takes}",
-        highlight=False,
-    )
 
 
 def _report_json(report: DataReport, accepted: list[str]) -> dict[str, Any]:

@@ -5,7 +5,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from segtrain.data.checks.proposal import Content, describe_label_map, propose, read_content
+from segtrain.data.checks.content import Content, read_content
+from segtrain.data.checks.proposal import describe_label_map, propose
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.cityscapes import Cityscapes
 from segtrain.data.datasets.voc import voc_palette
@@ -18,7 +19,8 @@ BLACK, RED, GREEN, PINK = (0, 0, 0), (255, 0, 0), (0, 255, 0), (255, 0, 255)
 def proposed(values, classes=3, *, given=None, palette=None):
     """For masks that hold `values`, numbers or colours, the first of them most often."""
     pixels = {value: 1000 - i for i, value in enumerate(values)}
-    return propose(Content(pixels, dict.fromkeys(values, 1)), palette or voc_palette(classes), given or {})
+    content = Content(pixels, dict.fromkeys(values, 1))
+    return propose(content, palette or voc_palette(classes), given or {}).label_map
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_the_masks_are_read_as_numbers_or_all_as_colours(tmp_path):
     indexed = save("palette.png", palette)
     (tmp_path / "broken.png").write_bytes(b"")
     both = [grey, indexed, tmp_path / "broken.png"]
-    assert read_content(both) == Content({0: 2, 7: 2, 1: 2}, {0: 2, 7: 1, 1: 1})
+    assert read_content(both)[:2] == ({0: 2, 7: 2, 1: 2}, {0: 2, 7: 1, 1: 1})
     assert read_content([indexed], coloured=True).pixels == {BLACK: 1, RED: 2}
     rgb = save("rgb.png", Image.new("RGB", (2, 2), GREEN))
     assert read_content([indexed, rgb]).pixels == {BLACK: 1, RED: 2, GREEN: 4}
@@ -100,3 +102,66 @@ def test_the_yaml_is_what_a_label_map_may_be(tmp_path):
     Image.new("RGB", (1, 1), RED).save(tmp_path / "mask.png")
     assert read_colours(tmp_path / "mask.png", colours).tolist() == [[1]]
     assert yaml.safe_load(describe_label_map({7: 1}, Content({7: 1}, {7: 1}), "ab")) == {"7": 1}
+
+
+def discs(classes):
+    """uint8 64×80 with a disc of each class but the first."""
+    rows, columns = np.mgrid[:64, :80]
+    mask = np.zeros((64, 80), np.uint8)
+    for label in range(1, classes):
+        mask[(rows - 30) ** 2 + (columns - 25 * label) ** 2 < 100] = label
+    return mask
+
+
+def content_of(tmp_path, image, name="a.png", **keys):
+    image.save(tmp_path / name, **keys)
+    return read_content([tmp_path / name])
+
+
+def smoothed(image):
+    return image.resize((320, 256), Image.Resampling.NEAREST).resize((80, 64), Image.Resampling.BILINEAR)
+
+
+def test_black_and_white_in_rgb_is_0_and_1(tmp_path):
+    found = propose(content_of(tmp_path, Image.fromarray(discs(2) * 255).convert("RGB")), voc_palette(2), {})
+    assert (found.label_map, found.areas) == ({0: 0, 255: 1}, ())
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_values_of_smooth_edges_and_of_jpeg_take_the_nearest_areas_label(tmp_path, classes, name):
+    image = Image.fromarray(discs(classes) * (255 // (classes - 1)))
+    image = smoothed(image) if name.endswith("png") else image
+    found = propose(content_of(tmp_path, image, name), voc_palette(classes), {})
+    assert len(found.areas) == found.num_classes == classes
+    assert found.label_map[0] == 0
+    assert found.label_map[255 if classes == 2 else 254] == classes - 1
+    assert set(found.label_map.values()) == set(range(classes))
+    assert all(label == 0 for value, label in found.label_map.items() if value < 50)
+
+
+def test_smooth_edges_of_colours_leave_the_colours_of_areas(tmp_path):
+    table = np.array([BLACK, RED, GREEN], np.uint8)
+    found = propose(content_of(tmp_path, smoothed(Image.fromarray(table[discs(3)]))), voc_palette(3), {})
+    assert found.label_map.keys() == {BLACK, RED, GREEN}
+    assert found.label_map[BLACK] == 0
+
+
+@pytest.mark.parametrize("classes", [6, 7])
+def test_many_values_more_than_classes_are_classes(tmp_path, classes):
+    colours = [(0, 0, 0)] + [(40 * i, 255 - 30 * i, 10 * i) for i in range(1, classes)]
+    rows = np.arange(classes, dtype=np.uint8).repeat(4)[:, None].repeat(8, 1)
+    found = propose(
+        content_of(tmp_path, Image.fromarray(np.array(colours, np.uint8)[rows])), voc_palette(2), {}
+    )
+    assert found.num_classes == classes
+    assert sorted(found.label_map.values()) == list(range(classes))
+    numbers = propose(content_of(tmp_path, Image.fromarray(rows)), voc_palette(2), {})
+    assert (numbers.num_classes, numbers.label_map) == (classes, {})
+
+
+def test_a_known_palette_brings_its_names():
+    pixels = dict.fromkeys([*CamVid.palette, (0, 0, 0)], 9)
+    found = propose(Content(pixels, pixels), voc_palette(2), {})
+    assert found.class_names == CamVid.class_names
+    assert found.label_map[0, 0, 0] == 255

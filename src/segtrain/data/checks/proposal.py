@@ -1,79 +1,70 @@
-"""A label map for masks whose numbers or colours are no labels: a guess, written out to be read."""
+"""Classes and a label map for masks whose numbers or colours are no labels: a guess, written to be read."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
-from itertools import chain
 from math import gcd
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from segtrain.contracts import IGNORE_INDEX, HasPairs, Split
-from segtrain.data.checks.scan import map_indices
+from segtrain.contracts import IGNORE_INDEX, Colour
+from segtrain.data.checks.content import MOST_COLOURS, Content, Value
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.cityscapes import Cityscapes
-from segtrain.data.datasets.voc import voc_palette
-from segtrain.data.io.label_map import Colour
-from segtrain.data.io.masks import INDEX_MODES
+from segtrain.data.datasets.voc import CLASS_NAMES, voc_palette
 
-MOST_COLOURS = 256  # more are no classes, but smoothed edges or JPEG's noise
-Value = int | Colour
-
-
-class Content(NamedTuple):
-    """What masks hold: pixels and files of each number, or of each RGB colour."""
-
-    pixels: dict[Value, int]
-    files: dict[Value, int]
+KNOWN = (  # palettes that are recognised whatever the number of classes
+    (CamVid.palette, CamVid.class_names),
+    (Cityscapes.palette, Cityscapes.class_names),
+    (voc_palette(len(CLASS_NAMES)), CLASS_NAMES),
+)
 
 
-def mask_files(splits: Iterable[Split]) -> list[Path]:
-    """The files of the masks of those splits that have some."""
-    pairs = chain.from_iterable(split.pairs for split in splits if isinstance(split, HasPairs))
-    return [pair.mask for pair in pairs if pair.mask.is_file()]
+class Proposal(NamedTuple):
+    """What masks probably mean.
 
-
-def read_content(
-    paths: list[Path], *, coloured: bool = False, advance: Callable[[int], None] | None = None
-) -> Content:
-    """What the masks that can be read as images hold; colours as soon as one of them has colours.
-
-    Args:
-        coloured: they are meant as colours, palette images too.
+    Attributes:
+        label_map: a label for each value; empty where the numbers are labels, or nothing can be guessed.
+        num_classes: that they need.
+        class_names: of a palette that was recognised, else None.
+        areas: where edges are smooth or masks are JPEGs, the values that fill areas: all others are to
+            take the label of the nearest (`data.snap=true`).
     """
-    read = [one for one in map_indices(len(paths), lambda i: _values(paths[i]), advance) if one]
-    coloured = coloured or any(one.coloured for one in read)
-    content = Content({}, {})
-    for one in read:
-        for value, count in (one.colours if coloured else one.numbers).items():
-            content.pixels[value] = content.pixels.get(value, 0) + count
-            content.files[value] = content.files.get(value, 0) + 1
-    return content
+
+    label_map: dict[Value, int]
+    num_classes: int
+    class_names: tuple[str, ...] | None = None
+    areas: tuple[Value, ...] = ()
 
 
-def propose(content: Content, palette: tuple[Colour, ...], given: Mapping[Any, int]) -> dict[Value, int]:
-    """A label for each value that the masks hold; empty where none can be guessed or none is needed.
+def propose(content: Content, palette: tuple[Colour, ...], given: Mapping[Any, int]) -> Proposal:
+    """A label for each value that the masks hold.
 
     Args:
         content: of all the masks.
-        palette: of the data set; as many colours as classes.
+        palette: of the data set; as many colours as classes. Where the masks hold more values than one
+            more than that, each of them becomes a class.
         given: what a label map says already, which is kept.
     """
     values: list[Any] = sorted(content.pixels)  # all are numbers, or all are colours
     classes = len(palette)
-    if not values or len(values) > MOST_COLOURS:
-        return {}
-    rest = [value for value in values if value not in given]
-    if given:
-        guess: dict[Value, int] = {value: _own(value, classes) for value in rest}
-    elif isinstance(values[0], tuple):
-        colours = [value for value in values if isinstance(value, tuple)]
-        guess = _by_palette(colours, palette) or _by_size(colours, content.pixels, classes)
+    areas = content.areas() if content.smooth and not given else []
+    if given and len(values) <= MOST_COLOURS:
+        guess = {value: given.get(value, _own(value, classes)) for value in values}
+        return Proposal(guess, classes)
+    wanted: list[Any] = areas or values
+    if given or not wanted or len(wanted) > MOST_COLOURS or (areas and len(areas) < 2):
+        return Proposal({}, classes)
+    if isinstance(wanted[0], tuple):
+        palette, names = _enough_colours(wanted, palette)
+        guess = _by_palette(wanted, palette) or _by_size(wanted, content.pixels, len(palette))
     else:
-        guess = _by_number([value for value in values if isinstance(value, int)], palette)
-    return {**{value: given[value] for value in values if value in given}, **guess}
+        palette, names = _enough_numbers(wanted, palette), None
+        guess = _by_number(wanted, palette)
+        if areas and guess and len(values) <= MOST_COLOURS:
+            guess = {value: guess[min(areas, key=lambda area: abs(area - value))] for value in values}
+    return Proposal(guess, len(palette), names, tuple(areas))
 
 
 def describe_label_map(label_map: Mapping[Value, int], content: Content, class_names: Iterable[str]) -> str:
@@ -81,41 +72,34 @@ def describe_label_map(label_map: Mapping[Value, int], content: Content, class_n
     names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
     lines = ["# Proposed by segdata action=check, from what the masks hold. It is a guess: read it first.\n"]
     for value, label in sorted(label_map.items(), key=lambda item: item[1]):
-        key = ",".join(map(str, value)) if isinstance(value, tuple) else value
         seen = f"{content.pixels[value]:,} pixels in {content.files[value]:,} masks"
-        lines.append(f'"{key}": {label} # {names[label]}: {seen}\n')
+        lines.append(f'"{as_key(value)}": {label} # {names[label]}: {seen}\n')
     return "".join(lines)
 
 
-class _Values(NamedTuple):
-    """One mask's pixels of each number and of each colour."""
-
-    numbers: dict[int, int]
-    colours: dict[Colour, int]
-    coloured: bool
+def as_key(value: Value) -> str:
+    """A number or colour as a label map's key: `255,0,0`."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _values(path: Path) -> _Values | None:
-    try:
-        with Image.open(path) as image:
-            image.load()
-        if image.mode == "F":
-            return None
-        coloured = image.mode not in INDEX_MODES
-        numbers = {} if coloured else _count(np.asarray(image))
-        if image.mode.startswith("I"):  # no colours
-            return _Values(numbers, {}, coloured)
-        red, green, blue = (np.asarray(c, np.int32) for c in image.convert("RGBA").convert("RGB").split())
-        packed = _count(red << 16 | green << 8 | blue)
-        return _Values(numbers, {(c >> 16, c >> 8 & 255, c & 255): n for c, n in packed.items()}, coloured)
-    except Exception:  # whatever is no image has its fault already
-        return None
+def _enough_colours(
+    colours: list[Colour], palette: tuple[Colour, ...]
+) -> tuple[tuple[Colour, ...], tuple[str, ...] | None]:
+    """A palette with a class for each colour, and its names where it is a known one."""
+    for known, names in KNOWN:
+        own = sum(colour in known for colour in colours)
+        if own >= 3 and own >= len(colours) - 1 and len(palette) in (2, len(known)):
+            return known, names
+    return (palette if len(colours) <= len(palette) + 1 else voc_palette(len(colours))), None
 
 
-def _count(array: np.ndarray) -> dict[int, int]:
-    values, counts = np.unique(array, return_counts=True)
-    values, counts = values[: MOST_COLOURS + 1], counts[: MOST_COLOURS + 1]
-    return dict(zip((int(value) for value in values), counts.tolist(), strict=True))
+def _enough_numbers(numbers: list[int], palette: tuple[Colour, ...]) -> tuple[Colour, ...]:
+    """A palette with a class for each number: up to the largest where they are labels as they stand."""
+    inside = [number for number in numbers if 0 <= number < IGNORE_INDEX]
+    if len(inside) <= len(palette) + 1:
+        return palette
+    dense = inside[-1] + 1 <= 1.5 * len(inside)
+    return voc_palette(inside[-1] + 1 if dense else len(inside))
 
 
 def _own(value: Value, classes: int) -> int:
