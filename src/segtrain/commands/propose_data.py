@@ -68,7 +68,7 @@ def explain_smooth(content: Content, found: Proposal) -> str:
     many = f"more than {len(content.pixels) - 1}" if kind == "colours" else f"{len(content.pixels)}"
     why = "JPEG changes colours: save masks as PNG" if content.lossy else "their edges are smooth"
     if len(found.areas) < 2:
-        return f"the masks hold {many} {kind}, and none can be told from another: {why}"
+        return f"the masks hold {many} {kind}, and none is unlike the others: {why}"
     areas = "; ".join(as_key(value) for value in found.areas[:LISTED])
     rest = " and more" if len(found.areas) > LISTED else ""
     return (
