@@ -37,8 +37,10 @@ def run(monkeypatch, capfd, tmp_path):
         count += 1
         folder = tmp_path / f"run{count}"
         sweeping = "-m" in arguments
-        where = f"hydra.sweep.dir={folder}" if sweeping else f"hydra.run.dir={folder}"
-        monkeypatch.setattr(sys, "argv", [command, *arguments, where])
+        key = "hydra.sweep.dir=" if sweeping else "hydra.run.dir="
+        given = [a.removeprefix(key) for a in arguments if a.startswith(key)]
+        folder = Path(given[-1]) if given else folder
+        monkeypatch.setattr(sys, "argv", [command, *arguments, *([] if given else [f"{key}{folder}"])])
         code = 0
         try:
             getattr(entry, command)()

@@ -21,6 +21,7 @@ from segtrain.commands.build import (
 )
 from segtrain.commands.evaluate import evaluate_checkpoints
 from segtrain.commands.paths import write_metrics
+from segtrain.commands.resume import complete_arguments, training_config
 from segtrain.commands.train import TrainResult, run_training
 from segtrain.config.compose import (
     check_trust,
@@ -32,8 +33,8 @@ from segtrain.config.compose import (
 )
 from segtrain.config.data_file import adopt_data_files
 from segtrain.config.instantiate import instantiate
-from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.overrides import as_overrides, complete_overrides
+from segtrain.config.resumed import all_choices
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
 from segtrain.contracts import IGNORE_INDEX, Colour, HasClasses, HasWhite, Sample
@@ -143,20 +144,22 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
         >>> result = segtrain.train(model="unet", data="shapes", max_steps=200)
         >>> result.evaluation.network.mean_iou
     """
-    given = adopt_data_files(complete_overrides("train", [*as_overrides(keys), *overrides]))
+    given = complete_arguments(adopt_data_files([*as_overrides(keys), *overrides]))
     try:
-        config, choices = compose_with_choices("train", given)
+        config, options = compose_with_choices("train", given)
+        values = training_config(config, given)
     except CONFIG_ERRORS as error:
         raise explain(error, "train", given) from error
-    fill_num_classes(config)
-    values = plain(config)
     check_scalars(values)
+    choices = all_choices(options, values)
     for key in ("experiment", "replay"):
         values.pop(key, None)
     name = f"{choices.get('model')}_{choices.get('data')}"
     run = _new_folder(Path("outputs") / name) if folder is None else Path(folder)
     try:
-        result = run_training(values, choices, run)
+        result = run_training(
+            values, choices, run, lambda: () if folder else run.parent.glob("*/checkpoints")
+        )
     except Stopped as stop:
         raise KeyboardInterrupt(str(stop)) from None
     write_metrics(result.as_json(), given, run)

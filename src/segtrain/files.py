@@ -1,6 +1,8 @@
 """Files are written whole or not at all, and never outside of the folder that they belong into."""
 
 import hashlib
+import re
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -29,6 +31,20 @@ def inside(folder: Path, name: str) -> Path:
             f"the name {name!r} leads out of {folder}", do="name files below their folder, without .."
         )
     return folder / name
+
+
+def as_argument(key: str, path: Path | str) -> str:
+    """`key=PATH` as it can be pasted into a shell, quoted for Hydra and for the shell where it must be.
+
+    Example:
+        >>> as_argument("resume", "my runs/last.ckpt")
+        '"resume=\'my runs/last.ckpt\'"'
+    """
+    text = str(path)
+    if re.fullmatch(r"[\w./+-]+", text, re.ASCII):
+        return f"{key}={text}"
+    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
+    return shlex.quote(f"{key}='{quoted}'")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -157,12 +157,6 @@ def test_a_run_goes_on_where_it_was_stopped(tiny):
     assert json.loads(with_loss[0])["loss"] == json.loads(with_loss[1])["loss"]
 
 
-def test_auto_resumes_the_newest_run_beside_or_starts_anew(tiny):
-    assert "resumed" not in tiny("resume=auto", "max_steps=1").out
-    tiny("max_steps=2")
-    assert "run2/checkpoints at step 2" in tiny("resume=auto", "max_steps=3").out
-
-
 def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(tiny):
     first = tiny("checkpoint_every=1")
     last = first.folder / "checkpoints" / "last.ckpt"

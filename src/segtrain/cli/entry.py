@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from segtrain.cli.runner import Command, run_command
@@ -16,16 +18,20 @@ from segtrain.config.compose import evaluation_config, plain
 from segtrain.config.data_file import data_argument
 from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.overrides import complete_overrides
+from segtrain.config.resumed import all_choices, resume_path
 from segtrain.config.schema import check_scalars
 from segtrain.errors import InputError, MaskError
 
-# What a run is named by in TensorBoard's table and in sweeps.
-GROUPS = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
-
 
 def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
-    fill_num_classes(config)
-    values = plain(config)
+    settings = HydraConfig.get()
+    if config.resume in (None, "auto"):  # torch is not needed yet
+        fill_num_classes(config)
+        values = plain(config)
+    else:
+        from segtrain.commands.resume import training_config
+
+        values = training_config(config, settings.overrides.task)
     check_scalars(values)
     values.pop("experiment", None)
     if values.pop("replay"):
@@ -37,14 +43,31 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
         return None
     from segtrain.commands.train import run_training  # torch is imported when there is something to train
 
-    choices = HydraConfig.get().runtime.choices
-    named = {group: option for group, option in choices.items() if option and group in GROUPS}
+    choices = all_choices(settings.runtime.choices, values)
     try:
-        return run_training(values, named, folder).as_json()
+        return run_training(values, choices, folder, lambda: _others(folder)).as_json()
     except MaskError as error:
-        of_data = [o for o in HydraConfig.get().overrides.task if o.startswith("data.")]
+        of_data = [o for o in settings.overrides.task if o.startswith("data.")]
         looking = " ".join([f"segdata data={data_argument(choices['data'])}", *of_data, "action=check"])
         raise MaskError(str(error), do=f"see what is wrong with all masks by {looking}") from error
+
+
+def _others(folder: Path) -> list[Path]:
+    """The checkpoints' folders of runs beside this one; none where the user chose its folder."""
+    settings = HydraConfig.get()
+    if any(o.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for o in settings.overrides.hydra):
+        return []
+    if settings.mode == RunMode.MULTIRUN:
+        return list(folder.parent.parent.glob("*/*/checkpoints"))
+    return list(folder.parent.glob("*/checkpoints"))
+
+
+def _complete_training(arguments: list[str]) -> list[str]:
+    if resume_path(arguments) is None:
+        return arguments
+    from segtrain.commands.resume import complete_arguments
+
+    return complete_arguments(arguments)
 
 
 def _evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -102,20 +125,17 @@ def _export(config: DictConfig, folder: Path) -> None:
 
 
 COMMANDS = {
-    "train": Command("train", _train, recorded=True),
-    "eval": Command("eval", _evaluate, recorded=True),
-    "predict": Command("predict", _predict),
+    "train": Command("train", _train, recorded=True, complete=_complete_training),
+    "eval": Command("eval", _evaluate, recorded=True, complete=partial(complete_overrides, "eval")),
+    "predict": Command("predict", _predict, complete=partial(complete_overrides, "predict")),
     "data": Command("data", _look_at_data),
     "import": Command("import", _import_weights),
-    "export": Command("export", _export),
+    "export": Command("export", _export, complete=partial(complete_overrides, "export")),
 }
-FROM_CHECKPOINT = ("eval", "predict", "export")  # their groups come from a checkpoint
 
 
 def _run(name: str, arguments: list[str]) -> None:
     """Runs a command by its name in COMMANDS: `_run("eval", ["ckpt=PATH"])`."""
-    if name in FROM_CHECKPOINT:
-        arguments = complete_overrides(name, arguments)
     try:
         run_command(COMMANDS[name], arguments)
     except BrokenPipeError:  # `segtrain --help | head`: whoever read the output has seen enough

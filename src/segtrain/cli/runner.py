@@ -41,11 +41,13 @@ class Command(NamedTuple):
         root: the root config; `seg` and this is the command's name, but for `segtrain`.
         function: takes the composed config and the run's folder, gives the metrics if it has any.
         recorded: `metrics.json` gets the metrics, or why there are none.
+        complete: adds to the arguments what a checkpoint that they name says.
     """
 
     root: str
     function: Callable[[DictConfig, Path], dict[str, Any] | None]
     recorded: bool = False
+    complete: Callable[[list[str]], list[str]] = list
 
 
 def run_command(command: Command, arguments: list[str]) -> None:
@@ -61,16 +63,11 @@ def run_command(command: Command, arguments: list[str]) -> None:
         print(f"segtrain {__version__}", flush=True)
         return
     _prepare_process()
-    try:
-        arguments = adopt_data_files(map(unquote_keys, arguments))
-    except CONFIG_ERRORS as error:
-        _leave(command.root, explain(error, command.root, arguments), InputError.exit_code)
-    except InputError as error:
-        _leave(command.root, error, error.exit_code)
-    sys.argv[1:] = arguments  # where Hydra reads them
     job = Job(command)
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:
+        arguments = command.complete(adopt_data_files(map(unquote_keys, arguments)))
+        sys.argv[1:] = arguments  # where Hydra reads them
         main()
         if job.failure is not None:
             raise job.failure

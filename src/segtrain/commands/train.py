@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,9 @@ from segtrain.commands.build import build_crf, build_loss, count_parameters, rea
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log, result_table
 from segtrain.commands.paths import relative, write_yaml
+from segtrain.commands.resume import find_resume, fingerprint, restore
 from segtrain.commands.sanity_check import check_groups, first_forward_pass
+from segtrain.config.compose import offline
 from segtrain.config.instantiate import instantiate
 from segtrain.contracts import Dataset
 from segtrain.data.checks.check import check_start
@@ -37,6 +39,8 @@ from segtrain.loggers.run_log import RunLog
 from segtrain.losses.composite import CompositeLoss
 from segtrain.viz.tables import table
 
+# The groups that a run is named by in TensorBoard's table.
+NAMED = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
 NOT_COMPARED = ("log_every", "val_every", "checkpoint_every", "num_workers", "compile", "deterministic")
 
 
@@ -70,12 +74,18 @@ class TrainResult:
         return f"{self.evaluation._repr_html_()}<p>{self.folder}</p>"
 
 
-def run_training(config: dict[str, Any], choices: dict[str, str], folder: Path) -> TrainResult:
+def run_training(
+    config: dict[str, Any],
+    choices: dict[str, Any],
+    folder: Path,
+    others: Callable[[], Iterable[Path]] = tuple,
+) -> TrainResult:
     """Trains and validates as `config` says, everything below `folder`.
 
     Args:
         config: resolved.
         choices: the options that the groups of the config were chosen by, `model: fcn8s`.
+        others: gives the folders of checkpoints where `resume=auto` may find an unfinished run.
 
     Returns:
         The last validation, and what else a sweep compares.
@@ -96,9 +106,14 @@ def run_training(config: dict[str, Any], choices: dict[str, str], folder: Path) 
             data = instantiate(config["data"], "data")
         check_start(data)
         dataset = build_dataset(config, data, log)
-        state = build_state(config, data, dataset, compute, log)
-        initialise_weights(state, config, log)
-        resume(state, config, log, folder)
+        source = find_resume(config, folder, others)
+        state = build_state(config, data, dataset, compute, log, resumed=source is not None)
+        state.run_meta |= run_meta(config, choices, data)
+        checkpoint.tidy(folder / "checkpoints")
+        if source is None:
+            initialise_weights(state, config, log)
+        else:
+            restore(state, source, config, log, folder, data)
         log.start(config, state.step)
         show_plan(state, len(dataset), len(data.val), log)
         log.say(repeatability(compute.device, config["deterministic"]))
@@ -135,11 +150,18 @@ def build_dataset(config: dict[str, Any], data: Dataset, log: RunLog) -> Augment
 
 
 def build_state(
-    config: dict[str, Any], data: Dataset, dataset: Augmented, compute: Compute, log: RunLog
+    config: dict[str, Any],
+    data: Dataset,
+    dataset: Augmented,
+    compute: Compute,
+    log: RunLog,
+    *,
+    resumed: bool,
 ) -> TrainState:
     """The model on its device, its loss, optimizer and schedule. What a first step would fail at is
-    said before anything is counted."""
-    model, loss = instantiate(config["model"], "model").train(), build_loss(config)
+    said before anything is counted. A resumed model fetches no weights."""
+    node = offline(config["model"]) if resumed else config["model"]
+    model, loss = instantiate(node, "model").train(), build_loss(config)
     if config["freeze_norm"]:
         freeze_norms(model)
     freeze(model, config["freeze"])
@@ -163,6 +185,13 @@ def build_state(
         settings=TrainSettings(**{name: config[name] for name in TrainSettings.__dataclass_fields__}),
         meta=meta,
     )
+
+
+def run_meta(config: dict[str, Any], choices: dict[str, Any], data: Dataset) -> dict[str, Any]:
+    """What last.ckpt carries beside, for `resume=`: the rest of the config, and which images it is of."""
+    saved = {*saved_config(config), "loss"}
+    rest = {key: value for key, value in config.items() if key not in saved}
+    return {"training": rest, "choices": choices, "images": fingerprint(data)}
 
 
 def balance_classes(loss: CompositeLoss, data: Dataset, log: RunLog) -> None:
@@ -190,36 +219,6 @@ def initialise_weights(state: TrainState, config: dict[str, Any], log: RunLog) -
     log.say(f"  loaded: {loaded}")
     log.say(f"  new: {', '.join(result.new) or 'nothing'}")
     log.say(f"  left out: {', '.join(result.unused) or 'nothing'}")
-
-
-def resume(state: TrainState, config: dict[str, Any], log: RunLog, folder: Path) -> None:
-    """Restores the state of `resume`."""
-    source = find_resume(config["resume"], folder)
-    checkpoint.tidy(folder / "checkpoints")
-    if source is None:
-        return
-    checkpoint.tidy(source if source.is_dir() else source.parent)
-    saved = checkpoint.load_newest(source, log.say) if source.is_dir() else checkpoint.load(source)
-    try:
-        state.restore(saved)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"resume={source}: made by another model or optimizer", do="resume with the same config"
-        ) from error
-    log.say(f"resumed {source} at step {state.step}")
-
-
-def find_resume(resume: str | None, folder: Path) -> Path | None:
-    """The checkpoint, or folder of checkpoints, that `resume` means; None for a new run."""
-    if resume is None:
-        return None
-    if resume != "auto":
-        path = Path(resume).expanduser()
-        return path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    beside = sorted(folder.parent.glob("*/checkpoints"), key=lambda p: p.stat().st_mtime, reverse=True)
-    candidates = [folder / "checkpoints", *beside]
-    names = (checkpoint.LAST, checkpoint.PREVIOUS)
-    return next((c for c in candidates if any((c / name).is_file() for name in names)), None)
 
 
 def show_plan(state: TrainState, size: int, validation_size: int, log: RunLog) -> None:
@@ -278,7 +277,7 @@ def hyperparameters(config: dict[str, Any], choices: dict[str, str]) -> dict[str
     """A run's row in a table of runs: the options chosen, the optimizer's and the loop's numbers."""
     numbers = {f"optimizer.{k}": v for k, v in config["optimizer"].items()} | config
     row = {k: v for k, v in numbers.items() if isinstance(v, bool | int | float) and k not in NOT_COMPARED}
-    return {group: str(option) for group, option in choices.items()} | row
+    return {group: str(option) for group, option in choices.items() if group in NAMED} | row
 
 
 def say_next_commands(log: RunLog, folder: Path) -> None:

@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from segtrain.files import as_argument
+
 
 class Stopped(BaseException):
     """A command was asked to stop and left what it did in order; `exit_code` is 128 + the signal's number.
@@ -60,7 +62,9 @@ class StopSignals:
     def stopped(self, saved: Path, step: int) -> Stopped:
         # Another rank may have got the signal: then ours is taken for SIGTERM.
         number = self.number or signal.SIGTERM
-        return Stopped(number, f"at step {step}, saved as {saved}; go on with resume={saved}")
+        return Stopped(
+            number, f"at step {step}, saved as {saved}; go on with: segtrain {as_argument('resume', saved)}"
+        )
 
 
 def ask_when_parent_ends(number: int) -> None:

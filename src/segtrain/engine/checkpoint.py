@@ -130,10 +130,7 @@ def load(path: Path) -> Checkpoint:
         raise InputError(f"{path}: no such file", do="give the path of a best.ckpt or last.ckpt")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            meta = json.loads(metadata["segtrain"])
-            if not isinstance(meta, dict):
-                raise ValueError("not an object")
+            meta, metadata = _meta(file), file.metadata()
             with open(path, "rb") as raw:
                 intact = _digest(raw)[0] == metadata[DIGEST]
             if not intact:
@@ -145,6 +142,26 @@ def load(path: Path) -> Checkpoint:
         raise InputError(
             f"{path}: not a checkpoint of segtrain, or cut short", do="give a best.ckpt or last.ckpt"
         ) from error
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself, without its tensors and unverified. Raises InputError as `load`."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", do="give the path of a best.ckpt or last.ckpt")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _meta(file)
+    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
+        raise InputError(
+            f"{path}: not a checkpoint of segtrain, or cut short", do="give a best.ckpt or last.ckpt"
+        ) from error
+
+
+def _meta(file: Any) -> dict[str, Any]:
+    meta = json.loads((file.metadata() or {})["segtrain"])
+    if not isinstance(meta, dict):
+        raise ValueError("not an object")
+    return meta
 
 
 def load_newest(folder: Path, say) -> Checkpoint:

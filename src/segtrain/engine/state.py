@@ -43,7 +43,7 @@ class TrainState:
     """All that a checkpoint restores, and what the training loop needs beside it.
 
     Attributes:
-        meta: goes into every checkpoint (config, classes).
+        meta: goes into every checkpoint (config, classes); `run_meta`: into those that a run resumes from.
         step: optimizer steps that were taken.
         best: the best validation mean IoU.
         validation_pending: this step's validation was stopped by a signal, or the run was resumed at its end.
@@ -59,6 +59,7 @@ class TrainState:
     compute: Compute
     settings: TrainSettings
     meta: dict[str, Any]
+    run_meta: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     best: float = -1.0
     validation_pending: bool = False
@@ -101,6 +102,8 @@ class TrainState:
             tensors |= {f"optimizer.{k}": v for k, v in state.items()}
         own = {"step": self.step, "best": self.best, "losses": self.losses, "batch": self.batch}
         own |= {"validation_pending": self.validation_pending, "scaler": self.scaler.state_dict()}
+        if not weights_only:
+            own |= {"lr": self.optimizer.param_groups[0]["lr"]} | self.run_meta
         return Checkpoint(tensors, self.meta | own)
 
     def restore(self, saved: Checkpoint) -> None:
@@ -115,7 +118,8 @@ class TrainState:
         if self.averaged:
             self.averaged.module.load_state_dict(saved.part("ema") or saved.part("model"))
             self.averaged.n_averaged.fill_(saved.meta["step"])
-        self.scaler.load_state_dict(saved.meta["scaler"])
+        if saved.meta["scaler"]:  # else the run was in another precision
+            self.scaler.load_state_dict(saved.meta["scaler"])
         self.step, self.best = saved.meta["step"], saved.meta["best"]
         self.losses = list(saved.meta.get("losses", ()))
         self.validation_pending = saved.meta.get("validation_pending", False)
