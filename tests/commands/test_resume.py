@@ -2,13 +2,16 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 
 from segtrain.commands.resume import differences, newest_unfinished
+from segtrain.data.io.files import Pair
 from segtrain.engine import checkpoint
+from segtrain.errors import InputError
 from segtrain.files import as_argument
 from tests.conftest import FAST, TINY
 
@@ -147,3 +150,38 @@ def test_the_differences_of_two_configs():
 def test_a_printed_argument_is_quoted_for_hydra_and_for_the_shell():
     assert as_argument("resume", "runs/a-1/last.ckpt") == "resume=runs/a-1/last.ckpt"
     assert as_argument("resume", "my runs/a=1") == "'resume='\"'\"'my runs/a=1'\"'\"''"
+
+
+def test_an_option_that_is_not_ours_gets_the_checkpoints_keys():
+    from segtrain.config.compose import compose_config
+    from segtrain.config.resumed import saved_options, with_saved
+
+    values = {"_target_": "segtrain.data.datasets.folder.Folder", "root": "here", "num_classes": 4, "seed": 3}
+    saved = {"data": values, "seed": 5}
+    options = saved_options(saved, {"data": "mine", "model": "unet"}, ["model=unet"])
+    assert options == ["data=mine"]
+    composed = compose_config("train", [*options, "model=unet", "data.seed=4", "max_steps=7"])
+    result = with_saved(composed, ["data.seed=4", "max_steps=7", "model=unet"], saved, {"model": "unet"})
+    assert result["data"] == values | {"seed": 4}
+    assert (result["max_steps"], result["seed"]) == (7, 5)
+
+
+def test_data_elsewhere_are_the_same_if_their_files_are(tmp_path):
+    from segtrain.commands.resume import Difference, fingerprint, refuse
+
+    class Pairs:
+        def __init__(self, folder):
+            self.train = SimpleNamespace(
+                pairs=[Pair(f"{i}", folder / f"{i}", folder / f"m{i}") for i in range(3)]
+            )
+
+    for name, content in (("a", "0"), ("copy", "0"), ("other", "1")):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            (tmp_path / name / f"{i}").write_text(content)
+            (tmp_path / name / f"m{i}").write_text("m")
+    meta = {"images": fingerprint(Pairs(tmp_path / "a"))}
+    moved = [Difference("data.root", "a", "elsewhere")]
+    refuse(moved, meta, Pairs(tmp_path / "copy"), tmp_path)
+    with pytest.raises(InputError, match=r"data\.root was a, is elsewhere"):
+        refuse(moved, meta, Pairs(tmp_path / "other"), tmp_path)
