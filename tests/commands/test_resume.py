@@ -167,7 +167,7 @@ def test_an_option_that_is_not_ours_gets_the_checkpoints_keys():
 
 
 def test_data_elsewhere_are_the_same_if_their_files_are(tmp_path):
-    from segtrain.commands.resume import Difference, fingerprint, refuse
+    from segtrain.commands.resume import Change, check_changes, fingerprint
 
     class Pairs:
         def __init__(self, folder):
@@ -181,7 +181,7 @@ def test_data_elsewhere_are_the_same_if_their_files_are(tmp_path):
             (tmp_path / name / f"{i}").write_text(content)
             (tmp_path / name / f"m{i}").write_text("m")
     meta = {"images": fingerprint(Pairs(tmp_path / "a"))}
-    moved = [Difference("data.root", "a", "elsewhere")]
-    refuse(moved, meta, Pairs(tmp_path / "copy"), tmp_path)
+    moved = [Change("data.root", "a", "elsewhere")]
+    check_changes(moved, meta, Pairs(tmp_path / "copy"), tmp_path)
     with pytest.raises(InputError, match=r"data\.root was a, is elsewhere"):
-        refuse(moved, meta, Pairs(tmp_path / "other"), tmp_path)
+        check_changes(moved, meta, Pairs(tmp_path / "other"), tmp_path)

@@ -32,7 +32,7 @@ ABSENT = "absent"
 LOOKED_INTO = 32  # images whose content decides whether data elsewhere are the same
 
 
-class Difference(NamedTuple):
+class Change(NamedTuple):
     """A key whose value is another one than before."""
 
     key: str
@@ -90,7 +90,7 @@ def training_config(composed: Any, overrides: Sequence[str]) -> dict[str, Any]:
 
 def read_run(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The whole config and the options of the run that `resume=PATH` means, without its tensors."""
-    source = locate(path)
+    source = resume_source(path)
     names = (checkpoint.LAST, checkpoint.PREVIOUS) if source.is_dir() else ("",)
     for i, name in enumerate(names):
         try:
@@ -101,7 +101,7 @@ def read_run(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
     raise AssertionError
 
 
-def locate(path: str) -> Path:
+def resume_source(path: str) -> Path:
     """The checkpoint, or the folder of checkpoints, of a path. Raises InputError: weights alone."""
     given = Path(path).expanduser()
     source = given / "checkpoints" if (given / "checkpoints").is_dir() else given
@@ -141,7 +141,7 @@ def find_resume(config: Mapping[str, Any], folder: Path, others: Callable[[], It
     if config["resume"] is None:
         return None
     if config["resume"] != "auto":
-        return locate(config["resume"])
+        return resume_source(config["resume"])
     if _has_state(folder / "checkpoints"):
         return folder / "checkpoints"
     found = None
@@ -190,7 +190,7 @@ def restore(
     path = source / checkpoint.LAST if source.is_dir() else source
     before, _ = _run_of(saved.meta, path)
     changed = differences(before, config)
-    refuse(changed, saved.meta, data, path)
+    check_changes(changed, saved.meta, data, path)
     if config["max_steps"] < saved.meta["step"]:
         what = f"resume={path}: max_steps must be at least the {saved.meta['step']} steps taken"
         raise InputError(f"{what}, got {config['max_steps']}", do="nothing is left to train: give more")
@@ -210,7 +210,7 @@ def restore(
         state.run_meta["resumed_from"] = str(path.parent.resolve())
 
 
-def refuse(changed: Sequence[Difference], meta: dict[str, Any], data: Dataset, path: Path) -> None:
+def check_changes(changed: Sequence[Change], meta: dict[str, Any], data: Dataset, path: Path) -> None:
     """Raises InputError where a key differs that cannot change, with both values."""
     fixed = [difference for difference in changed if difference.is_fixed]
     moved = [difference for difference in changed if difference.key == "data.root"]
@@ -222,7 +222,7 @@ def refuse(changed: Sequence[Difference], meta: dict[str, Any], data: Dataset, p
         raise InputError(f"resume={path}: {keys}", do=do)
 
 
-def say_rate(state: TrainState, before: Any, changed: Sequence[Difference], log: RunLog) -> None:
+def say_rate(state: TrainState, before: Any, changed: Sequence[Change], log: RunLog) -> None:
     """Says how the learning rate jumps, where the schedule or the rate is another."""
     decisive = [
         d for d in changed if d.key == "max_steps" or d.key.split(".")[0] in ("schedule", "optimizer")
@@ -251,21 +251,21 @@ def carry_best(state: TrainState, source: Path, target: Path) -> None:
         state.best = -1.0
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     """The keys of two configs whose values differ, those that only one has among them."""
     return _differences(json.loads(json.dumps(dict(before))), json.loads(json.dumps(dict(now))), "")
 
 
-def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str) -> list[Difference]:
+def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str) -> list[Change]:
     found = []
     for key in dict.fromkeys([*before, *now]):
         a, b, name = before.get(key, ABSENT), now.get(key, ABSENT), f"{prefix}{key}"
         if a == b:
             continue
         if not (isinstance(a, dict) and isinstance(b, dict)) or a.get("_target_") != b.get("_target_"):
-            found.append(Difference(name, _shown(a), _shown(b)))
+            found.append(Change(name, _shown(a), _shown(b)))
         elif name in LISTS and a.keys() != b.keys():
-            found.append(Difference(name, list(a), list(b)))
+            found.append(Change(name, list(a), list(b)))
         else:
             found += _differences(a, b, f"{name}.")
     return found
