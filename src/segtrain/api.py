@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from segtrain.commands.build import (
     read_checkpoint,
     read_checkpoints,
     restore_model,
+    task_of,
 )
 from segtrain.commands.evaluate import evaluate_checkpoints
 from segtrain.commands.paths import write_metrics
@@ -37,7 +38,7 @@ from segtrain.config.overrides import as_overrides, complete_overrides
 from segtrain.config.resumed import all_choices
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
-from segtrain.contracts import IGNORE_INDEX, Colour, HasClasses, HasWhite, Sample
+from segtrain.contracts import IGNORE_INDEX, Colour, HasClasses, HasTask, HasWhite, Sample
 from segtrain.data.io.files import WHITE, read_image
 from segtrain.distributed.signals import Stopped
 from segtrain.engine.device import Compute
@@ -46,6 +47,7 @@ from segtrain.evaluation.prediction import Prediction
 from segtrain.evaluation.predictor import Predictor, evaluating
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.inference import Whole
+from segtrain.tasks import Task
 
 CheckpointLike = str | Path | TrainResult
 
@@ -99,7 +101,7 @@ def build_model(
 
 
 def load_model(path: CheckpointLike, *, trust: str | None = None) -> nn.Module:
-    """Loads the trained model of a checkpoint in eval mode, with `class_names` and `palette`.
+    """Loads the trained model of a checkpoint in eval mode, with `class_names`, `palette` and `task`.
 
     Args:
         path: a checkpoint, the folder of a run (its best.ckpt), or the result of `train`.
@@ -120,6 +122,7 @@ def load_model(path: CheckpointLike, *, trust: str | None = None) -> nn.Module:
     model: Any = restore_model(offline(config["model"]), saved)
     model.class_names = tuple(saved.meta["class_names"])
     model.palette = tuple(map(tuple, saved.meta["palette"]))
+    model.task = task_of(config)
     model.white = config["data"].get("white", WHITE)  # images are read as the data set reads them
     return model
 
@@ -233,8 +236,11 @@ def predict(
     pixels = _pixels(image, network.white if isinstance(network, HasWhite) else WHITE)
     device = next(network.parameters()).device
     mask = np.broadcast_to(np.uint8(IGNORE_INDEX), pixels.shape[:2])
+    task = cast(Task, network.task) if isinstance(network, HasTask) else Task()
+    if crf and task.multilabel:
+        raise InputError("crf=True: the model gives a pixel several classes, the CRF one", do="leave it out")
     with evaluating(network):
-        predictor = Predictor(network, Whole(), Compute(torch.device(device), "32"))
+        predictor = Predictor(network, Whole(), Compute(torch.device(device), "32"), task)
         probabilities = predictor([Sample(pixels, mask, "image")])[0].cpu().numpy()
     if crf:
         config = plain(compose_config("train", ["crf=true", f"data.num_classes={len(probabilities)}"]))
@@ -245,7 +251,7 @@ def predict(
     names, palette = tuple(map(str, range(classes))), _grey_palette(classes)
     if isinstance(network, HasClasses):
         names, palette = network.class_names, network.palette
-    return Prediction(pixels, probabilities.argmax(0).astype(np.uint8), probabilities, names, palette)
+    return Prediction(pixels, task.image_labels(probabilities), probabilities, names, palette)
 
 
 def _pixels(image: np.ndarray | Image.Image | str | Path, white: int) -> np.ndarray:

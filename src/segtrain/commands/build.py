@@ -15,6 +15,7 @@ from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
 from segtrain.losses.composite import CompositeLoss
+from segtrain.tasks import Task
 
 META = {"config": dict, "step": int, "class_names": list[str], "palette": list[list[int]]}
 
@@ -33,6 +34,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     nodes = saved.meta["config"]
     if not all(isinstance(nodes.get(group), dict) for group in ("model", "data")):
         raise InputError(f"{path}: its config names no model or no data", do="give another")
+    if fits(saved.meta.get("threshold"), float):  # which `threshold=auto` chose
+        nodes["threshold"] = saved.meta["threshold"]
     return saved
 
 
@@ -81,7 +84,8 @@ def build_crf(config: dict[str, Any]) -> partial | None:
 
 def saved_config(config: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint carries of the config: enough to evaluate, nothing of this machine's run."""
-    return {group: config[group] for group in SAVED_GROUPS}
+    groups = {group: config[group] for group in SAVED_GROUPS}
+    return groups | {key: config[key] for key in ("task", "threshold") if key in config}
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -100,7 +104,13 @@ def build_loss(config: dict[str, Any]) -> CompositeLoss:
                 f"loss.{name}.weight must be a number, got {weights[name]!r}", do="give a number"
             )
         terms[name] = instantiate({k: v for k, v in node.items() if k != "weight"}, f"loss.{name}")
-    return CompositeLoss(terms, weights)
+    return CompositeLoss(terms, weights, task_of(config))
+
+
+def task_of(config: dict[str, Any]) -> Task:
+    """What the logits mean; a threshold that is still to be chosen begins at 0.5."""
+    threshold = config.get("threshold", 0.5)
+    return Task(config.get("task", "softmax"), threshold if isinstance(threshold, float | int) else 0.5)
 
 
 def build_metrics(config: dict[str, Any], data: Dataset) -> Callable[[], list[Metric]]:
@@ -110,7 +120,9 @@ def build_metrics(config: dict[str, Any], data: Dataset) -> Callable[[], list[Me
         InputError: a metric that does not fit.
     """
     nodes = dict(config.get("metric") or {})
-    own = [name for name in data.extra_metrics if name not in nodes] if isinstance(data, HasMetrics) else []
+    own = list(data.extra_metrics) if isinstance(data, HasMetrics) else []
+    own += ["average_precision"] if config.get("task") == "binary" else []
+    own = [name for name in own if name not in nodes]
     if own:
         options = f"metric=[{','.join(own)}]"
         nodes |= plain(compose_config("train", [options, f"data.num_classes={len(data.class_names)}"]))[

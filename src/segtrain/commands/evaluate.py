@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from segtrain.commands.build import build_crf, build_loggers, build_metrics, count_parameters, restore_model
+from segtrain.commands.build import (
+    build_crf,
+    build_loggers,
+    build_metrics,
+    count_parameters,
+    restore_model,
+    task_of,
+)
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.instantiate import instantiate
 from segtrain.contracts import Crf, Dataset, HasSubmission
@@ -108,7 +115,8 @@ def build_predictor(
         model = restore_model(node["model"], checkpointed)
         model = model.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         parameters += count_parameters(model)
-        members.append(Predictor(model, instantiate(node["inference"], "inference"), compute))
+        inference = instantiate(node["inference"], "inference")
+        members.append(Predictor(model, inference, compute, task_of(node)))
     return members[0] if len(members) == 1 else Ensemble(members, configs[0]["ensemble"]), parameters
 
 
@@ -122,6 +130,7 @@ class Validation:
         data: the data set; `config`: resolved.
         crf: the dense CRF, or None.
         should_stop: asked after every image.
+        keep: gets {"threshold": T} where `threshold=auto` chose one, for the checkpoint.
 
     Raises:
         InputError: an unknown metric, or a submission of data that no server scores.
@@ -135,11 +144,14 @@ class Validation:
         log: RunLog,
         crf: Crf | None,
         should_stop: Callable[[], bool] = lambda: False,
+        keep: Callable[[dict[str, Any]], object] = lambda _: None,
     ):
         self.data, self.compute, self.log, self.crf, self.should_stop = data, compute, log, crf, should_stop
+        self.task, self.keep = task_of(config), keep
         self.inference = instantiate(config["inference"], "inference")
         self.last_step = config.get("max_steps")
-        self.settings = EvaluationSettings(config["batch_size"], config["num_workers"])
+        choose = config.get("threshold") == "auto"
+        self.settings = EvaluationSettings(config["batch_size"], config["num_workers"], choose)
         self.make_metrics = build_metrics(config, data)
         self.submission: Submission | None = None
         if config.get("submission"):
@@ -153,7 +165,12 @@ class Validation:
         self, model: nn.Module, step: int, on_image: Callable[[ImageResult], None] = lambda _: None
     ) -> EvaluationResult:
         with evaluating(model):
-            return self.of(Predictor(model, self.inference, self.compute), step, on_image)
+            result = self.of(Predictor(model, self.inference, self.compute, self.task), step, on_image)
+        if self.settings.choose_threshold:
+            threshold = result.network.extra["threshold"]
+            self.task = self.task._replace(threshold=threshold)
+            self.keep({"threshold": threshold})
+        return result
 
     def of(
         self, predict: Predict, step: int, on_image: Callable[[ImageResult], None] = lambda _: None
@@ -193,8 +210,9 @@ class Validation:
         per_class = {name: metrics["iou"] for name, metrics in result.final.per_class.items()}
         if not self.log.has_logged(step, "val"):
             self.log.scalars(step, "iou", per_class)
-        figure = confusion_figure(result.final.confusion_matrix, self.data.class_names)
-        self.log.image(step, "confusion_matrix", figure_image(figure))
+        if not result.final.several_labels:
+            figure = confusion_figure(result.final.confusion_matrix, self.data.class_names)
+            self.log.image(step, "confusion_matrix", figure_image(figure))
         self.log.scalars(step, "val", values)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from segtrain.commands.build import restore_model
+from segtrain.commands.build import restore_model, task_of
 from segtrain.commands.paths import relative
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.errors import InputError
@@ -28,12 +28,14 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
     if len(size) != 2 or not all(isinstance(side, int) and side >= SMALLEST for side in size):
         raise InputError(f"size={size}", do=f"give height and width, at least [{SMALLEST},{SMALLEST}]")
     path = Path(config["out"]).expanduser() if config["out"] else folder / f"model{SUFFIX[form]}"
-    about = {key: saved.meta[key] for key in ("class_names", "palette")} | {"model": config["model"]}
+    about = {key: saved.meta[key] for key in ("class_names", "palette")}
+    about |= {key: config[key] for key in ("model", "task", "threshold")}
+    task = task_of(config)
     model = restore_model(config["model"], saved)
     console = Console(soft_wrap=True, highlight=False)
     if form != "safetensors" and config["dynamic"]:
         console.print("following the network for images of any size: a deep one takes a minute or more")
-    differences = export_model(model, form, path, tuple(size), about, dynamic=config["dynamic"])
+    differences = export_model(model, form, path, tuple(size), about, dynamic=config["dynamic"], task=task)
 
     result = table("read back", "image", "largest difference", "logits up to", "other labels")
     for size, largest, limit, labels in differences:
@@ -41,5 +43,8 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
     console.print(result)
     if form != "safetensors":
         takes = "of any size" if config["dynamic"] else f"of {'×'.join(map(str, config['size']))} alone"
-        console.print(f"takes images {takes}: uint8 RGB 1×3×H×W to logits 1×{len(about['class_names'])}×H×W")
+        channels = task.channels(len(about["class_names"]))
+        console.print(f"takes images {takes}: uint8 RGB 1×3×H×W to logits 1×{channels}×H×W")
+        if task.name != "softmax":
+            console.print(f"task={task.name}: of the class where a logit's sigmoid is above {task.threshold}")
     console.print(f"{form}: {relative(path)} ({path.stat().st_size / 1e6:.1f} MB)", markup=False)

@@ -50,7 +50,9 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
     claimed = claim_folder(folder, configs, saved)
     predictor, _ = build_predictor(configs, saved, compute)
     classes, crf, read = Classes.of(saved[0]), build_crf(config), image_reader(config["data"])
-    steps = Steps(crf, folder, *classes) if config["steps"] and crf is not None else None
+    steps = None
+    if config["steps"] and crf is not None:
+        steps = Steps(crf, folder, *classes, predictor.task.image_labels)
     predict_image = ImagePredictor(
         predictor, crf, probabilities=config["probabilities"], on_probabilities=steps
     )
@@ -106,6 +108,7 @@ def claim_folder(folder: Path, configs: list[dict[str, Any]], saved: list[Checkp
         "model": [each["model"] for each in configs],
         "inference": [each["inference"] for each in configs],
         "ensemble": config["ensemble"],
+        "threshold": config["threshold"] if config["task"] != "softmax" else None,
         "dense_crf": config["dense_crf"] if config["crf"] else None,
     }
     before = _claimed(path) if path.exists() else settings

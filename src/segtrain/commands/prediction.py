@@ -54,7 +54,8 @@ class ImagePredictor:
         self.probabilities, self.on_probabilities = probabilities, on_probabilities
 
     def __call__(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """The class indices uint8 H×W of an image uint8 H×W×3, and the probabilities float32 C×H×W."""
+        """The class indices uint8 H×W (0 and 1 H×W×C where a pixel has several labels) of an image uint8
+        H×W×3, and the probabilities float32 C×H×W."""
         samples = [Sample(image, np.broadcast_to(np.uint8(IGNORE_INDEX), image.shape[:2]), name)]
         if self.crf is None and not self.probabilities:
             return self.predict.labels(samples)[0].cpu().numpy(), None
@@ -63,7 +64,7 @@ class ImagePredictor:
             self.on_probabilities(image, name, probabilities)
         if self.crf is not None:
             probabilities = self.crf(image, probabilities)
-        return probabilities.argmax(0).astype(np.uint8), probabilities
+        return self.predict.task.image_labels(probabilities), probabilities
 
 
 def image_reader(data: dict[str, Any]) -> Callable[[Path], np.ndarray]:

@@ -21,7 +21,7 @@ from segtrain.errors import InputError
 from segtrain.files import as_argument, write_atomically
 from segtrain.loggers.run_log import RunLog
 
-FIXED = ("seed", "width", "model", "data", "crops", "augment", "loss")  # they decide what every step does
+FIXED = ("seed", "width", "task", "model", "data", "crops", "augment", "loss")  # they decide every step
 SAID = ("root", "download", "pretrained")  # below those: where things come from
 LISTS = ("loss", "metric", "logger")  # groups of several options, each under its name
 # What changes no weight: runs that differ in these alone are one run.
@@ -200,6 +200,8 @@ def restore(
         raise InputError(
             f"resume={path}: made by another model or optimizer", do="resume with the same config"
         ) from error
+    if "threshold" in saved.meta:  # that was chosen before: it counts until the next validation
+        state.meta["threshold"] = saved.meta["threshold"]
     log.say(f"resumed {source} at step {state.step}")
     say_rate(state, saved.meta.get("lr"), changed, log)
     for difference in changed:

@@ -59,13 +59,14 @@ def first_forward_pass(
     sample = dataset[0, 0]
     if isinstance(sample, SegtrainError):
         raise sample
-    size, loss = sample.mask.shape, copy.deepcopy(loss)
+    size, loss = sample.mask.shape[:2], copy.deepcopy(loss)
     if loss.wants_frequencies:  # which are counted later
         loss.balance([1.0] * classes)
     loss.check(classes)
     count = min(batch_size, 2)  # one alone is what BatchNorm may refuse
     images = torch.full((count, 3, *size), 127, dtype=torch.uint8, device=compute.device)
-    labels = torch.zeros(count, *size, dtype=torch.uint8, device=compute.device)
+    maps = sample.mask.shape[2:]  # of several labels a pixel
+    labels = torch.zeros(count, *maps, *size, dtype=torch.uint8, device=compute.device)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.no_grad():
         try:
@@ -76,9 +77,10 @@ def first_forward_pass(
                 f"model: does not take images of {size[0]}×{size[1]}, as data and augment give ({error})",
                 do="give larger ones, by augment or data, or choose another model",
             ) from error
-        if (channels := outputs["out"].shape[1]) != classes:
+        wanted = loss.task.channels(classes)
+        if (channels := outputs["out"].shape[1]) != wanted:
             raise InputError(
                 f"model.num_classes={channels}, but the data have {classes} classes",
-                do=f"leave it at {classes}",
+                do=f"leave it at {wanted}",
             )
         loss(outputs, labels)

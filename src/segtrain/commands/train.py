@@ -22,6 +22,7 @@ from segtrain.commands.resume import find_resume, fingerprint, restore
 from segtrain.commands.sanity_check import check_groups, first_forward_pass
 from segtrain.config.compose import offline
 from segtrain.config.instantiate import instantiate
+from segtrain.config.task import with_task
 from segtrain.contracts import Dataset
 from segtrain.data.checks.check import check_start
 from segtrain.data.checks.frequencies import class_frequencies, median_frequency_weights
@@ -94,6 +95,7 @@ def run_training(
         InputError, DivergedError, SaveError: see `errors.py`.
         Stopped: a signal came, and the run is saved.
     """
+    config = with_task(config)
     check_groups(config)
     keep_freed_memory()
     torch.manual_seed(config["seed"])
@@ -123,7 +125,7 @@ def run_training(
         def should_stop() -> bool:
             return process_group.any_rank_so_far(stop.requested)
 
-        validation = Validation(data, compute, config, log, crf, should_stop)
+        validation = Validation(data, compute, config, log, crf, should_stop, state.meta.update)
         drawings = Drawings(data, log, config["max_steps"])
 
         def validate(model: nn.Module, step: int) -> EvaluationResult:

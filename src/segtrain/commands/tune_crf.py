@@ -49,6 +49,11 @@ def tune_checkpoints(
         raise InputError(
             "tune_crf and compare=true at once", do="tune first, then compare with dense_crf=tuned"
         )
+    if config["threshold"] != 0.5:
+        raise InputError(
+            f"tune_crf with threshold={config['threshold']}: the search takes the more probable class",
+            do="add threshold=0.5",
+        )
     ranges = read_ranges(config["crf_ranges"])
     check_ranges(config["dense_crf"], ranges)
     compute = choose(config["device"], str(config["precision"]))

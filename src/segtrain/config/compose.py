@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from segtrain.config.num_classes import fill_num_classes
+from segtrain.config.task import with_task
 from segtrain.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -124,4 +125,10 @@ def evaluation_config(given: DictConfig, saved: dict[str, Any]) -> dict[str, Any
             f"the checkpoint predicts {old} classes, this data set has {new}",
             do="evaluate it on data with the same classes",
         )
-    return merged
+    merged["task"] = saved.get("task", "softmax")  # of checkpoints from before there were others
+    if merged.get("threshold") == "auto":
+        raise InputError("threshold=auto: it is chosen in training", do="give a number, or null")
+    if merged.get("threshold") is None:
+        chosen = saved.get("threshold", 0.5)
+        merged["threshold"] = 0.5 if chosen == "auto" else chosen  # of a run that was never validated
+    return with_task(merged)

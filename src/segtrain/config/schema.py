@@ -7,6 +7,8 @@ from segtrain.config.instantiate import describe_type, fits
 from segtrain.errors import InputError
 
 TYPES: dict[str, Any] = {
+    "task": Literal["softmax", "binary", "multilabel"],
+    "threshold": float | Literal["auto"] | None,
     "crf": bool,
     "tune_crf": int,
     "steps": bool,

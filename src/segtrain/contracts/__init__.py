@@ -18,6 +18,7 @@ from segtrain.contracts.optional import (  # noqa: F401 (for those who import th
     HasMetrics,
     HasPairs,
     HasSubmission,
+    HasTask,
     HasWhite,
     Pair,
 )

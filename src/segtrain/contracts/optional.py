@@ -103,6 +103,17 @@ class HasClasses(Protocol):
 
 
 @runtime_checkable
+class HasTask(Protocol):
+    """A model that knows what its logits mean (`segtrain.tasks.Task`).
+
+    Attributes:
+        task: of `task=` and `threshold=`, as it was trained.
+    """
+
+    task: Any
+
+
+@runtime_checkable
 class HasWhite(Protocol):
     """A model that knows how its data set reads 16-bit grey images.
 

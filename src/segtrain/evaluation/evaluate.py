@@ -13,13 +13,15 @@ from segtrain.contracts import Crf, EvaluationStopped, Metric, Sample, Split
 from segtrain.crf.pipeline import refine_in_threads
 from segtrain.distributed import process_group
 from segtrain.engine.loader import evaluation_batches
-from segtrain.evaluation.predictor import Predict, argmax_labels
+from segtrain.evaluation.predictor import Predict
 from segtrain.evaluation.result import EvaluationResult
-from segtrain.metrics.regions import Scores, confusion_matrix, scores
+from segtrain.metrics.average_precision import EDGES, AveragePrecision, best_threshold, two_class_matrix
+from segtrain.metrics.regions import Scores, confusion_matrix, label_matrices, scores
+from segtrain.tasks import Task
 
-LabelsAndConfidence = tuple[
-    np.ndarray, np.ndarray | None
-]  # class indices uint8 H×W, their probabilities float32 H×W
+# Class indices uint8 H×W, or 0 and 1 H×W×C where a pixel has several labels; their probabilities float32.
+LabelsAndConfidence = tuple[np.ndarray, np.ndarray | None]
+OF_THE_OBJECT = ("iou", "dice", "precision", "recall")  # metrics of task=binary, beside the two classes'
 
 
 class ImageResult(NamedTuple):
@@ -28,9 +30,9 @@ class ImageResult(NamedTuple):
     Attributes:
         position: in the split.
         sample: the image and its mask.
-        network: the network's prediction, uint8 H×W.
+        network: the network's prediction, uint8 H×W; H×W×C where a pixel has several labels.
         crf: the prediction after the CRF, uint8 H×W; None without one.
-        matrices: the confusion matrices of the network and, with a CRF, after it; C×C each.
+        matrices: the confusion matrices of the network and, with a CRF, after it; C×C or C×2×2 each.
     """
 
     position: int
@@ -46,10 +48,12 @@ class ImageResult(NamedTuple):
 
 
 class EvaluationSettings(NamedTuple):
-    """How to evaluate: images in a batch, loader processes."""
+    """How to evaluate: images in a batch, loader processes; whether the best threshold is chosen (of
+    `task=binary`)."""
 
     batch_size: int = 1
     num_workers: int = 0
+    choose_threshold: bool = False
 
 
 class Accumulator:
@@ -58,29 +62,56 @@ class Accumulator:
     Args:
         num_classes: C of the confusion matrix.
         metrics: beyond it.
+        task: what was predicted.
     """
 
-    def __init__(self, num_classes: int, metrics: list[Metric]):
-        self.matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        self.metrics = metrics
+    def __init__(self, num_classes: int, metrics: list[Metric], task: Task):
+        shape = (num_classes, 2, 2) if task.multilabel else (num_classes, num_classes)
+        self.matrix = torch.zeros(shape, dtype=torch.int64)
+        self.metrics, self.task = metrics, task
 
     def update(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray | None) -> Tensor:
         """Adds an image and gives its confusion matrix; further metrics need its confidence."""
-        mask = torch.from_numpy(sample.mask)
-        matrix = confusion_matrix(mask, torch.from_numpy(labels), len(self.matrix))
+        mask, predicted = torch.from_numpy(sample.mask), torch.from_numpy(labels)
+        if self.task.multilabel:
+            matrix = label_matrices(mask, predicted)
+        else:
+            matrix = confusion_matrix(mask, predicted, len(self.matrix))
         self.matrix += matrix
         for metric in self.metrics:
             assert confidence is not None
             metric.update(sample, labels, confidence)
         return matrix
 
-    def compute(self, class_names: tuple[str, ...], device: torch.device) -> Scores:
-        """The scores over the images of all processes."""
+    def best_threshold(self, device: torch.device) -> float:
+        """The threshold that would give the object the largest IoU over the images of all processes."""
+        return best_threshold(_over_all_ranks(self._curve.sums, device))
+
+    def compute(
+        self, class_names: tuple[str, ...], device: torch.device, threshold: float | None = None
+    ) -> Scores:
+        """The scores over the images of all processes.
+
+        Args:
+            threshold: one of `best_threshold`, for which the confusion matrix is counted anew; the further
+                metrics stay those of the predictions.
+        """
         extra: dict[str, Any] = {}
-        result = scores(_over_all_ranks(self.matrix, device), class_names)
+        matrix = _over_all_ranks(self.matrix, device)
+        if threshold is not None:
+            sums = _over_all_ranks(self._curve.sums, device)
+            matrix = torch.from_numpy(two_class_matrix(sums, int(np.searchsorted(EDGES, threshold))))
+        result = scores(matrix, class_names)
+        if self.task.name == "binary":
+            extra |= {name: result.per_class[class_names[1]][name] for name in OF_THE_OBJECT}
+            extra["threshold"] = self.task.threshold if threshold is None else threshold
         for metric in self.metrics:
             extra |= metric.compute(_over_all_ranks(metric.sums, device))
         return replace(result, extra=extra)
+
+    @property
+    def _curve(self) -> AveragePrecision:
+        return next(metric for metric in self.metrics if isinstance(metric, AveragePrecision))
 
 
 def evaluate_split(
@@ -113,7 +144,8 @@ def evaluate_split(
         EvaluationStopped: on every rank, where `should_stop` was true on one.
     """
     start, classes = time.perf_counter(), len(class_names)
-    accumulators = [Accumulator(classes, make_metrics()) for _ in range(1 if crf is None else 2)]
+    stages = 1 if crf is None else 2
+    accumulators = [Accumulator(classes, make_metrics(), predict.task) for _ in range(stages)]
     rank, world_size = process_group.rank(), process_group.world_size()
     batches = evaluation_batches(
         dataset,
@@ -139,7 +171,8 @@ def evaluate_split(
     if process_group.any_rank(stopped, device):
         raise EvaluationStopped
 
-    network, *after_crf = (accumulator.compute(class_names, device) for accumulator in accumulators)
+    threshold = accumulators[0].best_threshold(device) if settings.choose_threshold else None
+    network, *after_crf = (each.compute(class_names, device, threshold) for each in accumulators)
     seconds = time.perf_counter() - start
     return EvaluationResult(network, after_crf[0] if after_crf else None, len(dataset), seconds)
 
@@ -165,7 +198,7 @@ def _refined_predictions(
     """Each sample with the network's prediction and the CRF's, which runs beside the network."""
 
     def refine(image: np.ndarray, probabilities: np.ndarray) -> list[LabelsAndConfidence]:
-        return [_prediction(probabilities), _prediction(crf(image, probabilities))]
+        return [_prediction(predict, p) for p in (probabilities, crf(image, probabilities))]
 
     def predicted() -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         for samples in batches:
@@ -175,9 +208,11 @@ def _refined_predictions(
     return refine_in_threads(refine, predicted())
 
 
-def _prediction(probabilities: np.ndarray) -> LabelsAndConfidence:
+def _prediction(predict: Predict, probabilities: np.ndarray) -> LabelsAndConfidence:
     """Of class probabilities C×H×W."""
-    return argmax_labels(torch.from_numpy(probabilities)[None])[0].numpy(), probabilities.max(0)
+    given = torch.from_numpy(probabilities)[None]
+    labels = predict.task.labels(given)
+    return labels[0].numpy(), predict.task.confidence(given, labels)[0].numpy()
 
 
 def _over_all_ranks(sums: Tensor, device: torch.device) -> Tensor:

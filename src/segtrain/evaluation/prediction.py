@@ -19,7 +19,7 @@ class Prediction:
 
     Attributes:
         image: uint8 H×W×3, RGB.
-        labels: class indices, uint8 H×W.
+        labels: class indices, uint8 H×W; of a `multilabel` model 0 and 1, uint8 H×W×C.
         probabilities: of the classes, float32 C×H×W.
         class_names: of the model.
         palette: of the model, the RGB colour of each class, 0..255.

@@ -15,6 +15,7 @@ from segtrain.errors import InputError
 from segtrain.inference import Whole
 from segtrain.inference.rows import all_rows, probabilities, row_blocks
 from segtrain.sizes import upsample_rows, upsampled_labels
+from segtrain.tasks import Task
 
 
 class Predict:
@@ -22,28 +23,40 @@ class Predict:
 
     Of the class probabilities of the images no more rows exist than are looked at together, unless
     they are what is asked for.
+
+    Attributes:
+        task: what the probabilities mean; a `multilabel` one's labels are N×H×W×C of 0 and 1.
     """
 
+    task = Task()
+
     def rows(self, samples: list[Sample]) -> Rows:
-        """The rows of the class probabilities, float32 N×C×H×W."""
+        """The rows of the class probabilities, float32 N×C×H×W; of `multilabel` (N·C)×2×H×W."""
         raise NotImplementedError
+
+    def blocks(self, samples: list[Sample]) -> Iterator[Tensor]:
+        """All the rows of the class probabilities, float32 N×C×64×W at a time."""
+        rows = row_blocks(self.rows(samples), samples[0].image.shape[0])
+        return (self.task.unfolded(block, len(samples)) for block in rows)
 
     @torch.inference_mode()
     def __call__(self, samples: list[Sample]) -> Tensor:
         """Class probabilities, float32 N×C×H×W."""
-        return all_rows(self.rows(samples), samples[0].image.shape[0])
+        whole = all_rows(self.rows(samples), samples[0].image.shape[0])
+        return self.task.unfolded(whole, len(samples))
 
     @torch.inference_mode()
     def labels(self, samples: list[Sample]) -> Tensor:
         """The predicted class indices, uint8 N×H×W."""
-        height = samples[0].image.shape[0]
-        return torch.cat([argmax_labels(block) for block in row_blocks(self.rows(samples), height)], 1)
+        return torch.cat([self.task.labels(block) for block in self.blocks(samples)], 1)
 
     @torch.inference_mode()
     def confident_labels(self, samples: list[Sample]) -> tuple[Tensor, Tensor]:
         """The predicted class indices, uint8 N×H×W, and their probabilities, float32 N×H×W."""
-        height = samples[0].image.shape[0]
-        pairs = [(argmax_labels(block), block.amax(1)) for block in row_blocks(self.rows(samples), height)]
+        pairs = []
+        for block in self.blocks(samples):
+            labels = self.task.labels(block)
+            pairs.append((labels, self.task.confidence(block, labels)))
         labels, confidence = (torch.cat(maps, 1) for maps in zip(*pairs, strict=True))
         return labels, confidence
 
@@ -53,10 +66,11 @@ class ModelNetwork:
 
     Args:
         model: on `compute.device`, in eval mode.
+        task: what its logits mean; an inference sees them as those of classes.
     """
 
-    def __init__(self, model: nn.Module, compute: Compute):
-        self.model, self.compute = model, compute
+    def __init__(self, model: nn.Module, compute: Compute, task: Task):
+        self.model, self.compute, self.task = model, compute, task
 
     def __call__(self, images: Tensor) -> Rows:
         return partial(upsample_rows, self.cells(images), tuple(images.shape[-2:]))
@@ -64,7 +78,7 @@ class ModelNetwork:
     def cells(self, images: Tensor) -> Tensor:
         """The logits as they leave the model, float32 N×C×h×w."""
         with self.compute.autocast():
-            return self.model(images)["out"].float()
+            return self.task.class_logits(self.model(images)["out"].float())
 
     @property
     def margin(self) -> int:
@@ -74,7 +88,7 @@ class ModelNetwork:
     def on_bordered(self, images: Tensor) -> Tensor:
         """The logits of images that bring that border, float32 N×C×h×w. Raises InputError."""
         with self.compute.autocast():
-            return self._bordering.on_bordered(images).float()
+            return self.task.class_logits(self._bordering.on_bordered(images).float())
 
     @property
     def _bordering(self) -> TakesBorders:
@@ -92,11 +106,18 @@ class Predictor(Predict):
     Args:
         model: on `compute.device`, in eval mode (`evaluating`).
         inference: whole images, windows, ... (`segtrain.inference`).
+        task: what its logits mean.
     """
 
-    def __init__(self, model: nn.Module, inference: Inference, compute: Compute):
-        self.model, self.inference, self.compute = model, inference, compute
-        self.network = ModelNetwork(model, compute)
+    def __init__(
+        self,
+        model: nn.Module,
+        inference: Inference,
+        compute: Compute,
+        task: Task = Task(),  # noqa: B008 (a tuple, which nobody can change)
+    ):
+        self.model, self.inference, self.compute, self.task = model, inference, compute, task
+        self.network = ModelNetwork(model, compute, task)
 
     def rows(self, samples: list[Sample]) -> Rows:
         names = [sample.name for sample in samples]
@@ -105,7 +126,7 @@ class Predictor(Predict):
     @torch.inference_mode()
     def labels(self, samples: list[Sample]) -> Tensor:
         """The predicted class indices, uint8 N×H×W; of whole images without their probabilities."""
-        if not isinstance(self.inference, Whole):
+        if not isinstance(self.inference, Whole) or self.task.multilabel or self.task.threshold != 0.5:
             return super().labels(samples)
         images = self._batch(samples)
         return upsampled_labels(self.network.cells(images), images.shape[-2:])
@@ -123,7 +144,7 @@ class Ensemble(Predict):
     """
 
     def __init__(self, members: list[Predict], combine: Literal["mean", "product"] = "mean"):
-        self.members, self.combine = members, combine
+        self.members, self.combine, self.task = members, combine, members[0].task
 
     def rows(self, samples: list[Sample]) -> Rows:
         members = [member.rows(samples) for member in self.members]
@@ -137,11 +158,6 @@ class Ensemble(Predict):
             return first / first.sum(1, keepdim=True)
 
         return combined
-
-
-def argmax_labels(probabilities: Tensor) -> Tensor:
-    """uint8 N×H×W of N×C×H×W."""
-    return upsampled_labels(probabilities, probabilities.shape[-2:])
 
 
 @contextmanager

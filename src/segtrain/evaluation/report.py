@@ -16,7 +16,7 @@ from segtrain.evaluation import bootstrap
 from segtrain.evaluation.evaluate import ImageResult
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import write_atomically
-from segtrain.metrics.regions import Scores, scores
+from segtrain.metrics.regions import Scores, class_counts, scores
 from segtrain.viz.contact_sheet import BestAndWorst, contact_sheet
 from segtrain.viz.drawing import confusion_figure, trimap_figure
 from segtrain.viz.tables import METRIC_LABELS
@@ -56,7 +56,7 @@ class Report:
     def add(self, image: ImageResult) -> None:
         """Adds an image."""
         found = [scores(matrix, ()) for matrix in image.matrices]
-        counts = [bootstrap.image_counts(matrix.numpy()) for matrix in image.matrices]
+        counts = [class_counts(matrix).numpy() for matrix in image.matrices]
         self.images.append(ImageScores(image.position, image.sample.name, found, counts))
         mean_iou = found[-1].mean_iou
         if mean_iou is not None:
@@ -86,17 +86,26 @@ class Report:
             return
         folder.mkdir(parents=True, exist_ok=True)
         write_images(self.images, folder / "images.csv")
-        matrix = result.final.confusion_matrix
-        rows = ([name, *row] for name, row in zip(self.class_names, matrix, strict=True))
-        write_rows([["label \\ prediction", *self.class_names], *rows], folder / "confusion_matrix.csv")
-        confusion_figure(matrix, self.class_names).savefig(folder / "confusion_matrix.png", dpi=120)
+        self._write_confusion(folder, result.final)
         stages = {"network": result.network} | ({"with CRF": result.crf} if result.crf else {})
         curves: dict[str, Any] = {k: stage.extra.get("trimap_mean_iou") for k, stage in stages.items()}
-        if all(curves.values()):
+        if all(curves.values()) and not result.final.several_labels:
             trimap_figure(curves).savefig(folder / "trimap.png", dpi=120)
         if self.extremes.rows:
             sheet = contact_sheet(self.extremes.rows, self.class_names, self.palette)
             Image.fromarray(sheet).save(folder / "contact_sheet.png")
+
+    def _write_confusion(self, folder: Path, final: Scores) -> None:
+        """Writes the confusion matrix; where a pixel has several labels the four counts of each class."""
+        matrix = final.confusion_matrix
+        header = ["label \\ prediction", *self.class_names]
+        if final.several_labels:
+            header = ["class", "true negatives", "false positives", "false negatives", "true positives"]
+            matrix = [[*no, *yes] for no, yes in matrix]
+        else:
+            confusion_figure(matrix, self.class_names).savefig(folder / "confusion_matrix.png", dpi=120)
+        rows = ([name, *row] for name, row in zip(self.class_names, matrix, strict=True))
+        write_rows([header, *rows], folder / "confusion_matrix.csv")
 
 
 def write_images(images: list[ImageScores], path: Path) -> None:

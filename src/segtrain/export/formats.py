@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from segtrain.errors import InputError, SaveError, SegtrainError, how_to_install
 from segtrain.sizes import stride_of
+from segtrain.tasks import Task
 
 Size = tuple[int, int]  # height, width
 Run = Callable[[Tensor], Tensor]  # an image, uint8 1×3×H×W, to logits 1×C×H×W
@@ -65,7 +66,14 @@ class LogitDifference(NamedTuple):
 
 
 def export_model(
-    model: nn.Module, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
+    model: nn.Module,
+    form: str,
+    path: Path,
+    size: Size,
+    about: dict[str, Any],
+    *,
+    dynamic: bool,
+    task: Task = Task(),  # noqa: B008 (a tuple, which nobody can change)
 ) -> list[LogitDifference]:
     """Writes a model in another format and compares what is read back, on images of several sizes.
 
@@ -76,6 +84,7 @@ def export_model(
         size: height and width of the example that the exporter follows through the network.
         about: goes into the file, as JSON.
         dynamic: any size is taken; otherwise that of the example alone.
+        task: what the logits mean.
 
     Returns:
         The differences, one for each size that was compared.
@@ -96,7 +105,7 @@ def export_model(
     draft = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        differences = _write(whole, form, draft, size, about, dynamic=dynamic)
+        differences = _write(whole, form, draft, size, about, dynamic=dynamic, task=task)
         draft.replace(path)
     except SegtrainError:
         raise
@@ -113,14 +122,14 @@ def export_model(
 
 
 def _write(
-    network: FullSize, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool
+    network: FullSize, form: str, path: Path, size: Size, about: dict[str, Any], *, dynamic: bool, task: Task
 ) -> list[LogitDifference]:
     """Raises SegtrainError where what is read back differs, and whatever exporters raise."""
     height, width = size
     sizes = [size, (height + 1, width + 35), (height // 2 + 33, width - 15)] if dynamic else [size]
     with _silent():
         run = WRITERS[form](network, path, size, json.dumps(about), dynamic)
-        differences = [compare(network, run, each) for each in sizes]
+        differences = [compare(network, run, each, task) for each in sizes]
     for difference in differences:
         if not difference.largest <= TOLERANCE * max(difference.range, 1e-9):
             raise SegtrainError(
@@ -136,19 +145,20 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:150]}"
 
 
-def compare(network: Run, other: Run, size: Size) -> LogitDifference:
+def compare(network: Run, other: Run, size: Size, task: Task) -> LogitDifference:
     """Compares two networks on an image of noise.
 
     Args:
         network: ours.
         other: what was read back.
         size: height and width of the image.
+        task: what the logits mean.
 
     Returns:
         The largest difference of the logits, their range, and the share of pixels with another label.
 
     Example:
-        >>> compare(network, network, (64, 64)).largest
+        >>> compare(network, network, (64, 64), Task()).largest
         0.0
     """
     generator = torch.Generator().manual_seed(0)
@@ -156,8 +166,9 @@ def compare(network: Run, other: Run, size: Size) -> LogitDifference:
     with torch.inference_mode():
         own = network(images)
         theirs = other(images)
-    labels = (own.argmax(1) != theirs.argmax(1)).float().mean().item()
-    return LogitDifference(size, (own - theirs).abs().max().item(), own.abs().max().item(), labels)
+    a, b = (task.labels(task.unfolded(task.class_logits(x).softmax(1), 1)) for x in (own, theirs))
+    others = (a != b).float().mean().item()
+    return LogitDifference(size, (own - theirs).abs().max().item(), own.abs().max().item(), others)
 
 
 def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:

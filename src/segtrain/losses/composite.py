@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.contracts import BalancesClasses, ChecksClasses, FollowsProgress, Loss
+from segtrain.tasks import Task
 
 
 class CompositeLoss(nn.Module):
@@ -17,14 +18,21 @@ class CompositeLoss(nn.Module):
     Args:
         terms: name -> loss, as `loss.NAME`.
         weights: name -> factor; 1 where a name is missing.
+        task: what the logits mean; every term sees them as those of classes.
 
     Example:
         >>> loss = CompositeLoss({"cross_entropy": CrossEntropy(weights={"out": 1.0})})
         >>> (loss(outputs, masks) / loss.count(masks)).sum()
     """
 
-    def __init__(self, terms: Mapping[str, Loss], weights: Mapping[str, float] | None = None):
+    def __init__(
+        self,
+        terms: Mapping[str, Loss],
+        weights: Mapping[str, float] | None = None,
+        task: Task = Task(),  # noqa: B008 (a tuple, which nobody can change)
+    ):
         super().__init__()
+        self.task = task
         self.names = tuple(terms)
         self.terms = nn.ModuleDict({name: _as_module(term) for name, term in terms.items()})
         self.factors = tuple((weights or {}).get(name, 1.0) for name in self.names)
@@ -41,6 +49,7 @@ class CompositeLoss(nn.Module):
 
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
         """The weighted sum of each term over the batch, float32 T."""
+        outputs, masks = self.task.class_outputs(outputs), self.task.class_masks(masks)
         sums = [
             loss(outputs, masks) if factor == 1 else factor * loss(outputs, masks)
             for loss, factor in zip(self.losses, self.factors, strict=True)
@@ -49,6 +58,7 @@ class CompositeLoss(nn.Module):
 
     def count(self, masks: Tensor) -> Tensor:
         """What the batch adds to the divisor of each term, float32 T."""
+        masks = self.task.class_masks(masks)
         return torch.stack([loss.count(masks) for loss in self.losses])
 
     def set_progress(self, share: float) -> None:
@@ -72,7 +82,7 @@ class CompositeLoss(nn.Module):
         """Raises InputError where a term does not fit the number of classes."""
         for loss in self.losses:
             if isinstance(loss, ChecksClasses):
-                loss.check(num_classes)
+                loss.check(self.task.choices(num_classes))
 
 
 class _Wrapped(nn.Module):

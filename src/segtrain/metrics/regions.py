@@ -17,7 +17,8 @@ class Scores:
         pixel_accuracy, mean_accuracy, mean_iou, frequency_weighted_iou: see `scores`.
         conventions: the mean IoU as other tools count it, see `conventions`.
         per_class: class name -> {iou, accuracy, dice, precision, recall}.
-        confusion_matrix: C×C pixels, rows are labels and columns predictions.
+        confusion_matrix: C×C pixels, rows are labels and columns predictions; where a pixel has several
+            labels C×2×2, of each class no and yes.
         extra: the values of further metrics (`metric=`), by name.
         mean_iou_interval: 95 %, by bootstrap over the images; None with one image, or not computed.
     """
@@ -28,9 +29,14 @@ class Scores:
     frequency_weighted_iou: float | None
     conventions: dict[str, float | None]
     per_class: dict[str, dict[str, float | None]]
-    confusion_matrix: list[list[int]]
+    confusion_matrix: list[Any]
     extra: dict[str, Any] = field(default_factory=dict)
     mean_iou_interval: tuple[float, float] | None = None
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a pixel may have several labels: then the confusion matrix is one of each class."""
+        return bool(self.confusion_matrix) and isinstance(self.confusion_matrix[0][0], list)
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
@@ -58,6 +64,27 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
     return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
 
 
+def label_matrices(labels: Tensor, predictions: Tensor) -> Tensor:
+    """The confusion matrix of each class where a pixel has several labels.
+
+    Args:
+        labels: uint8 H×W×C of 0 and 1; others are ignored.
+        predictions: 0 and 1, of the same shape.
+
+    Returns:
+        int64 C×2×2: rows are labels, no and yes, and columns predictions.
+    """
+    pairs = zip(labels.unbind(-1), predictions.unbind(-1), strict=True)
+    return torch.stack([confusion_matrix(*pair, 2) for pair in pairs])
+
+
+def class_counts(matrix: Tensor) -> Tensor:
+    """Each class's correct, target and predicted pixels, int64 3×C, of a confusion matrix C×C, or C×2×2."""
+    if matrix.ndim == 3:
+        return torch.stack([matrix[:, 1, 1], matrix[:, 1].sum(-1), matrix[:, :, 1].sum(-1)])
+    return torch.stack([matrix.diag(), matrix.sum(1), matrix.sum(0)])
+
+
 def scores(matrix: Tensor, class_names: tuple[str, ...]) -> Scores:
     """The metrics of a confusion matrix (FCN, section 5).
 
@@ -65,14 +92,15 @@ def scores(matrix: Tensor, class_names: tuple[str, ...]) -> Scores:
     sum n_ii / sum t_i, mean accuracy the mean of n_ii / t_i, mean IoU the mean of
     n_ii / (t_i + sum_j n_ji - n_ii), and frequency-weighted IoU the same weighted by t_i. A class in
     neither labels nor predictions is None and in no mean; one that is never a label but is
-    predicted has IoU 0 and no accuracy. A class's accuracy is its recall, under both names.
+    predicted has IoU 0 and no accuracy. A class's accuracy is its recall, under both names. Where a pixel
+    has several labels, its accuracy is the share of right answers, yes or no, over all classes.
 
     Args:
-        matrix: int64 C×C, rows are labels.
+        matrix: int64 C×C, rows are labels; or C×2×2 of `label_matrices`.
         class_names: C of them, or none: then `per_class` is empty.
     """
-    n = matrix.double()
-    correct, target, predicted = n.diag(), n.sum(1), n.sum(0)
+    correct, target, predicted = class_counts(matrix).double()
+    right = matrix.diagonal(dim1=-2, dim2=-1).sum().double()
     per_class = {  # 0/0 is NaN: the class is absent
         "iou": correct / (target + predicted - correct),
         "accuracy": correct / target,
@@ -82,7 +110,7 @@ def scores(matrix: Tensor, class_names: tuple[str, ...]) -> Scores:
     }
     iou, total = per_class["iou"], target.sum()
     return Scores(
-        pixel_accuracy=_value(correct.sum() / total),
+        pixel_accuracy=_value(right / matrix.sum()),
         mean_accuracy=_value(per_class["accuracy"].nanmean()),
         mean_iou=_value(iou.nanmean()),
         frequency_weighted_iou=_value((target * iou).nansum() / total) if total else None,
@@ -109,14 +137,14 @@ def conventions(matrix: Tensor) -> dict[str, float | None]:
             not count.
         without_first: as ours, without the first class, which is often the background.
     """
-    n = matrix.double()
-    iou = n.diag() / (n.sum(1) + n.sum(0) - n.diag())
+    correct, target, predicted = class_counts(matrix).double()
+    iou = correct / (target + predicted - correct)
     means = {
         "absent_skipped": iou.nanmean(),
         "absent_is_0": iou.nan_to_num(0).mean(),
         "absent_is_1": iou.nan_to_num(1).mean(),
         "absent_is_nan": iou.mean(),
-        "annotated_only": iou[n.sum(1) > 0].mean(),
+        "annotated_only": iou[target > 0].mean(),
         "without_first": iou[1:].nanmean(),
     }
     return {name: _value(mean) for name, mean in means.items()}

@@ -19,14 +19,16 @@ class Steps:
     Args:
         crf: `dense_crf` with its parameters.
         class_names, palette: of the checkpoint.
+        labels: of probabilities C×H×W, uint8 H×W.
     """
 
-    def __init__(self, crf: Callable, folder: Path, class_names, palette):
+    def __init__(self, crf: Callable, folder: Path, class_names, palette, labels: Callable):
         self.crf, self.folder, self.class_names, self.palette = crf, folder, class_names, palette
+        self.labels = labels
 
     def __call__(self, image: np.ndarray, name: str, probabilities: np.ndarray) -> None:
         """Writes steps/NAME.png of an image H×W×3 and probabilities C×H×W."""
-        labels = [self.crf(image, probabilities, iterations=i).argmax(0) for i in ITERATIONS]
+        labels = [self.labels(self.crf(image, probabilities, iterations=i)) for i in ITERATIONS]
         drawing = with_legend(steps_image(image, labels, self.palette), self.class_names, self.palette)
         write_image(Image.fromarray(drawing), inside(self.folder / "steps", f"{name}.png"))
 

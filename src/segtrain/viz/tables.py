@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from rich.table import Table
@@ -19,12 +19,16 @@ EXTRA_LABELS = {  # of metric= and of data sets that have metrics of their own; 
     "calibration_error": "calibration error",
     "average_precision": "average precision",
     "cldice": "clDice",
+    "iou": "IoU of the object",
+    "dice": "Dice of the object",
+    "precision": "precision of the object",
+    "recall": "recall of the object",
     "hd95": "HD95, pixels",
     "hd95_undefined": "HD95 undefined, cases",
     "v_rand": "V_rand",
     "v_info": "V_info",
 }
-NUMBERS = ("hd95", "hd95_undefined")  # shown as they are, not in percent
+NUMBERS = ("hd95", "hd95_undefined", "threshold")  # shown as they are, not in percent
 
 
 class ScoresLike(Protocol):
@@ -58,11 +62,16 @@ def interval_text(values: Sequence[float] | None, sign: str = "") -> str:
     return "" if values is None else "[" + ", ".join(f"{100 * v:{sign}.1f}" for v in values) + "]"
 
 
-def gain(before: object, after: object) -> str:
-    """The difference in percent, with its sign."""
+def number(value: object, sign: str = "") -> str:
+    """A number as it is, to three digits: `3.21`; `-` for None."""
+    return f"{value:{sign}.3g}" if isinstance(value, float | int) else "-"
+
+
+def gain(before: object, after: object, text: Callable[[object, str], str] = percent) -> str:
+    """The difference, in percent or as `text` shows it, with its sign."""
     if not isinstance(before, float | int) or not isinstance(after, float | int):
         return ""
-    return percent(after - before, "+")
+    return text(after - before, "+")
 
 
 def evaluation_table(
@@ -77,8 +86,8 @@ def evaluation_table(
     columns = ["", "IoU %", "accuracy %"] if crf is None else ["", "IoU %", "with CRF", "gain"]
     result = table(title, *columns)
 
-    def add(label: str, before: object, after: object) -> None:
-        cells = [percent(before)] if crf is None else [percent(before), percent(after), gain(before, after)]
+    def add(label: str, before: object, after: object, text: Callable[..., str] = percent) -> None:
+        cells = [text(before)] if crf is None else [text(before), text(after), gain(before, after, text)]
         result.add_row(label, *cells)
 
     for name, values in network.per_class.items():
@@ -96,23 +105,15 @@ def evaluation_table(
             result.add_row("  95 % interval", *intervals)
     for key, value in network.extra.items():
         after = crf.extra[key] if crf is not None else None
-        if key in NUMBERS:
-            value, after = _hundredth(value), _hundredth(after)
+        text = number if key in NUMBERS else percent
         if isinstance(value, Mapping):
             for name in value:
-                add(_label(key, name), value[name], after[name] if isinstance(after, Mapping) else None)
+                add(_label(key, name), value[name], after[name] if isinstance(after, Mapping) else None, text)
         else:
-            add(EXTRA_LABELS.get(key, key), value, after)
+            add(EXTRA_LABELS.get(key, key), value, after, text)
     return result
 
 
 def _label(key: str, name: str) -> str:
     known = key == "trimap_mean_iou" and name.isdigit()
     return f"mean IoU within {name} px of a border" if known else f"{EXTRA_LABELS.get(key, key)} {name}"
-
-
-def _hundredth(value: object) -> object:
-    """Of a number or of each of a dict's, which the table then shows as they were."""
-    if isinstance(value, Mapping):
-        return {name: _hundredth(each) for name, each in value.items()}
-    return value / 100 if isinstance(value, float | int) else value
