@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,40 @@ from segtrain.errors import InputError
 
 Pretrained = bool | str  # no, torchvision's, or a local file of torchvision's
 
-# What training runs wrap a network's tensors in, and DataParallel puts before their names.
+# What training runs wrap a network's tensors in; otherwise it is the only dict of tensors alone.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
-PARALLEL = "module."
+# What DataParallel, Lightning and torch.compile put before all names, also one after the other.
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
+
+
+class Attributes(dict):
+    """Stands for an argparse.Namespace in a file: what it held, as a dict."""
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, dict):
+            self.update(state)
+
+
+class Skipped:
+    """Stands for an object in a file that is no tensor and is not looked at; takes anything, does nothing."""
+
+    def __init__(self, *values: object):
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+# What may stand beside the tensors in a training run's file, by the name in its pickle: a best score that
+# is a numpy scalar (pytorch-fcn), options (torchvision's references), a log of losses (mmengine). Nothing
+# of these libraries is called: the classes above are built instead, and any other name is refused.
+NUMPY = ("core.multiarray", "_core.multiarray")
+STAND_INS: list[Any] = [
+    (Attributes, "argparse.Namespace"),
+    *((Skipped, f"numpy.{module}.{name}") for module in NUMPY for name in ("scalar", "_reconstruct")),
+    *((Skipped, f"numpy.{name}") for name in ("dtype", "ndarray")),
+    (Skipped, "mmengine.logging.history_buffer.HistoryBuffer"),
+]
 
 
 def torchvision_state(name: str, pretrained: Pretrained) -> dict[str, Tensor]:
@@ -54,8 +86,8 @@ def read_tensors(path: str | Path, key: str, *, wanted: str) -> dict[str, Tensor
     if not state or other is not None:
         held = f"{other} is no tensor" if state else "it is empty"
         raise InputError(f"{key}={path}: {held}", do=f"give {wanted}")
-    if all(name.startswith(PARALLEL) for name in state):
-        return {name.removeprefix(PARALLEL): tensor for name, tensor in state.items()}
+    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 
@@ -67,10 +99,17 @@ def _read(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals(STAND_INS):
+        state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
         raise TypeError(f"a {type(state).__name__}")
-    return next((state[name] for name in WRAPPERS if isinstance(state.get(name), dict)), state)
+    named = [state[name] for name in WRAPPERS if isinstance(state.get(name), dict)]
+    others = [value for value in state.values() if _only_tensors(value)]
+    return named[0] if named else others[0] if len(others) == 1 else state
+
+
+def _only_tensors(value: object) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(v, Tensor) for v in value.values())
 
 
 def _refusal(file: str, error: Exception, wanted: str) -> InputError:

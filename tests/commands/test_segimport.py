@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 from segtrain import build_model, load_model
+from segtrain.converters.caffe import dilatednet
 from segtrain.converters.network import PublishedNetwork, take
 from segtrain.engine.checkpoint import load
 from segtrain.errors import InputError
 from tests import miniatures
 from tests.conftest import FAST
+from tests.converters.reference import blobs
 from tests.converters.test_fcn import IMAGES, pytorch_fcn
 
 SMALL = "width=0.03125"
@@ -119,14 +122,18 @@ def test_what_is_asked_wrongly_is_refused_in_a_line(run, fcn32s):
     refused(segimport(run, fcn32s, "mean=[1,2]"), "mean=[1, 2]; give [R,G,B]")
     refused(segimport(run, fcn32s, "mean=[a,b,c]"), "mean=['a', 'b', 'c']; give a list, each a number")
     refused(segimport(run, fcn32s, "allow=score_fr"), "allow=score_fr; give a list")
-    refused(segimport(run, fcn32s, format="semseg"), "the format has no FCN; choose a model of PSPNet")
+    refused(segimport(run, fcn32s, format="semseg"), "got FCN; choose model=pspnet101 or pspnet50")
     refused(
         segimport(run, fcn32s, format="torchvision"), "the weights are none that we know, the model has VGG16"
     )
     refused(segimport(run, fcn32s, "model/backbone=resnet50"), "has 100, ResNet has no such key; leave out")
-    refused(segimport(run, fcn32s, model="unet"), "the format has no UNet; choose a model of FCN")
+    fcns = "choose model=fcn16s or fcn32s or fcn8s or fcn8s_atonce"
+    refused(segimport(run, fcn32s, model="unet"), f"model= must be one that the format has, got UNet; {fcns}")
     refused(segimport(run, fcn32s, model="fcn33s"), "did you mean model=fcn32s")
-    refused(segimport(run, fcn32s, model="unet", format="caffe"), "the format has no UNet")
+    refused(
+        segimport(run, fcn32s, model="unet", format="caffe"),
+        "the format has, got UNet; choose model=deconvnet",
+    )
 
 
 def test_other_classes_than_the_datas_are_refused(run, fcn32s):
@@ -199,6 +206,63 @@ def test_dilatednets_mean_must_be_given_for_other_data(run, tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     done = segimport(run, tmp_path / "a.npz", "data=nyudv2", format="caffe", model="dilatednet_frontend")
     refused(done, "mean= is missing: it differs from data set to data set")
+
+
+def test_which_of_nyuds_two_nets_of_the_same_layers_it_is_the_user_says(run, tmp_path):
+    theirs = pytorch_fcn(32, classes=40)
+    np.savez(tmp_path / "a.npz", **{name: value.numpy() for name, value in blobs(theirs).items()})
+    ask = (run, tmp_path / "a.npz", "data=nyudv2")
+    done = segimport(*ask, format="caffe")
+    hha = "mean=[132.431,94.076,118.477] bgr=false"
+    refused(done, f"mean=[92.318,97.203,116.19] for NYUD's colour images or {hha} for its HHA images")
+    nets = [load_model(segimport(*ask, *keys.split(), format="caffe").folder) for keys in (COLOUR, hha)]
+    # nyud_layers.py: colour is turned to B, G, R, and HHA is not.
+    means = torch.tensor([116.190, 97.203, 92.318]), torch.tensor([132.431, 94.076, 118.477])
+    seen = [images - mean.view(3, 1, 1) for images, mean in zip((IMAGES.flip(1), IMAGES), means, strict=True)]
+    for net, inputs in zip(nets, seen, strict=True):
+        first = net.backbone.block1[0]
+        normalised = net.backbone.normalize(IMAGES)
+        ours = F.conv2d(normalised, first.weight, first.bias)
+        expected = F.conv2d(inputs.float(), theirs["conv1_1.weight"], theirs["conv1_1.bias"])
+        assert torch.allclose(ours, expected, atol=1e-2)
+
+
+COLOUR = "mean=[92.318,97.203,116.19]"
+
+
+@pytest.mark.parametrize(
+    ("layer", "mean"),
+    [
+        ("ctx_conv5_1", (105.412, 108.778, 110.703)),
+        ("ctx_conv4_1", (91.347, 95.551, 96.194)),
+        ("final", None),
+    ],
+)
+def test_camvids_and_kittis_nets_are_known_by_their_context_module_alone(layer, mean):
+    state = {"final.weight": torch.zeros(11, 8, 1, 1), f"{layer}.weight": torch.zeros(11, 8, 1, 1)}
+    if layer != "final":
+        state["ctx_final.weight"] = torch.zeros(11, 11, 1, 1)
+    seen = dilatednet(state, {}).input
+    assert (seen.mean or ()) == pytest.approx(mean or (), abs=1e-3)
+    assert mean or set(seen.candidates) == {"CamVid", "KITTI"}
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"), [("segnet", "conv1_1_bn"), ("segnet_basic", "conv1_bn"), ("deconvnet", "bn1_1")]
+)
+def test_a_training_snapshot_is_not_taken_for_a_file_with_folded_statistics(run, tmp_path, model, layer):
+    arrays = {f"{layer}/0": np.full((1, 1, 1, 2), 1.01, np.float32), f"{layer}/1": np.zeros(2, np.float32)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    done = segimport(run, tmp_path / "a.npz", format="caffe", model=model)
+    refused(done, f"look like a training snapshot, without BatchNorm's statistics: {layer} scales by 1")
+    assert f"or add allow=[{layer}]" in done.err
+    done = segimport(run, tmp_path / "a.npz", f"allow=[{layer}]", format="caffe", model=model)
+    refused(done, "the weights do not fit the model")
+
+
+def test_the_order_of_channels_belongs_to_weights_with_numbers_of_their_own(run, tmp_path):
+    done = segimport(run, tmp_path / "a.npz", "bgr=maybe", format="caffe")
+    refused(done, "bgr=maybe")
 
 
 def test_imagenets_numbers_are_in_no_state_dict_and_others_travel(tmp_path):

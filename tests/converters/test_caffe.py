@@ -124,6 +124,11 @@ def old_style(tensors):
     return {k: v.view(shape.get(v.dim(), v.shape)) for k, v in tensors.items()}
 
 
+def folded(tensors, first):
+    """The first BatchNorm, whose input is an image of 0..255, divides by a std that it had in training."""
+    return tensors | {f"{first}.weight": tensors[f"{first}.weight"] / 100}
+
+
 def test_segnet_with_its_statistics_folded(imported, close):
     shapes = encoder_shapes("conv{}_bn")
     for number in range(5, 0, -1):
@@ -133,7 +138,7 @@ def test_segnet_with_its_statistics_folded(imported, close):
             last = (number, i) == (1, 1)
             shapes |= convolution(name, 11 if last else out_channels, channels, 3)
             shapes |= {} if last else norm_shapes(f"{name}_bn", out_channels)
-    theirs = random_tensors(shapes)
+    theirs = folded(random_tensors(shapes), "conv1_1_bn")
     net, _ = imported("caffe", old_style(blobs(theirs)), "segnet", "data=camvid", **NPZ)
     images = image(45, 60)
     x, positions = encoder(theirs, bgr(images, (0, 0, 0)), "conv{}_bn")
@@ -153,7 +158,7 @@ def test_segnet_basic_which_normalises_the_raw_image(imported, close):
     for i in range(1, 5):
         shapes |= convolution(f"conv{i}", 2, 2 if i > 1 else 3, 7) | norm_shapes(f"conv{i}_bn", 2)
         shapes |= convolution(f"conv_decode{i}", 2, 2, 7) | norm_shapes(f"conv_decode{i}_bn", 2)
-    theirs = random_tensors(shapes)
+    theirs = folded(random_tensors(shapes), "conv1_bn")
     net, _ = imported("caffe", blobs(theirs), "segnet_basic", "data=camvid", **NPZ)
     images = image(45, 60)
     x, positions = F.local_response_norm(bgr(images, (0, 0, 0)), 5, 1e-4, 0.75), []
@@ -188,6 +193,7 @@ def test_deconvnet_on_a_window_of_224_pixels(imported, close):
             shapes |= deconvolution(f"deconv{number}_{i}", channels, out_channels, 3)
             shapes |= norm_shapes(f"debn{number}_{i}", out_channels)
     theirs = random_tensors(shapes | convolution("seg-score-voc", CLASSES, CHANNELS[0], 1))
+    theirs = folded(theirs, "bn1_1")
     net, _ = imported("caffe", old_style(blobs(theirs)), "deconvnet", **NPZ)
     images = image(224, 224)
     x, positions = encoder(theirs, bgr(images, DEEPLAB), "bn{}")

@@ -31,8 +31,9 @@ def scrambled(network):
 def taken(format, state, *choice):
     """Our model in the published form, with the tensors, and where they went."""
     node = plain(compose_config("train", [*choice, "data=voc"]))["model"]
-    network = FORMATS[format](state, node)
-    model = instantiate(in_form(node, network.form, set())[0], "model")
+    network, given = FORMATS[format](state, node), {key.partition("=")[0] for key in choice}
+    node = in_form(node, network.form, given)[0]
+    model = instantiate(in_form(node, network.derived(node), given)[0], "model")
     return model.eval(), take(model, network, state)
 
 
@@ -101,6 +102,34 @@ def test_smps_deeplabv3_gives_its_logits(smp, close):
     for size in ((64, 96), (80, 72)):  # of other sizes it takes none
         with torch.inference_mode():
             close(ours(image(*size))["out"], theirs(Normalize()(image(*size))))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ({"encoder_output_stride": 16}, ["model.output_stride=16"]),
+        (
+            {"encoder_output_stride": 16, "decoder_atrous_rates": (6, 12, 18)},
+            ["model.output_stride=16", "model.rates=[6,12,18]"],
+        ),
+    ],
+)
+def test_smps_other_strides_and_rates_are_the_users_to_say(smp, close, theirs, ours):
+    """Its files do not have them: without a word they are its defaults, and the import says so."""
+    network = scrambled(smp.DeepLabV3("resnet50", encoder_weights=None, classes=CLASSES, **theirs))
+    images = image(64, 96)
+    with torch.inference_mode():
+        expected = network(Normalize()(images))
+        model, _ = taken("smp", network.state_dict(), "model=deeplabv3", *ours)
+        close(model(images)["out"], expected)
+        other, _ = taken("smp", network.state_dict(), "model=deeplabv3")
+        assert (other(images)["out"] - expected).abs().max() > 0.01 * expected.abs().max()
+    assert (
+        "does not say the encoder's output stride"
+        in FORMATS["smp"](
+            network.state_dict(), plain(compose_config("train", ["model=deeplabv3"]))["model"]
+        ).note
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from rich.console import Console
 
 from segtrain.commands.build import saved_config
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.config.compose import offline
+from segtrain.config.compose import offline, options_with
 from segtrain.config.instantiate import TARGET, fits, instantiate, locate
 from segtrain.contracts import HasClasses
 from segtrain.converters.formats import FORMATS, read
-from segtrain.converters.network import Account, PublishedNetwork, take, target
+from segtrain.converters.network import Account, OtherModel, PublishedNetwork, take, target
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
@@ -35,8 +35,12 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     name = config["format"]
     check_asked(config)
     state = read(config["weights"], name)
-    network = with_mean(FORMATS[name](state, config["model"]), config["mean"])
+    try:
+        network = with_input(FORMATS[name](state, config["model"]), config["mean"], config["bgr"])
+    except OtherModel as error:
+        raise InputError(error.what, do=f"choose {options_of(error)}") from error
     config["model"], changes = in_form(offline(config["model"]), network.form, given)
+    config["model"], derived = in_form(config["model"], network.derived(config["model"]), given)
     torch.manual_seed(0)  # of what is new
     model = instantiate(config["model"], "model")
     account = take(model, network, state, config["allow"])
@@ -54,7 +58,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     checkpoint.save(Checkpoint(tensors, meta), out)
     write_yaml(config, folder / "config.yaml")
     write_account(account, folder / "tensors.csv")
-    lines = [*changes, *described(network, account), *numbered, f"checkpoint: {relative(out)}"]
+    lines = [*changes, *derived, *described(network, account), *numbered, f"checkpoint: {relative(out)}"]
     console = Console(soft_wrap=True, highlight=False)
     for line in [*lines, f"every tensor: {relative(folder)}/tensors.csv"]:
         console.print(line, markup=False)
@@ -69,17 +73,36 @@ def check_asked(config: dict[str, Any]) -> None:
         raise InputError(f"format={config['format']}: no such format", do=f"there are {', '.join(FORMATS)}")
 
 
-def with_mean(network: PublishedNetwork, mean: list[float] | None) -> PublishedNetwork:
-    """The network with the user's mean instead of the format's. Raises InputError where neither is known."""
+def options_of(error: OtherModel) -> str:
+    """The options that would do, `model=fcn8s or fcn16s`; the classes' names where there are none."""
+    names = options_with(error.group, error.classes)
+    return f"{error.group}={' or '.join(names)}" if names else f"a model of {' or '.join(error.classes)}"
+
+
+def with_input(network: PublishedNetwork, mean: list[float] | None, bgr: bool | None) -> PublishedNetwork:
+    """The network with the user's mean and order of channels instead of the format's.
+
+    Raises:
+        InputError: neither says the mean, or the weights take images as the model does.
+    """
     if mean is not None and not (len(mean) == 3 and all(fits(value, float) for value in mean)):
         raise InputError(f"mean={mean}", do="give [R,G,B] of 0..255")
-    if mean is not None and network.input is not None:
-        return network._replace(input=network.input._replace(mean=(mean[0], mean[1], mean[2])))
+    seen = network.input
+    if seen is None:
+        for key, value in (("mean", mean), ("bgr", bgr)):
+            if value is not None:
+                raise InputError(f"{key}=: the weights take images as the model does", do="leave it out")
+        return network
     if mean is not None:
-        raise InputError("mean=: the weights take images as the model does", do="leave it out")
-    if network.input is not None and network.input.mean is None:
-        raise InputError("mean= is missing: it differs from data set to data set", do="add mean=[R,G,B]")
-    return network
+        seen = seen._replace(mean=(mean[0], mean[1], mean[2]))
+    if bgr is not None:
+        seen = seen._replace(bgr=bgr)
+    if seen.mean is None:
+        choices = " or ".join(f"{keys} for {what}" for what, keys in seen.candidates.items())
+        raise InputError(
+            "mean= is missing: it differs from data set to data set", do=f"add {choices or 'mean=[R,G,B]'}"
+        )
+    return network._replace(input=seen)
 
 
 def in_form(

@@ -1,7 +1,7 @@
 """Configs: where they are, how a checkpoint's is read, and what it may name."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -62,6 +62,23 @@ def shipped_targets() -> frozenset[str]:
     """Every `_target_` that segtrain's own configs name."""
     texts = (path.read_text() for path in CONFIG_DIR.rglob("*.yaml"))
     return frozenset(t for text in texts for t in re.findall(r"_target_:\s*([\w.]+)", text))
+
+
+def options_with(group: str, classes: Iterable[str]) -> list[str]:
+    """The options of a group that build one of these classes, by their YAML or the one that it builds on.
+
+    Example:
+        >>> options_with("model", ["PSPNet"])
+        ['pspnet101', 'pspnet50']
+    """
+    texts = {path.stem: path.read_text() for path in (CONFIG_DIR / group).glob("*.yaml")}
+
+    def target(option: str) -> str:
+        found = re.search(r"^_target_:\s*([\w.]+)", texts.get(option, ""), re.MULTILINE)
+        base = re.search(r"^ *- (\w+)$", texts.get(option, ""), re.MULTILINE)
+        return found[1] if found else target(base[1]) if base and base[1] != "_self_" else ""
+
+    return sorted(option for option in texts if target(option).rpartition(".")[2] in set(classes))
 
 
 def check_trust(node: Any, key: str, trust: str | None) -> None:

@@ -47,6 +47,7 @@ TYPES: dict[str, Any] = {
     "out": str | None,
     "allow": list[str],
     "mean": list[float] | None,
+    "bgr": bool | None,
     "size": list[int],
     "dynamic": bool,
     "trust": str | None,

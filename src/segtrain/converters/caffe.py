@@ -4,8 +4,9 @@ FCN: shelhamer/fcn.berkeleyvision.org. DeepLab v1: the authors' config/DeepLab*/
 SegNet: alexgkendall/SegNet-Tutorial, SegNet and SegNet-Basic. DeconvNet: HyeonwooNoh/DeconvNet.
 DilatedNet: fyu/dilation. Layer names are those of their prototxts.
 
-All saw B, G, R. BatchNorm has two blobs, scale and shift: the statistics are folded into them in
-the files for inference, so that ours are 0 and 1.
+All saw B, G, R, but for NYUD's nets on HHA images, which saw these as they are stored. BatchNorm has
+two blobs, scale and shift: the statistics are folded into them in the files for inference, so that
+ours are 0 and 1. Training snapshots have none: the first BatchNorm, of an image of 0..255, tells.
 """
 
 import re
@@ -19,13 +20,18 @@ from segtrain.converters.vgg import CONVOLUTIONS, vgg16
 
 BLOBS = {"0": "weight", "1": "bias", "weights": "weight"}
 VOC = (122.67892, 116.66877, 104.00699)
-NYUD = (92.318, 97.203, 116.190)
+NYUD = {  # of 40 classes: the same layers for two kinds of images
+    "NYUD's colour images": "mean=[92.318,97.203,116.19]",
+    "its HHA images": "mean=[132.431,94.076,118.477] bgr=false",
+}
 DEEPLAB = (122.675, 116.669, 104.008)
 NOTHING = (0.0, 0.0, 0.0)
-DILATED = {  # by the number of classes: VOC, Cityscapes, CamVid
-    21: (116.52, 111.36, 102.93),
-    19: (73.16, 82.91, 72.39),
-    11: (105.41212523, 108.77808759, 110.70313206),
+DILATED = {21: (116.52, 111.36, 102.93), 19: (73.16, 82.91, 72.39)}  # VOC, Cityscapes
+CAMVID = (105.41212523, 108.77808759, 110.70313206)
+KITTI = (91.34692262, 95.55136972, 96.19429688)  # as many classes, Dilation7
+OF_11_CLASSES = {
+    "CamVid": "mean=[105.41212523,108.77808759,110.70313206]",
+    "KITTI": "mean=[91.34692262,95.55136972,96.19429688]",
 }
 DILATED_CONTEXT = (*("conv1_1", "conv1_2"), *(f"conv{i}_1" for i in range(2, 8)), "fc1", "final")
 MSC = ("data", "pool1", "pool2", "pool3", "pool4")
@@ -84,8 +90,9 @@ def released_fcn(state: State, node: Node) -> PublishedNetwork:
     Returns:
         How the tensors go into our model; see `PublishedNetwork`.
     """
-    classes = len(state.get("score_fr.weight", ()))
-    return fcn(state, node, NYUD if classes == 40 else VOC)
+    if len(state.get("score_fr.weight", ())) == 40:
+        return fcn(state, node, None)._replace(input=Input(None, candidates=NYUD))
+    return fcn(state, node, VOC)
 
 
 def deeplab_v1(state: State, node: Node) -> PublishedNetwork:
@@ -138,7 +145,11 @@ def segnet(state: State, node: Node) -> PublishedNetwork:
             name, ours = f"conv{block}_{convolutions - i}_D", f"decoder.{5 - block}"
             layers |= {name: f"{ours}.{3 * i}", f"{name}_bn": f"{ours}.{3 * i + 1}"}
     return PublishedNetwork(
-        layers=layers, input=Input(NOTHING), images=IMAGE, prepare=folded_statistics(layers)
+        layers=layers,
+        input=Input(NOTHING),
+        images=IMAGE,
+        prepare=folded_statistics(layers),
+        doubts=unfolded(state, "conv1_1_bn"),
     )
 
 
@@ -157,7 +168,11 @@ def segnet_basic(state: State, node: Node) -> PublishedNetwork:
         for name, ours in ((f"conv{i + 1}", f"encoder.{i}"), (f"conv_decode{4 - i}", f"decoder.{i}")):
             layers |= {name: f"{ours}.0", f"{name}_bn": f"{ours}.1"}
     return PublishedNetwork(
-        layers=layers, input=Input(NOTHING), images=("encoder.0.0",), prepare=folded_statistics(layers)
+        layers=layers,
+        input=Input(NOTHING),
+        images=("encoder.0.0",),
+        prepare=folded_statistics(layers),
+        doubts=unfolded(state, "conv1_bn"),
     )
 
 
@@ -186,7 +201,13 @@ def deconvnet(state: State, node: Node) -> PublishedNetwork:
         matrix = {k: v.flatten(1).T for k, v in state.items() if k == "fc6-deconv.weight"}
         return statistics(model, state) | matrix
 
-    return PublishedNetwork(layers=layers, input=Input(DEEPLAB), images=IMAGE, prepare=prepare)
+    return PublishedNetwork(
+        layers=layers,
+        input=Input(DEEPLAB),
+        images=IMAGE,
+        prepare=prepare,
+        doubts=unfolded(state, "bn1_1"),
+    )
 
 
 def dilatednet(state: State, node: Node) -> PublishedNetwork:
@@ -209,13 +230,33 @@ def dilatednet(state: State, node: Node) -> PublishedNetwork:
     return PublishedNetwork(
         layers=layers,
         form={"backbone.padding": "reflect"} | ({"upsampling": "deconv"} if fixed else {}),
-        input=Input(DILATED.get(len(scores))),
+        input=dilated_input(state, len(scores)),
         images=IMAGE,
         dropped={"ctx_upsample": "bilinear, as ours is without weights"} if fixed else {},
         note=""
         if fixed
         else "there is a cell on the last pixels too, where the authors' crops have one less",
     )
+
+
+def dilated_input(state: State, classes: int) -> Input:
+    """The mean by the number of classes; CamVid's and KITTI's nets differ in their context module alone."""
+    if classes != 11:
+        return Input(DILATED.get(classes))
+    if "ctx_final.weight" not in state:
+        return Input(None, candidates=OF_11_CLASSES)
+    return Input(CAMVID if "ctx_conv5_1.weight" in state else KITTI)
+
+
+def unfolded(state: State, first: str) -> dict[str, tuple[str, str]]:
+    """A doubt where the first BatchNorm does not bring values of 0..255 down: nothing is folded into it."""
+    scale = float(state[f"{first}.weight"].float().abs().median()) if f"{first}.weight" in state else 0.0
+    if not 0.3 < scale < 3:
+        return {}
+    what = f"the weights look like a training snapshot, without BatchNorm's statistics: {first} scales by"
+    do = "make the file for inference with the authors' script (compute_bn_statistics.py of SegNet,"
+    do += " BN_make_INFERENCE_script.py of DeconvNet)"
+    return {first: (f"{what} {scale:.2g}", do)}
 
 
 def folded_statistics(layers: dict[str, str]):

@@ -6,7 +6,7 @@ shelhamer/fcn.berkeleyvision.org (net.py); wkentaro/pytorch-fcn, torchfcn/models
 
 from torch import Tensor
 
-from segtrain.converters.network import Input, Node, PublishedNetwork, State, target
+from segtrain.converters.network import RGB, Input, Node, PublishedNetwork, State, target
 from segtrain.converters.vgg import vgg16
 from segtrain.layers.bilinear import bilinear_kernel
 
@@ -17,7 +17,7 @@ ALEXNET = {f"conv{i}": f"backbone.conv{i}" for i in range(1, 6)}
 FC = {"fc6": "backbone.fc6", "fc7": "backbone.fc7"}
 
 
-def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> PublishedNetwork:
+def fcn(state: State, node: Node, mean: RGB | None) -> PublishedNetwork:
     """Maps an FCN on VGG16 or AlexNet, with its 100 pixels of padding.
 
     Deconvolutions that are bilinear are dropped, for ours are; 2× ones that are not are learned.
@@ -25,7 +25,7 @@ def fcn(state: State, node: Node, mean: tuple[float, float, float]) -> Published
     Args:
         state: the published tensors by their names.
         node: the config of our model, as its YAML composes.
-        mean: of R, G and B, that was subtracted from the images.
+        mean: of R, G and B, that was subtracted from the images; None where it is not known.
 
     Returns:
         How the tensors go into our model; see `PublishedNetwork`.

@@ -19,11 +19,13 @@ class Input(NamedTuple):
 
     mean, std: of R, G and B; a mean that differs from data set to data set may be None here.
     bgr: whether the channels came as B, G, R.
+    candidates: where the mean is None, what the network may have seen -> the keys that say so.
     """
 
     mean: RGB | None
     std: RGB = (1.0, 1.0, 1.0)
     bgr: bool = True
+    candidates: Mapping[str, str] = {}
 
 
 class PublishedNetwork(NamedTuple):
@@ -34,17 +36,20 @@ class PublishedNetwork(NamedTuple):
     Attributes:
         layers: theirs -> ours.
         form: keys of our YAML that give the model the published form.
+        derived: those that depend on others, from our YAML with `form` and the user's own keys.
         input: what it was trained on, where our model was not built for that.
         images: our convolutions that see the image.
         dropped: their layer -> why it is not needed.
         part: the start of the names that it fills; all else in the model is new.
         new: our layers that it has not.
         prepare: from our model and their tensors, those that come about by a computation.
-        note: what remains different.
+        note: what remains different, or was assumed.
+        doubts: their layer -> why it may not be what it is taken for, and what to do; `allow` takes it.
     """
 
     layers: Mapping[str, str]
     form: Mapping[str, Any] = {}
+    derived: Callable[[Node], Mapping[str, Any]] = lambda node: {}
     input: Input | None = None
     images: tuple[str, ...] = ()
     dropped: Mapping[str, str] = {}
@@ -52,6 +57,23 @@ class PublishedNetwork(NamedTuple):
     new: tuple[str, ...] = ()
     prepare: Callable[[nn.Module, State], dict[str, Tensor]] = lambda model, state: {}
     note: str = ""
+    doubts: Mapping[str, tuple[str, str]] = {}
+
+
+class OtherModel(InputError):
+    """The format has no network of the model's class, or of its backbone's.
+
+    Args:
+        what: what is wrong.
+        classes: those that would do.
+        group: whose options they are: `model` or `model/backbone`.
+
+    Attributes: as the arguments.
+    """
+
+    def __init__(self, what: str, classes: tuple[str, ...], group: str = "model", *, do: str = ""):
+        super().__init__(what, do=do or f"choose a {group} of {' or '.join(classes)}")
+        self.what, self.classes, self.group = what, classes, group
 
 
 class Account(NamedTuple):
@@ -86,12 +108,10 @@ def require(node: Node, *classes: str) -> None:
         classes: the names of those it has.
 
     Raises:
-        InputError: the model is another one.
+        OtherModel: the model is another one.
     """
     if target(node) not in classes:
-        raise InputError(
-            f"model=: the format has no {target(node)}", do=f"choose a model of {' or '.join(classes)}"
-        )
+        raise OtherModel(f"model= must be one that the format has, got {target(node)}", classes)
 
 
 def take(model: nn.Module, network: PublishedNetwork, state: State, allow: Iterable[str] = ()) -> Account:
@@ -114,6 +134,9 @@ def take(model: nn.Module, network: PublishedNetwork, state: State, allow: Itera
         []
     """
     own, allowed = model.state_dict(), set(allow)
+    for layer, (what, do) in network.doubts.items():
+        if layer not in allowed:
+            raise InputError(what, do=f"{do}, or add allow=[{layer}] if they are what they should be")
     tensors: dict[str, Tensor] = {}
     loaded: dict[str, str] = {}
     dropped: dict[str, str] = {}

@@ -1,5 +1,9 @@
 """segmentation_models.pytorch: DeepLabV3 with a ResNet-50 or 101 as encoder.
 
+Its files do not say their `encoder_output_stride` and `decoder_atrous_rates`: its defaults, 8 and
+12, 24, 36, are taken where the user says nothing; `model.output_stride=16` is another stride, with the
+same rates, and `model.rates` are rates at a stride of 16, twice as large at 8.
+
 Its other networks carry their papers' names and have another form than the papers': they are
 refused, with the difference.
 """
@@ -16,6 +20,7 @@ OTHERS = {
     " 3×3 after ASPP and one in the decoder, ours two in the decoder",
     "decoder.blocks.0.conv1.": "U-Net has a ResNet as encoder and resizes to nearest, ours is the paper's",
 }
+RATES = (12, 24, 36)
 FIRST = {"aspp": "aspp", "conv": "head.0", "bn": "head.1"}  # of the decoder
 FORMERLY = {"0": "aspp", "1": "head.0", "2": "head.1"}
 
@@ -52,5 +57,13 @@ def network(state: State, node: Node) -> PublishedNetwork:
             "backbone.multi_grid": [1, 1, 1],
             "backbone.dilation": "every_block",
         },
+        derived=rates,
+        note="the file does not say the encoder's output stride and the rates: they are taken for smp's"
+        " defaults unless model.output_stride= and model.rates= are given",
         dropped={"classification_head": "its classifier of whole images"},
     )
+
+
+def rates(node: Node) -> dict[str, list[int]]:
+    """smp's default rates at the model's output stride; ours are those at a stride of 16."""
+    return {"rates": [rate * int(node["output_stride"]) // 16 for rate in RATES]}

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from segtrain.converters.aspp import aspp
-from segtrain.converters.network import Node, PublishedNetwork, State, require, target
+from segtrain.converters.network import Node, OtherModel, PublishedNetwork, State, require, target
 from segtrain.converters.resnet import depth
 from segtrain.converters.vgg import CONVOLUTIONS
 from segtrain.errors import InputError
@@ -54,10 +54,10 @@ def network(state: State, node: Node) -> PublishedNetwork:
         return fcn_resnet(state, node)
     ours = target(node["backbone"]) if "backbone" in node else f"no backbone ({target(node)})"
     if kind is None or ours not in TAKEN_BY[kind]:
-        raise InputError(
-            f"format=torchvision: the weights are {kind or 'none that we know'}, the model has {ours}",
-            do="choose another model/backbone",
-        )
+        what = f"format=torchvision: the weights are {kind or 'none that we know'}, the model has {ours}"
+        if kind is None:
+            raise InputError(what, do="give those of torchvision, or choose another format=")
+        raise OtherModel(what, TAKEN_BY[kind], "model/backbone")
     if kind == "resnet":
         return classifier(_as_named(state), {"fc": OF_IMAGENET}, {"depth": depth(state, "layer3.")})
     if kind == "googlenet":
