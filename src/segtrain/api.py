@@ -34,6 +34,7 @@ from segtrain.config.compose import (
 )
 from segtrain.config.data_file import adopt_data_files
 from segtrain.config.instantiate import instantiate
+from segtrain.config.no_option import settle_empty_groups
 from segtrain.config.overrides import as_overrides, complete_overrides
 from segtrain.config.resumed import all_choices
 from segtrain.config.schema import check_scalars
@@ -147,7 +148,7 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
         >>> result = segtrain.train(model="unet", data="shapes", max_steps=200)
         >>> result.evaluation.network.mean_iou
     """
-    given = complete_arguments(adopt_data_files([*as_overrides(keys), *overrides]))
+    given = complete_arguments(_given("train", keys, overrides))
     try:
         config, options = compose_with_choices("train", given)
         values = training_config(config, given)
@@ -195,7 +196,7 @@ def evaluate(
     """
     given_paths = [checkpoint] if isinstance(checkpoint, str | Path | TrainResult) else checkpoint
     paths = [_path(each) for each in given_paths]
-    given = adopt_data_files(complete_overrides("eval", [*as_overrides(keys), *overrides]))
+    given = complete_overrides("eval", _given("eval", keys, overrides))
     try:
         config = compose_config("eval", given)
         config.ckpt = paths
@@ -269,6 +270,11 @@ def _pixels(image: np.ndarray | Image.Image | str | Path, white: int) -> np.ndar
 def _grey_palette(classes: int) -> tuple[Colour, ...]:
     levels = [round(255 * i / max(classes - 1, 1)) for i in range(classes)]
     return tuple((level, level, level) for level in levels)
+
+
+def _given(root: str, keys: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Keywords and overrides as the command line's arguments."""
+    return adopt_data_files(settle_empty_groups(root, [*as_overrides(keys), *overrides]))
 
 
 def _path(checkpoint: CheckpointLike) -> str:

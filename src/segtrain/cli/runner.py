@@ -21,6 +21,7 @@ from segtrain.cli.sweep import SweepFailed, network_metrics
 from segtrain.commands.paths import write_metrics
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.data_file import adopt_data_files
+from segtrain.config.no_option import settle_empty_groups
 from segtrain.config.overrides import unquote_keys
 from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.distributed import launch
@@ -66,7 +67,8 @@ def run_command(command: Command, arguments: list[str]) -> None:
     job = Job(command)
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:
-        arguments = command.complete(adopt_data_files(map(unquote_keys, arguments)))
+        arguments = settle_empty_groups(command.root, map(unquote_keys, arguments))
+        arguments = command.complete(adopt_data_files(arguments))
         sys.argv[1:] = arguments  # where Hydra reads them
         main()
         if job.failure is not None:

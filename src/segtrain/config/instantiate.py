@@ -91,7 +91,8 @@ def check_arguments(target: Any, arguments: Mapping[str, Any], key: str, *, part
             raise InputError(f"{key}.{name}: no such key", do=hint)
         annotation = _annotations(target).get(name)
         if annotation is not None and not fits(value, annotation):
-            raise InputError(f"{key}.{name}={value}", do=f"give {describe_type(annotation)}")
+            shown = "null" if value is None else value
+            raise InputError(f"{key}.{name}={shown}", do=f"give {describe_type(annotation)}")
     for name, parameter in signature.items():
         positional = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.POSITIONAL_ONLY)
         required = parameter.default is parameter.empty and parameter.kind not in (
@@ -127,7 +128,7 @@ def fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, list | tuple) and _elements_fit(value, origin, arguments)
     if origin is dict or annotation is dict:
         return isinstance(value, Mapping) and all(fits(v, a) for v in value.values() for a in arguments[1:])
-    return True
+    return value is not None or not (inspect.isclass(annotation) or origin)  # Any and the like
 
 
 def _elements_fit(value: Sequence, origin: type, arguments: tuple) -> bool:
@@ -149,4 +150,6 @@ def describe_type(annotation: Any) -> str:
         return "[" + ", ".join(map(describe_type, arguments)) + "]"
     if origin in (tuple, list):
         return f"a list, each {describe_type(arguments[0])}"
-    return "several keys" if dict in (origin, annotation) else str(annotation)
+    if dict in (origin, annotation):
+        return "several keys"
+    return f"a {annotation.__name__}" if inspect.isclass(annotation) else str(annotation)

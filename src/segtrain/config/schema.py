@@ -80,7 +80,8 @@ def check_scalars(config: dict[str, Any]) -> None:
     for key in TYPES.keys() & config.keys():
         value = config[key]
         if not fits(value, TYPES[key]):
-            raise InputError(f"{key}={value}", do=f"give {describe_type(TYPES[key])}")
+            shown = "null" if value is None else value
+            raise InputError(f"{key}={shown}", do=f"give {describe_type(TYPES[key])}")
         if key in AT_LEAST and not value >= AT_LEAST[key]:  # neither is nan
             raise InputError(f"{key}={value}", do=f"give at least {AT_LEAST[key]}")
         if key in AT_MOST and value > AT_MOST[key]:
