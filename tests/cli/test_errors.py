@@ -48,7 +48,7 @@ def refused(outcome, *words):
         ("resume=nowhere.ckpt", ["nowhere.ckpt"]),
         ("seed=1=2", ["seed=1=2"]),
         ("dense_crf.iterations=ten", ["dense_crf.iterations=ten", "an integer"]),
-        ("dense_crf.bilateral.srgb=0", ["dense_crf.bilateral.srgb=0"]),
+        ("dense_crf.bilateral.srgb=0", ["dense_crf.bilateral.srgb must be a finite number above 0"]),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_would_be_right(run, argument, words):

@@ -41,11 +41,17 @@ def test_the_best_parameters_are_an_option_of_dense_crf(tiny, run):
     [
         (["tune_crf=2"], "add crf=true"),
         (["tune_crf=-1"], "tune_crf=-1; give at least 0"),
-        (["crf=true", "tune_crf=2", "crf_ranges.bilateral.sxy=[5,3]"], "crf_ranges.bilateral.sxy=[5, 3]"),
-        (["crf=true", "tune_crf=2", "crf_ranges.bilateral.sxy=wide"], "crf_ranges.bilateral.sxy=wide"),
+        (
+            ["crf=true", "tune_crf=2", "crf_ranges.bilateral.sxy=[5,3]"],
+            "crf_ranges.bilateral.sxy must be numbers above 0 that ascend, got [5, 3]",
+        ),
+        (
+            ["crf=true", "tune_crf=2", "crf_ranges.bilateral.sxy=wide"],
+            "crf_ranges.bilateral.sxy must be a list of numbers, got 'wide'",
+        ),
         (
             ["crf=true", "tune_crf=2", "+crf_ranges.bilateral.sx=[5]"],
-            "dense_crf.bilateral.sx is not a number",
+            "dense_crf.bilateral.sx must be a number, got None",
         ),
         (["crf=true", "tune_crf=2", "dense_crf.bilateral=null"], "crf_ranges.bilateral.compat=null"),
     ],

@@ -31,28 +31,55 @@ def test_labels_that_are_left_out_leave_the_matrix():
 @pytest.mark.parametrize(
     ("gaussian", "bilateral", "words"),
     [
-        ({"sxy": 0, "compat": 3}, None, r"dense_crf\.gaussian\.sxy=0; give a number above 0"),
-        ({"sxy": float("inf"), "compat": 3}, None, r"dense_crf\.gaussian\.sxy=inf; give a number above 0"),
-        ({"sxy": "three", "compat": 3}, None, r"dense_crf\.gaussian\.sxy=three; give a number or 2 of them"),
-        ({"sxy": [1, 2, 3], "compat": 3}, None, r"dense_crf\.gaussian\.sxy=\[1, 2, 3\]; give a number or 2"),
-        ([GAUSSIAN, {"sxy": -1, "compat": 3}], None, r"dense_crf\.gaussian\[1\]\.sxy=-1"),
-        (None, {"sxy": 3, "compat": 3}, r"dense_crf\.bilateral has the keys"),
+        (
+            {"sxy": 0, "compat": 3},
+            None,
+            r"gaussian\.sxy must be a finite number above 0, or 2 of them, got 0; g",
+        ),
+        (
+            {"sxy": float("inf"), "compat": 3},
+            None,
+            r"dense_crf\.gaussian\.sxy must be .* got inf; give a std",
+        ),
+        ({"sxy": "three", "compat": 3}, None, r"dense_crf\.gaussian\.sxy must be .* got 'three'; give a std"),
+        (
+            {"sxy": [1, 2, 3], "compat": 3},
+            None,
+            r"dense_crf\.gaussian\.sxy must be .* or 2 of them, got \[1, 2, 3\]",
+        ),
+        ([GAUSSIAN, {"sxy": -1, "compat": 3}], None, r"dense_crf\.gaussian\[1\]\.sxy must be .* got -1"),
+        (
+            None,
+            {"sxy": 3, "compat": 3},
+            r"bilateral must have the keys sxy, srgb, compat .*, got sxy, compat; give",
+        ),
+        (
+            None,
+            BILATERAL | {"rgbim": 1},
+            r"dense_crf\.bilateral must have the keys .* got .*rgbim; give \{sxy: 3",
+        ),
+        (
+            3,
+            None,
+            r"dense_crf\.gaussian must be a kernel, a list of kernels or null, got 3; give \{sxy: 3, compat",
+        ),
+        (None, [3], r"dense_crf\.bilateral must be a kernel, a list of kernels or null, got \[3\]"),
         (
             None,
             BILATERAL | {"srgb": [1, 2]},
-            r"bilateral\.srgb=\[1, 2\]; give a number or 3 of them",
+            r"bilateral\.srgb must be .* or 3 of them, got \[1, 2\]; .* grey levels",
         ),
         (
             GAUSSIAN | {"compat": [1, 2]},
             None,
-            r"gaussian\.compat=\[1, 2\]; give a number, 5 or 5×5",
+            r"compat must be a finite number, 5 or 5×5 of them, got \[1, 2\]; give",
         ),
-        (GAUSSIAN | {"compat": [[1, 2], [3]]}, None, r"dense_crf\.gaussian\.compat="),
-        (GAUSSIAN | {"compat": float("nan")}, None, r"dense_crf\.gaussian\.compat=nan"),
+        (GAUSSIAN | {"compat": [[1, 2], [3]]}, None, r"dense_crf\.gaussian\.compat must be"),
+        (GAUSSIAN | {"compat": float("nan")}, None, r"dense_crf\.gaussian\.compat must be .* got nan"),
         (
             GAUSSIAN | {"normalization": "mean"},
             None,
-            r"normalization=mean; give symmetric, before",
+            r"must be symmetric, before, after or none, got 'mean'; symm",
         ),
     ],
 )

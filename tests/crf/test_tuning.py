@@ -47,7 +47,7 @@ def test_values_are_put_where_their_names_point_and_the_rest_stays():
 
 
 def test_images_that_are_kept_are_refined_as_if_they_had_just_been_predicted():
-    examples, images, softmaxes = Examples(drop_below=0.2), [], []
+    examples, images, softmaxes = Examples(0.2), [], []
     for seed in range(3):
         images.append(photograph(20, 24, seed))
         softmaxes.append(network_softmax(4, 20, 24, seed))

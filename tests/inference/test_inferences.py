@@ -78,8 +78,9 @@ def test_the_network_sees_the_scaled_image_and_its_scores_are_enlarged_again():
     assert sizes == [(5, 16)]
     assert scores.shape == (1, 2, 21, 64)
     assert torch.allclose(scores[0, 0, :, 2:-2], ramp[0, 0, :, 2:-2])
-    with pytest.raises(InputError, match=r"inference\.scale=0"):
-        Scaled(scale=0)
+    for scale in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(InputError, match=r"inference\.scale must be a finite number above 0, got .*"):
+            Scaled(scale=scale)
 
 
 def two_classes(seen):
@@ -144,5 +145,5 @@ def test_a_weight_of_one_leaves_the_probabilities_and_extremes_stay_finite():
 def test_a_fusion_of_membranes_refuses_other_weights_and_classes():
     with pytest.raises(InputError, match=r"inference\.weight must be"):
         Watershed(base=Whole(), weight=2)
-    with pytest.raises(InputError, match="3 classes"):
+    with pytest.raises(InputError, match="2 classes, membrane and cell, got 3 classes; use inference=whole"):
         applied(Watershed(base=Whole()), lambda _: torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))

@@ -44,7 +44,7 @@ def tune_checkpoints(
     """
     config = configs[0]
     if not config["crf"]:
-        raise InputError(f"tune_crf={config['tune_crf']} without a CRF", do="add crf=true")
+        raise InputError(f"tune_crf={config['tune_crf']} must have a CRF, got crf=false", do="add crf=true")
     if config["compare"]:
         raise InputError(
             "tune_crf and compare=true at once", do="tune first, then compare with dense_crf=tuned"
@@ -96,7 +96,7 @@ class Tuner:
             rank=process_group.rank(),
             world_size=process_group.world_size(),
         )
-        examples = Examples(self.parameters.get("drop_below", 0))
+        examples = Examples()
         with self.log.progress("predicting", self.images) as advance:
             for samples in batches:
                 for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
@@ -139,9 +139,14 @@ def read_ranges(node: Mapping[str, Any], key: str = "") -> dict[str, tuple[float
             ranges |= read_ranges(values, f"{here}.")
         elif values is not None:
             if not fits(values, list[float]) or not values or not all(fits(v, float) for v in values):
-                raise InputError(f"crf_ranges.{here}={values}", do="give a list of numbers")
+                raise InputError(
+                    f"crf_ranges.{here} must be a list of numbers, got {values!r}", do="give [25,50,100]"
+                )
             if values[0] <= 0 or any(b <= a for a, b in pairwise(values)):
-                raise InputError(f"crf_ranges.{here}={values}", do="give numbers above 0 that ascend")
+                raise InputError(
+                    f"crf_ranges.{here} must be numbers above 0 that ascend, got {values}",
+                    do="give [25,50,100]",
+                )
             ranges[here] = tuple(values)
     return ranges
 
@@ -154,7 +159,7 @@ def check_ranges(node: Mapping[str, Any], ranges: Ranges) -> None:
             value = value.get(key) if isinstance(value, Mapping) else None
         if not fits(value, float):
             raise InputError(
-                f"crf_ranges.{name}: dense_crf.{name} is not a number",
+                f"crf_ranges.{name}: dense_crf.{name} must be a number, got {value!r}",
                 do=f"give dense_crf.{name}=NUMBER, or leave the range out: crf_ranges.{name}=null",
             )
 

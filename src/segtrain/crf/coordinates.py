@@ -25,16 +25,24 @@ class Keys(NamedTuple):
 
 
 def feature_scale(dimensions: int) -> np.ndarray:
-    """float32 d: what makes a feature of std 1 one of the lattice's (Adams et al., pages 5 and 6).
+    """What makes a feature of std 1 one of the lattice's (Adams et al. 2010, pages 5 and 6).
 
-    In double precision and then rounded, as in pydensecrf.
+    Args:
+        dimensions: d, of the features.
+
+    Returns:
+        float32 d; computed in double precision and then rounded, as in pydensecrf.
     """
     unit = float(np.float32(math.sqrt(2 / 3) * (dimensions + 1)))
     return np.array([1 / math.sqrt((i + 1) * (i + 2)) * unit for i in range(dimensions)], np.float32)
 
 
 def slicing_scale(dimensions: int) -> float:
-    """What makes the filter's impulse response a Gaussian of height 1, about (Adams et al.'s alpha)."""
+    """What makes the filter's impulse response a Gaussian of height 1, about (Adams et al.'s alpha).
+
+    Args:
+        dimensions: d, of the features.
+    """
     return 1 / (1 + 2.0**-dimensions)
 
 
@@ -45,6 +53,9 @@ def key_layout(ends: np.ndarray, scale: np.ndarray, more_bits: int = 0) -> Keys:
         ends: the smallest and the largest value of each feature, d×2.
         scale: as `feature_scale` gives it.
         more_bits: that the keys are to leave free.
+
+    Returns:
+        Where each coordinate stands in a key.
 
     Raises:
         InputError: keys that do not fit into 64 bits.
@@ -60,8 +71,8 @@ def key_layout(ends: np.ndarray, scale: np.ndarray, more_bits: int = 0) -> Keys:
     bits = [int(width).bit_length() for width in high - low]
     if sum(bits) + more_bits > KEY_BITS:
         raise InputError(
-            f"dense_crf: stds so small for this image that the lattice's keys take"
-            f" {sum(bits) + more_bits} bits, and {KEY_BITS} are there",
+            f"dense_crf: stds must be so large that the keys of this image's lattice take at most"
+            f" {KEY_BITS} bits, got {sum(bits) + more_bits} bits",
             do="give a larger sxy or srgb",
         )
     shifts = np.concatenate([[0], np.cumsum(bits)]).astype(np.int64)

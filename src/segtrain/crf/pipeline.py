@@ -25,6 +25,13 @@ def refine_in_threads(
         refine: of an image and its probabilities: `dense_crf` or `dense_crf_labels` with parameters.
         images: a key of the image, its image and its probabilities.
         threads: as many as this process has processors, if not given.
+
+    Yields:
+        The key and the result of `refine`, in the order of `images`.
+
+    Example:
+        >>> for name, labels in refine_in_threads(dense_crf_labels, predictions):
+        ...     save(name, labels)
     """
     threads = threads or _processors()
     with ThreadPoolExecutor(threads, "dense_crf") as pool:

@@ -33,10 +33,12 @@ class Kernel(NamedTuple):
 
     @property
     def spatial(self) -> bool:
+        """Whether it looks at positions alone."""
         return len(self.stds) == 2
 
     @property
     def potts(self) -> bool:
+        """Whether its compatibility is one weight."""
         return isinstance(self.compatibility, float)
 
 
@@ -46,32 +48,65 @@ def read_kernels(
     channels: int,
     labels: int,
 ) -> list[Kernel]:
-    """The kernels that have an effect. Raises InputError."""
+    """Reads kernels as `dense_crf` takes them.
+
+    Args:
+        gaussian: one kernel of positions, several, or none.
+        bilateral: one kernel of positions and colours, several, or none.
+        channels: of the images.
+        labels: C.
+
+    Returns:
+        Those that have an effect: a weight of 0 leaves one out.
+
+    Raises:
+        InputError: unknown or missing keys, a std that is not above 0, a weight that is not finite.
+
+    Example:
+        >>> read_kernels({"sxy": 3, "compat": 3}, None, channels=3, labels=21)
+        [Kernel(stds=(3.0, 3.0), compatibility=3.0, normalization='symmetric')]
+    """
     kernels = []
-    wanted: list[tuple[str, Parameters | Sequence[Parameters] | None, list[str]]] = [
-        ("gaussian", gaussian, ["sxy"]),
-        ("bilateral", bilateral, ["sxy", "srgb"]),
-    ]
-    for name, given, stds in wanted:
-        one = isinstance(given, Mapping)
-        several = [given] if isinstance(given, Mapping) else given or ()
-        for i, parameters in enumerate(several):
-            where = f"dense_crf.{name}" + ("" if one else f"[{i}]")
+    for name, given, stds in (("gaussian", gaussian, ["sxy"]), ("bilateral", bilateral, ["sxy", "srgb"])):
+        for where, parameters in _each(f"dense_crf.{name}", given, stds):
             kernels.append(_read(where, parameters, stds, channels, labels))
     return [kernel for kernel in kernels if np.any(kernel.compatibility)]
+
+
+def _each(
+    key: str, given: Parameters | Sequence[Parameters] | None, names: list[str]
+) -> list[tuple[str, Parameters]]:
+    """The kernels of one option, each with the key that messages name it by."""
+    if isinstance(given, Mapping):
+        return [(key, given)]
+    several = given or ()
+    if not isinstance(several, Sequence) or not all(isinstance(item, Mapping) for item in several):
+        raise InputError(
+            f"{key} must be a kernel, a list of kernels or null, got {given!r}", do=f"give {_example(names)}"
+        )
+    return [(f"{key}[{i}]", parameters) for i, parameters in enumerate(several)]
+
+
+def _example(names: list[str]) -> str:
+    values = {"sxy": "sxy: 3", "srgb": "srgb: 5", "compat": "compat: 3"}
+    return "{" + ", ".join(values[name] for name in [*names, "compat"]) + "}"
 
 
 def _read(where: str, parameters: Parameters, names: list[str], channels: int, labels: int) -> Kernel:
     if set(parameters) - {"normalization"} != {*names, "compat"}:
         raise InputError(
-            f"{where} has the keys {sorted(parameters)}",
-            do=f"give {sorted([*names, 'compat'])}, normalization",
+            f"{where} must have the keys {', '.join([*names, 'compat'])} and may have normalization,"
+            f" got {', '.join(map(str, parameters)) or 'none'}",
+            do=f"give {_example(names)}",
         )
     counts = {"sxy": 2, "srgb": channels}
     stds = [d for name in names for d in _stds(f"{where}.{name}", parameters[name], counts[name])]
     normalization = parameters.get("normalization", NORMALIZATIONS[0])
     if normalization not in NORMALIZATIONS:
-        raise InputError(f"{where}.normalization={normalization}", do=f"give {', '.join(NORMALIZATIONS)}")
+        raise InputError(
+            f"{where}.normalization must be symmetric, before, after or none, got {normalization!r}",
+            do="symmetric is pydensecrf's, after DeepLab's and CRF-RNN's",
+        )
     return Kernel(tuple(stds), _compatibility(where, parameters["compat"], labels), normalization)
 
 
@@ -79,10 +114,13 @@ def _stds(where: str, given: Any, count: int) -> list[float]:
     values = np.array(given, float).ravel().tolist() if _numbers(given) else []
     if len(values) == 1:
         values *= count
-    if len(values) != count:
-        raise InputError(f"{where}={given}", do=f"give a number or {count} of them")
-    if not all(0 < value < np.inf for value in values):
-        raise InputError(f"{where}={given}", do="give a number above 0")
+    if len(values) != count or not all(0 < value < np.inf for value in values):
+        several = f", or {count} of them" if count > 1 else ""
+        unit = "grey levels" if where.endswith("srgb") else "pixels"
+        raise InputError(
+            f"{where} must be a finite number above 0{several}, got {given!r}",
+            do=f"give a std in {unit}, or leave the kernel out by null",
+        )
     return values
 
 
@@ -90,7 +128,8 @@ def _compatibility(where: str, given: Any, labels: int) -> float | np.ndarray:
     values = np.array(given, np.float32) if _numbers(given) else np.full(3, np.nan, np.float32)
     if values.shape not in ((), (labels,), (labels, labels)) or not np.isfinite(values).all():
         raise InputError(
-            f"{where}.compat={given}", do=f"give a number, {labels} or {labels}×{labels} of them"
+            f"{where}.compat must be a finite number, {labels} or {labels}×{labels} of them, got {given!r}",
+            do="give a Potts weight, as 3",
         )
     if values.ndim == 0:
         return float(values)
@@ -106,7 +145,15 @@ def _numbers(given: Any) -> bool:
 
 
 def without_labels(kernels: list[Kernel], kept: np.ndarray) -> list[Kernel]:
-    """The kernels over the labels `kept` alone."""
+    """The kernels over some labels alone.
+
+    Args:
+        kernels: over all labels.
+        kept: class indices, integers.
+
+    Returns:
+        The same kernels; matrices have the rows and columns of those labels.
+    """
     chosen = []
     for kernel in kernels:
         matrix = kernel.compatibility
@@ -114,9 +161,3 @@ def without_labels(kernels: list[Kernel], kept: np.ndarray) -> list[Kernel]:
             kernel = kernel._replace(compatibility=np.ascontiguousarray(matrix[kept][:, kept]))
         chosen.append(kernel)
     return chosen
-
-
-def with_step(kernel: Kernel, step: int) -> Kernel:
-    """The kernel for every so manyth row and column of an image."""
-    x, y, *colours = kernel.stds
-    return kernel._replace(stds=(x / step, y / step, *colours))

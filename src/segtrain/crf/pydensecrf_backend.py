@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydensecrf import densecrf
 
+from segtrain.crf.inputs import check_probabilities
 from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel
 
 NORMALIZATIONS = {
@@ -15,21 +16,35 @@ NORMALIZATIONS = {
 }
 
 
-def marginals(
-    image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
-) -> np.ndarray:
-    """float32 C×H×W, of an image H×W×K and probabilities C×H×W."""
-    classes, height, width = probabilities.shape
-    field = densecrf.DenseCRF2D(width, height, classes)
-    unary = -np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1.0))
-    field.setUnaryEnergy(np.ascontiguousarray(unary.reshape(classes, -1), dtype=np.float32))
-    for kernel in kernels:
-        field.addPairwiseEnergy(
-            _features(image, kernel.stds),
-            compat=kernel.compatibility,
-            normalization=NORMALIZATIONS[kernel.normalization],
-        )
-    return np.asarray(field.inference(iterations), np.float32).reshape(classes, height, width)
+class PydensecrfBackend:
+    """The authors' code, called as pydensecrf's README does.
+
+    Example:
+        >>> PydensecrfBackend().labels(image, softmax, read_kernels(None, bilateral, 3, len(softmax)), 10)
+    """
+
+    def marginals(
+        self, image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+    ) -> np.ndarray:
+        """See `backends.Backend`."""
+        check_probabilities(probabilities)
+        classes, height, width = probabilities.shape
+        field = densecrf.DenseCRF2D(width, height, classes)
+        unary = -np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1.0))
+        field.setUnaryEnergy(np.ascontiguousarray(unary.reshape(classes, -1), dtype=np.float32))
+        for kernel in kernels:
+            field.addPairwiseEnergy(
+                _features(image, kernel.stds),
+                compat=kernel.compatibility,
+                normalization=NORMALIZATIONS[kernel.normalization],
+            )
+        return np.asarray(field.inference(iterations), np.float32).reshape(classes, height, width)
+
+    def labels(
+        self, image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+    ) -> np.ndarray:
+        """See `backends.Backend`; int64."""
+        return self.marginals(image, probabilities, kernels, iterations).argmax(0)
 
 
 def _features(image: np.ndarray, stds: tuple[float, ...]) -> np.ndarray:

@@ -40,7 +40,7 @@ class MultiScale:
         if not scales:
             raise InputError("inference.scales must not be empty, got []", do="give some, as [0.75,1,1.25]")
         for scale in scales:
-            check_scale(scale, f"inference.scales={list(scales)}")
+            check_scale(scale, "inference.scales")
         if base_size is not None and base_size < 1:
             raise InputError(
                 f"inference.base_size must be at least 1 or null, got {base_size}", do="give pixels, as 512"

@@ -1,5 +1,6 @@
 """The image at another size."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,7 +23,7 @@ class Scaled:
     """
 
     def __init__(self, *, scale: float):
-        check_scale(scale, f"inference.scale={scale}")
+        check_scale(scale, "inference.scale")
         self.scale = scale
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
@@ -34,9 +35,19 @@ class Scaled:
 
 
 def check_scale(scale: float, key: str) -> None:
-    """Raises InputError, naming the key and its value, where it is not positive."""
-    if not scale > 0:
-        raise InputError(key, do="give a number above 0, as 0.5")
+    """Refuses a factor of an image's sides that makes none.
+
+    Args:
+        scale: the factor.
+        key: that it was given by, for the message.
+
+    Raises:
+        InputError: it is not a finite number above 0.
+    """
+    if not 0 < scale < math.inf:
+        raise InputError(
+            f"{key} must be a finite number above 0, got {scale}", do="give 0.5 for half the sides"
+        )
 
 
 def scaled_size(size: Sequence[int], scale: float) -> tuple[int, int]:

@@ -43,7 +43,8 @@ class Watershed:
         classes = probabilities.shape[1]
         if classes != 2:
             raise InputError(
-                f"inference=watershed: the network has {classes} classes, not membrane and cell",
+                "inference=watershed must have a network of 2 classes, membrane and cell, got"
+                f" {classes} classes",
                 do="use inference=whole",
             )
         maps = probabilities[:, self.membrane].cpu().numpy()

@@ -4,10 +4,10 @@
 Du, Huang and Torr, ICCV 2015, https://arxiv.org/abs/1502.03240.
 
 The network is FCN-8s, trained before by itself (`init_from`); mean field has 5 iterations in training
-and 10 in testing (section 6), a Potts compatibility to begin with, and the released layer's kernels
-(stds 160 pixels and 3 grey levels, and 3 pixels; weights 5 and 3). Here each kernel learns one
-symmetric matrix of compatibility, which contains its weight; theirs learns a weight a label and kernel,
-and a matrix that both share.
+and 10 in testing (section 6), a Potts compatibility to begin with, and the released layer's kernels:
+stds 160 pixels and 3 grey levels, and 3 pixels; weights 5 and 3; filtered values are divided by the
+filter of ones. Here each kernel learns one symmetric matrix of compatibility, which contains its weight;
+theirs learns a weight a label and kernel, and a matrix that both share.
 """
 
 from torch import Tensor, nn

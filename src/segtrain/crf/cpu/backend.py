@@ -10,36 +10,52 @@ import numpy as np
 from segtrain.crf.cpu.compile_cache import CACHE
 from segtrain.crf.cpu.field import kept_memory, make_field, order, scratch
 from segtrain.crf.cpu.rows import fill_rows, read_argmax, read_rows, size, width
+from segtrain.crf.inputs import TOLERANCE, not_probabilities
 from segtrain.crf.potentials import Kernel
 
 
-def marginals(
+class NumbaBackend:
+    """The CPU's backend, see `README.md` beside it.
+
+    The first call for a number of labels and kinds of kernels compiles, once on a machine, and says so.
+
+    Example:
+        >>> NumbaBackend().marginals(image, softmax, read_kernels(gaussian, None, 3, len(softmax)), 10)
+    """
+
+    def marginals(
+        self, image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+    ) -> np.ndarray:
+        """See `backends.Backend`."""
+        _prepare(len(probabilities), kernels, image.shape[2])
+        result = np.empty_like(probabilities)
+        with kept_memory():
+            rows = _infer(image, probabilities, kernels, iterations)
+            read_rows(rows, result.reshape(len(result), -1), size(len(result)))
+        return result
+
+    def labels(
+        self, image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+    ) -> np.ndarray:
+        """See `backends.Backend`; int32."""
+        _prepare(len(probabilities), kernels, image.shape[2])
+        result = np.empty(probabilities.shape[1:], np.int32)
+        with kept_memory():
+            rows = _infer(image, probabilities, kernels, iterations)
+            read_argmax(rows, result.reshape(-1), width(len(probabilities)))
+        return result
+
+
+def _infer(
     image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
 ) -> np.ndarray:
-    """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; at least one kernel."""
-    _prepare(len(probabilities), kernels, image.shape[2])
-    result = np.empty_like(probabilities)
-    with kept_memory():
-        rows = _infer(image, probabilities, kernels, iterations)
-        read_rows(rows, result.reshape(len(result), -1), size(len(result)))
-    return result
-
-
-def labels(image, probabilities, kernels: Sequence[Kernel], iterations: int) -> np.ndarray:
-    """The most probable labels, int32 H×W; the first of several."""
-    _prepare(len(probabilities), kernels, image.shape[2])
-    result = np.empty(probabilities.shape[1:], np.int32)
-    with kept_memory():
-        rows = _infer(image, probabilities, kernels, iterations)
-        read_argmax(rows, result.reshape(-1), width(len(probabilities)))
-    return result
-
-
-def _infer(image, probabilities, kernels, iterations) -> np.ndarray:
-    """Rows of marginals."""
+    """Rows of marginals, float32 N·S; raises InputError."""
     count, height, across = probabilities.shape
     rows, kernels = scratch("rows", np.float32, height * across * size(count)), order(kernels)
-    fill_rows(probabilities.reshape(count, -1), rows, size(count))
+    columns = probabilities.reshape(count, -1)
+    wrong = fill_rows(columns, rows, size(count), np.float32(TOLERANCE))
+    if wrong >= 0:
+        raise not_probabilities(columns[:, wrong], wrong // across, wrong % across)
     make_field(image, kernels, width(count)).run(rows, kernels, iterations)
     return rows
 

@@ -24,6 +24,7 @@ LIST = "sums.json"
 
 
 def announce(line: str) -> None:
+    """Shows a line on stderr at once."""
     print(line, file=sys.stderr, flush=True)
 
 
@@ -41,10 +42,14 @@ class CompileCache:
         self._lock = threading.Lock()
 
     def jit(self, function: Callable, *, inline: bool = False) -> Callable:
-        """The function, compiled for each new combination of its arguments' types.
+        """Compiles a function when it is first called.
 
         Args:
+            function: in the Python that numba knows.
             inline: into the compiled functions that call it.
+
+        Returns:
+            The function, compiled for each new combination of its arguments' types.
         """
         fast = numba.njit(nogil=True, boundscheck=False, error_model="numpy", forceinline=inline)(function)
         if self.folder:
@@ -58,9 +63,13 @@ class CompileCache:
         return fast
 
     def prepare(self, key: str, run: Callable[[], object], what: str, say: Callable = announce) -> None:
-        """Calls `run`, once a process for each `key`: it calls the functions with types of that key.
+        """Calls `run`, once a process for each `key`.
 
-        Says that `what` is being compiled, where that is so.
+        Args:
+            key: of the types that are compiled for.
+            run: calls the functions with these types.
+            what: is being compiled, for the message.
+            say: shows the message, where something is being compiled.
         """
         with self._lock:
             if key in self._ready:
@@ -132,7 +141,15 @@ def _can_be_written(folder: Path) -> bool:
 
 
 def folder_for(sources: list[Path], name: str) -> Path:
-    """The user's cache folder for code compiled from these files by this numba on this Python."""
+    """The user's cache folder for code compiled from some files by this numba on this Python.
+
+    Args:
+        sources: the files; an edit of any gives another folder.
+        name: the folder's name begins with it.
+
+    Returns:
+        The folder, which need not exist.
+    """
     texts = [path.read_bytes() for path in sorted(sources)]
     made_by = f"{numba.__version__} {sys.version}".encode()
     digest = hashlib.sha256(b"\0".join([made_by, *texts])).hexdigest()[:16]

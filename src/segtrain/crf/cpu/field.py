@@ -47,7 +47,13 @@ class Field(NamedTuple):
     rolling: RollingLattice
 
     def run(self, rows: np.ndarray, kernels: Sequence[Kernel], iterations: int) -> None:
-        """Makes of probabilities, float32 N·S, the marginals after so many iterations, in place."""
+        """Makes marginals of probabilities, in place.
+
+        Args:
+            rows: float32 N·S.
+            kernels: those that the field was made for.
+            iterations: of mean field.
+        """
         corners = (0,) * self.vertices.offsets.shape[1], (0,) * self.rolling.slots.shape[1]
         ring = _rolling_memory(self.rolling, len(self.width) * LANES)
         mean_field(
@@ -69,10 +75,18 @@ class Field(NamedTuple):
 
 
 def make_field(image: np.ndarray, kernels: Sequence[Kernel], width: tuple[int, ...]) -> Field:
-    """The field of an image H×W×K for kernels in the `order` below.
+    """The field of an image.
+
+    Args:
+        image: integers or floats H×W×K.
+        kernels: in the `order` below.
+        width: of a row of labels, see `vectors`.
+
+    Returns:
+        Its lattices; their arrays belong to `kept_memory`.
 
     Raises:
-        InputError: stds so small that a key has no place in 64 bits, or a row's place in 31.
+        InputError: stds so small that a key does not fit into 64 bits, or a row's offset into 31.
     """
     height, across, channels = image.shape
     *others, last = kernels
@@ -86,10 +100,12 @@ def make_field(image: np.ndarray, kernels: Sequence[Kernel], width: tuple[int, .
         for i, kernel in enumerate(others)
     ]
     size = len(width) * LANES
-    if size * sum(made.neighbours.shape[1] for made in whole) >= 1 << 31:
+    numbers = size * sum(made.neighbours.shape[1] for made in whole)
+    if numbers >= 1 << 31:
         raise InputError(
-            f"dense_crf: an image of {height}×{across} has too many vertices for so many labels",
-            do="give a larger sxy or srgb, or a larger drop_below",
+            f"dense_crf: lattice vertices times labels must be below 2^31, got {numbers} for an image of"
+            f" {height}×{across}",
+            do="give a larger sxy or srgb",
         )
     return Field(
         width, whole, _pixel_vertices(whole, others, height * across, size), *_chains(whole, size), rolling
@@ -97,7 +113,14 @@ def make_field(image: np.ndarray, kernels: Sequence[Kernel], width: tuple[int, .
 
 
 def order(kernels: Sequence[Kernel]) -> list[Kernel]:
-    """The kernels, last the one to blur just before its pixels: the spatial one with most vertices."""
+    """Sorts kernels for `make_field`.
+
+    Args:
+        kernels: in any order.
+
+    Returns:
+        Last is the one to blur just before its pixels: the spatial Potts one with most vertices.
+    """
     spatial = [kernel for kernel in kernels if _can_roll(kernel)]
     finest = min(spatial, key=lambda k: k.stds[0] * k.stds[1], default=None)
     return sorted(kernels, key=lambda kernel: kernel is finest)
@@ -202,7 +225,16 @@ def kept_memory() -> Iterator[None]:
 
 
 def scratch(name: str, dtype: type, count: int) -> np.ndarray:
-    """Memory that begins at a multiple of 64 bytes; kept, as the system takes long to hand it out."""
+    """Memory that begins at a multiple of 64 bytes; kept, as the system takes long to hand it out.
+
+    Args:
+        name: the same name has the same memory.
+        dtype: of 4 or 8 bytes.
+        count: of its numbers; they are not cleared.
+
+    Returns:
+        An array of that many numbers.
+    """
     memory = _thread.memory
     if name not in memory or len(memory[name]) < count + 16:
         memory[name] = np.empty(count + count // 8 + 16, dtype)

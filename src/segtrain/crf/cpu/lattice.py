@@ -67,9 +67,14 @@ def lattice(
     """The lattice of an image's pixels.
 
     Args:
+        height: H.
+        width: W.
         colours: float32 channels×(H·W).
         stds: of x, of y, and of each channel, above 0.
         memory: where the pixels' vertices and weights are to stand.
+
+    Returns:
+        Its vertices in the order in which a raster scan meets them.
 
     Raises:
         InputError: stds so small that the vertices' keys do not fit into 64 bits.

@@ -98,6 +98,10 @@ def mean_field(rows, vertices, whole, rolling, ring, iterations, corners, width)
     Args:
         rows: float32 N·S, each pixel's padded by zeros to S.
         vertices: the pixels on `whole`.
+        whole: the memory of the lattices that are blurred as a whole.
+        rolling: the lattice that is blurred just before its pixels.
+        ring: its memory.
+        iterations: 0 or more.
         corners: of a pixel in `whole` and in `rolling`: two tuples of which the lengths count, so that the
             compiler knows them.
         width: how wide a row is, see `vectors`.

@@ -12,7 +12,7 @@ float32 = np.float32
 
 
 def width(count: int) -> tuple[int, ...]:
-    """A row of that many labels, see `vectors`."""
+    """A row of that many labels as a type, see `vectors`: a tuple of which the length counts."""
     return (0,) * _parts(count)
 
 
@@ -29,20 +29,43 @@ def _parts(count: int) -> int:
 
 
 @compiled
-def fill_rows(columns, rows, size):
-    """C×N to N×S, nothing below the smallest probability."""
+def fill_rows(columns, rows, size, tolerance):
+    """C×N to N×S, nothing below the smallest probability.
+
+    Args:
+        columns: float32 C×N, a softmax.
+        rows: float32 N·S, to be written.
+        size: S.
+        tolerance: how far from 1 a pixel's sum may be.
+
+    Returns:
+        The first pixel whose values are no probabilities; -1 where there is none.
+    """
     labels, pixels = columns.shape
+    wrong = -1
     for n in range(pixels):
+        total, lowest = float32(0), float32(0)
         for label in range(labels):
-            probability = max(at(columns, label * pixels + n), float32(SMALLEST_PROBABILITY))
-            put(rows, n * size + label, probability)
+            given = at(columns, label * pixels + n)
+            total += given
+            lowest = min(lowest, given)
+            put(rows, n * size + label, max(given, float32(SMALLEST_PROBABILITY)))
         for label in range(labels, size):
             put(rows, n * size + label, float32(0))
+        if wrong < 0 and not (abs(total - float32(1)) <= tolerance and lowest >= 0):
+            wrong = n
+    return wrong
 
 
 @compiled
 def read_rows(rows, columns, size):
-    """N×S to C×N."""
+    """N×S to C×N.
+
+    Args:
+        rows: float32 N·S.
+        columns: float32 C×N, to be written.
+        size: S.
+    """
     labels, pixels = columns.shape
     for start in range(0, pixels, TILE):
         for label in range(labels):
@@ -52,5 +75,12 @@ def read_rows(rows, columns, size):
 
 @compiled
 def read_argmax(rows, labels, width):
+    """The index of each row's largest number, of equal ones the first.
+
+    Args:
+        rows: float32 N·S.
+        labels: int32 N, to be written.
+        width: of a row.
+    """
     for n in range(labels.size):
         labels[n] = v.first_largest(v.load_row(rows, n * v.lanes(width), width))

@@ -30,6 +30,17 @@ class Work(NamedTuple):
 
 @compiled
 def set_features(features, x, y, colours, pixel, size, stds):
+    """Writes the features of a block: places, then colours, over their stds.
+
+    Args:
+        features: float32 d×BLOCK, to be written.
+        x: of the block's first pixel.
+        y: of its row.
+        colours: float32 channels×(H·W).
+        pixel: the first one's number.
+        size: how many pixels there are.
+        stds: float32 d.
+    """
     across, down, std = features[0], features[1], stds[0]
     row = float32(y) / stds[1]
     for t in range(size):
@@ -43,7 +54,13 @@ def set_features(features, x, y, colours, pixel, size, stds):
 
 @compiled
 def find_simplices(work, scale, keys):
-    """The keys and the weights of the vertices around each pixel of a block."""
+    """The keys and the weights of the vertices around each pixel of a block.
+
+    Args:
+        work: its features are read; its keys, int64 (d+1)×BLOCK, and weights, float32, are written.
+        scale: float32 d, of `coordinates.feature_scale`.
+        keys: of `coordinates.key_layout`.
+    """
     _lift(work.features, scale, work.lifted, work.weights[0])
     _nearest(work)
     shifts, offset, ones = keys

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segtrain.crf.inputs import check_probabilities
 from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels
 from segtrain.crf.torch_backend.lattice import LatticeFilter, TorchLattice, torch_lattice
 
@@ -23,15 +24,25 @@ _device_is_free = threading.Lock()  # several threads' images would take their m
 class MeanField(nn.Module):
     """Iterations of mean field on top of a network's logits.
 
+    Zheng et al. 2015, section 4; the learned weights start as `dense_crf`'s.
+
     Args:
         num_classes: of the logits.
         channels: of the images.
-        gaussian, bilateral: as of `dense_crf`. Their `compat`, numbers and matrices, are what is
-            learned: the parameters `compatibility.0` ...
-        iterations, test_iterations: in training, and in eval mode, where that is not given as many.
-            Zheng et al. train with 5 and test with 10.
+        gaussian: as of `dense_crf`. Each kernel's `compat`, a number or a matrix, is what is learned:
+            the parameters `compatibility.0` ...
+        bilateral: likewise.
+        iterations: in training. Zheng et al. train with 5 and test with 10.
+        test_iterations: in eval mode; as many as in training if not given.
         learn_matrices: a Potts weight becomes the matrix C×C that has minus it on the diagonal, which
             means the same, and all of it is learned.
+
+    Raises:
+        InputError: a kernel that does not fit, as `dense_crf`.
+
+    Example:
+        >>> crf = MeanField(num_classes=21, gaussian={"sxy": 3, "compat": 3}, bilateral=None)
+        >>> refined = crf(images, logits)
     """
 
     def __init__(
@@ -55,11 +66,17 @@ class MeanField(nn.Module):
         self.compatibility = nn.ParameterList(nn.Parameter(weight) for weight in weights)
 
     def forward(self, images: Tensor, logits: Tensor) -> Tensor:
-        """Logits of the refined marginals, float32 N×C×H×W.
+        """Refines logits.
 
         Args:
             images: uint8 or float N×K×H×W, in 0..255.
             logits: N×C×H×W, of the images' size; float64 is computed in that.
+
+        Returns:
+            Logits whose softmax are the marginals, N×C×H×W, float32 or float64.
+
+        Raises:
+            InputError: stds too small for the images.
         """
         with torch.autocast(images.device.type, enabled=False):
             unaries = logits if logits.dtype == torch.float64 else logits.float()
@@ -67,24 +84,60 @@ class MeanField(nn.Module):
             return _infer(images, unaries, self.kernels, list(self.compatibility), iterations)
 
 
-def marginals(
+class TorchBackend:
+    """torch's backend: on a GPU where there is one.
+
+    Example:
+        >>> TorchBackend().marginals(image, softmax, read_kernels(gaussian, None, 3, len(softmax)), 10)
+    """
+
+    def marginals(
+        self, image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+    ) -> np.ndarray:
+        """See `backends.Backend`."""
+        with _device_is_free:
+            return _refined(image, probabilities, kernels, iterations).cpu().numpy()
+
+    def labels(
+        self, image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+    ) -> np.ndarray:
+        """See `backends.Backend`; int64. The argmax is taken on the device."""
+        with _device_is_free:
+            return _refined(image, probabilities, kernels, iterations).argmax(0).cpu().numpy()
+
+
+def _refined(
     image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
-) -> np.ndarray:
-    """float32 C×H×W, of an image H×W×K and float32 probabilities C×H×W; on a GPU where there is one."""
+) -> Tensor:
+    """The marginals of one image, float32 C×H×W, on a GPU where there is one."""
+    check_probabilities(probabilities)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     images = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
-    with _device_is_free:
-        refined = batch_marginals(
-            images.to(device), torch.from_numpy(probabilities)[None].to(device), kernels, iterations
-        )
-        return refined[0].cpu().numpy()
+    softmax = torch.from_numpy(probabilities)[None].to(device)
+    return batch_marginals(images.to(device), softmax, kernels, iterations)[0]
 
 
 @torch.inference_mode()
 def batch_marginals(
     images: Tensor, probabilities: Tensor, kernels: Sequence[Kernel], iterations: int
 ) -> Tensor:
-    """float32 N×C×H×W, of images N×K×H×W and probabilities N×C×H×W on one device."""
+    """Refines a batch on the device that it is on.
+
+    Args:
+        images: uint8 or float N×K×H×W, in 0..255.
+        probabilities: float N×C×H×W, a softmax.
+        kernels: of `potentials.read_kernels`.
+        iterations: of mean field.
+
+    Returns:
+        Marginals, float32 N×C×H×W.
+
+    Raises:
+        InputError: stds too small for the images.
+
+    Example:
+        >>> refined = batch_marginals(images, logits.softmax(1), read_kernels(gaussian, bilateral, 3, 21), 10)
+    """
     unaries = probabilities.float().clamp(SMALLEST_PROBABILITY, 1).log()
     weights = [torch.as_tensor(kernel.compatibility, device=images.device) for kernel in kernels]
     return _infer(images, unaries, kernels, weights, iterations).softmax(1)

@@ -59,7 +59,17 @@ def _filter(values: Tensor, lattice: TorchLattice, *, reverse: bool) -> Tensor:
 
 @torch.no_grad()
 def torch_lattice(features: Tensor) -> TorchLattice:
-    """The lattice of the features, float32 B×N×d, of B images. Raises InputError."""
+    """One lattice for the pixels of several images.
+
+    Args:
+        features: float32 B×N×d, of B images with N pixels each.
+
+    Returns:
+        The lattice of P = B·N pixels; no vertex belongs to two images.
+
+    Raises:
+        InputError: stds so small that the vertices' keys do not fit into 64 bits.
+    """
     batch, count, dimensions = features.shape
     if count % 4:  # as in `lattice`: pydensecrf fills up its last four pixels
         features = F.pad(features, (0, 0, 0, 1))
