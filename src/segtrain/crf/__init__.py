@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segtrain.crf.backends import Backend, BackendName, load_backend
-from segtrain.crf.inputs import BAND, Parameters, Task, check_probabilities, read_task
+from segtrain.crf.inputs import BAND, CrfTask, Parameters, check_probabilities, read_task
 from segtrain.crf.potentials import SMALLEST_PROBABILITY, without_labels
 from segtrain.errors import InputError
 
@@ -111,7 +111,7 @@ def dense_crf_labels(
     return kept[engine.labels(*task) if task.kernels else _marginals(engine, task).argmax(0)]
 
 
-def _marginals(engine: Backend, task: Task) -> np.ndarray:
+def _marginals(engine: Backend, task: CrfTask) -> np.ndarray:
     if task.kernels:
         return engine.marginals(*task)
     check_probabilities(task.probabilities)
@@ -119,7 +119,7 @@ def _marginals(engine: Backend, task: Task) -> np.ndarray:
     return clipped / clipped.sum(0)
 
 
-def _kept(task: Task, drop_below: float) -> np.ndarray:
+def _kept(task: CrfTask, drop_below: float) -> np.ndarray:
     """The labels that are not dropped."""
     if not 0 <= drop_below < 1:
         raise InputError(
@@ -130,7 +130,7 @@ def _kept(task: Task, drop_below: float) -> np.ndarray:
     return labels_above(task.probabilities, drop_below)
 
 
-def _restricted(task: Task, kept: np.ndarray) -> Task:
+def _restricted(task: CrfTask, kept: np.ndarray) -> CrfTask:
     """The task for those labels alone."""
     if len(kept) == len(task.probabilities):
         return task

@@ -13,7 +13,7 @@ TOLERANCE = 0.01  # how far from 1 a pixel's sum may be: half precision leaves 0
 BAND = 16  # rows of pixels that are checked at a time, so that they stay in the cache
 
 
-class Task(NamedTuple):
+class CrfTask(NamedTuple):
     """What is to be inferred.
 
     Attributes:
@@ -35,7 +35,7 @@ def read_task(
     gaussian: Parameters | Sequence[Parameters] | None,
     bilateral: Parameters | Sequence[Parameters] | None,
     iterations: int,
-) -> Task:
+) -> CrfTask:
     """Reads what a user gives; the probabilities' values are checked by `check_probabilities`.
 
     Args:
@@ -69,7 +69,7 @@ def read_task(
     # Writable, so that one kind of array is compiled for.
     probabilities = np.require(probabilities, np.float32, ["C", "W", "A"])
     kernels = read_kernels(gaussian, bilateral, channels[0], len(probabilities))
-    return Task(image.reshape(*image.shape[:2], *channels), probabilities, kernels, iterations)
+    return CrfTask(image.reshape(*image.shape[:2], *channels), probabilities, kernels, iterations)
 
 
 def check_probabilities(probabilities: np.ndarray) -> None:
