@@ -11,12 +11,15 @@ from segtrain.config.compose import CONFIG_DIR, compose_config, plain
 from segtrain.config.task import with_task
 from segtrain.contracts import Sample
 from segtrain.crf import dense_crf
+from segtrain.data.datasets.one_hot import OneHot
+from segtrain.data.datasets.shapes import Shapes
 from segtrain.engine.device import Compute
 from segtrain.errors import InputError
 from segtrain.evaluation.evaluate import EvaluationSettings, evaluate_split
 from segtrain.evaluation.predictor import Ensemble, Predictor
 from segtrain.inference import Dihedral, MultiScale, Sliding, Whole
 from segtrain.metrics.average_precision import AveragePrecision
+from segtrain.metrics.per_class import PerClass
 from segtrain.tasks import Task
 
 CPU = Compute(torch.device("cpu"), "32")
@@ -182,6 +185,82 @@ def test_what_does_not_fit_a_task_is_refused_by_name(overrides, message):
     with pytest.raises(InputError) as error:
         with_task(plain(compose_config("train", overrides)))
     assert message in str(error.value)
+
+
+class ThreeLogits(nn.Module):
+    """Three logits at half the image's size, and those of one of them alone."""
+
+    def __init__(self, only: int | None = None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.only = nn.Conv2d(3, 3, 3, 2, 1), only
+
+    def forward(self, images):
+        z = self.conv(images.float() / 64 - 2)
+        return {"out": z if self.only is None else z[:, self.only : self.only + 1]}
+
+
+class Several(Noise):
+    """The same images with three labels a pixel, or one of them alone."""
+
+    def __init__(self, only: int | None = None):
+        self.only = only
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        masks = [sample.mask, np.roll(sample.mask, 4, 1), np.zeros_like(sample.mask)]
+        mask = np.stack(masks, -1) if self.only is None else masks[self.only]
+        return sample._replace(mask=mask)
+
+
+@pytest.mark.parametrize(
+    "inference",
+    [None, Sliding(window=5, stride=3), MultiScale(scales=[0.5, 1.0]), Dihedral()],
+    ids=["whole", "sliding", "multi_scale", "dihedral"],
+)
+def test_multilabel_has_the_confusion_matrices_of_each_class_as_binary(inference):
+    device, settings, names = torch.device("cpu"), EvaluationSettings(2), ("a", "b", "never")
+    predict = predictor(ThreeLogits(), Task("multilabel", 0.6), inference)
+    curves = {"make_metrics": lambda: [PerClass(lambda: AveragePrecision(num_classes=2), names)]}
+    several = evaluate_split(predict, Several(), names, device, settings, **curves).network
+    for c, name in enumerate(names):
+        one = predictor(ThreeLogits(c), Task("binary", 0.6), inference)
+        curve = {"make_metrics": lambda: [AveragePrecision(num_classes=2)]}
+        binary = evaluate_split(one, Several(c), NAMES, device, settings, **curve).network
+        assert several.confusion_matrix[c] == binary.confusion_matrix
+        own = binary.per_class["object"]
+        assert several.per_class[name] == own
+        assert several.extra["average_precision"][name] == binary.extra["average_precision"]
+    assert several.several_labels
+    ious = [values["iou"] for values in several.per_class.values() if values["iou"] is not None]
+    assert several.mean_iou == pytest.approx(np.mean(ious))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_multilabel_has_the_gradients_of_every_class_as_binary(option):
+    config = plain(compose_config("train", [f"loss={option}", "data.num_classes=2"]))
+    samples = [Several()[i] for i in range(3)]
+    masks = torch.stack([torch.from_numpy(sample.mask) for sample in samples]).movedim(3, 1)
+    z = torch.randn(3, 3, 9, 13, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    several = build_loss(config | {"task": "multilabel"})
+    (several({"out": z}, masks) / several.count(masks)).sum().backward()
+    binary, total = build_loss(config | {"task": "binary"}), 0.0
+    ones = z.detach().clone().requires_grad_()
+    for c in range(3):
+        total = total + binary({"out": ones[:, c : c + 1]}, masks[:, c])
+    (total / several.count(masks)).sum().backward()
+    assert torch.allclose(z.grad, ones.grad, rtol=1e-5, atol=1e-8)
+    assert z.grad.abs().max() > 0
+
+
+def test_class_indices_become_a_yes_or_no_for_each_class():
+    data = OneHot(Shapes(num_classes=7, size=32, train_images=2, val_images=1))
+    mask, indices = data.train[0].mask, data.data.train[0].mask
+    assert mask.shape == (32, 32, 7)
+    known = indices != 255
+    assert np.array_equal(mask[known].argmax(-1), indices[known])
+    assert (mask[known].sum(-1) == 1).all()
+    assert (mask[~known] == 255).all()
 
 
 @pytest.mark.parametrize("model", ["unet", "deeplabv3plus", "fcn8s"])

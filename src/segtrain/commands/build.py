@@ -11,10 +11,12 @@ from torch import nn
 from segtrain.config.compose import SAVED_GROUPS, compose_config, plain
 from segtrain.config.instantiate import describe_type, fits, instantiate
 from segtrain.contracts import Dataset, HasMetrics, Logger, Metric
+from segtrain.data.datasets.one_hot import OneHot
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
 from segtrain.losses.composite import CompositeLoss
+from segtrain.metrics.per_class import PerClass
 from segtrain.tasks import Task
 
 META = {"config": dict, "step": int, "class_names": list[str], "palette": list[list[int]]}
@@ -47,6 +49,11 @@ def read_checkpoints(paths: list[str]) -> list[Checkpoint]:
             raise InputError(
                 f"ckpt={path}: its classes are not those of {paths[0]}",
                 do="give checkpoints that were trained on the same classes",
+            )
+        if task_of(other.meta["config"]).multilabel != task_of(saved[0].meta["config"]).multilabel:
+            raise InputError(
+                f"ckpt={path}: it gives a pixel several classes, or {paths[0]} does",
+                do="give checkpoints of one task",
             )
     return saved
 
@@ -92,6 +99,12 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def build_data(config: dict[str, Any]) -> Dataset:
+    """The data set of `data=`, for the task. Raises InputError."""
+    data = instantiate(config["data"], "data")
+    return OneHot(data) if task_of(config).multilabel else data
+
+
 def build_loss(config: dict[str, Any]) -> CompositeLoss:
     """The loss of `loss=`, one term or several, each with its `weight`. Raises InputError."""
     terms, weights = {}, {}
@@ -120,8 +133,9 @@ def build_metrics(config: dict[str, Any], data: Dataset) -> Callable[[], list[Me
         InputError: a metric that does not fit.
     """
     nodes = dict(config.get("metric") or {})
+    task, names = task_of(config), tuple(data.class_names)
     own = list(data.extra_metrics) if isinstance(data, HasMetrics) else []
-    own += ["average_precision"] if config.get("task") == "binary" else []
+    own += ["average_precision"] if task.name != "softmax" else []
     own = [name for name in own if name not in nodes]
     if own:
         options = f"metric=[{','.join(own)}]"
@@ -129,8 +143,15 @@ def build_metrics(config: dict[str, Any], data: Dataset) -> Callable[[], list[Me
             "metric"
         ]
 
+    def make_one(name: str) -> Metric:
+        node = nodes[name]
+        if not task.multilabel:
+            return instantiate(node, f"metric.{name}")
+        yes_or_no = node | ({"num_classes": 2} if "num_classes" in node else {})
+        return PerClass(partial(instantiate, yes_or_no, f"metric.{name}"), names)
+
     def make() -> list[Metric]:
-        return [instantiate(node, f"metric.{name}") for name, node in nodes.items()]
+        return [make_one(name) for name in nodes]
 
     make()  # what does not fit is said now
     return make

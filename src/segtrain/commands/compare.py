@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from segtrain.commands.build import build_crf
+from segtrain.commands.build import build_crf, build_data
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.paths import relative, write_metrics, write_yaml
-from segtrain.config.instantiate import instantiate
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
@@ -61,7 +60,7 @@ def compare_checkpoints(
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         write_yaml(config, folder / "config.yaml")
         log.start(config)
-        data, crf = instantiate(config["data"], "data"), build_crf(config)
+        data, crf = build_data(config), build_crf(config)
         both = []
         for name, path, node, checkpoint in zip(NAMES, config["ckpt"], configs, saved, strict=True):
             log.say(f"{name}: {path}")

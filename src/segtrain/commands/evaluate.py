@@ -11,6 +11,7 @@ from torch import nn
 
 from segtrain.commands.build import (
     build_crf,
+    build_data,
     build_loggers,
     build_metrics,
     count_parameters,
@@ -56,7 +57,7 @@ def evaluate_checkpoints(
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         write_yaml(config, folder / "config.yaml")
         log.start(config)
-        validation = Validation(instantiate(config["data"], "data"), compute, config, log, build_crf(config))
+        validation = Validation(build_data(config), compute, config, log, build_crf(config))
         predict, parameters = build_predictor(configs, saved, compute)
         result, _ = examine(validation, predict, saved[0].meta["step"])
         log.say(f"metrics: {relative(folder)}/metrics.json")

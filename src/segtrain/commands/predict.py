@@ -28,6 +28,7 @@ from segtrain.viz.drawing import save_labels, write_image
 
 # What an image gets, below the output's folder; the labels last: where they are whole, all is.
 KINDS = {"overlays": ".jpg", "steps": ".png", "probabilities": ".npy", "labels": ".png"}
+STACK = ".npz"  # of labels where a pixel may have several
 
 
 def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> None:
@@ -173,7 +174,8 @@ class Writer:
 
     def output(self, name: str, kind: str) -> Path:
         """The file of an image's output of a kind."""
-        return inside(self.folder / kind, f"{name}{KINDS[kind]}")
+        several = kind == "labels" and self.config["task"] == "multilabel"
+        return inside(self.folder / kind, f"{name}{STACK if several else KINDS[kind]}")
 
     def missing(self, found: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
         """The images whose outputs are not there as these inputs would make them.
@@ -187,8 +189,8 @@ class Writer:
             for kind in there:
                 if not self.made_from.is_own(name, kind):
                     raise InputError(
-                        f"output={relative(self.folder)}: {kind}/{name}{KINDS[kind]} is there, and is none of"
-                        f" segpredict's",
+                        f"output={relative(self.folder)}: {kind}/{self.output(name, kind).name} is there, and"
+                        f" is none of segpredict's",
                         do="choose another output=",
                     )
             if there != self.kinds or not self._is_current(name, path):
@@ -208,7 +210,11 @@ class Writer:
             share, legend = self.config["overlay"], self.config["legend"]
             drawn = Image.fromarray(draw_overlay(image, labels, self.classes, share, legend=legend))
             write_image(drawn, self.output(name, "overlays"), quality=92)
-        save_labels(labels, self.output(name, "labels"), self.classes.palette)
+        if labels.ndim == 3:  # as data=multilabel_folder reads them
+            stack = labels.transpose(2, 0, 1)
+            write_atomically(self.output(name, "labels"), lambda file: np.savez_compressed(file, stack))
+        else:
+            save_labels(labels, self.output(name, "labels"), self.classes.palette)
         self.made_from.finish(name, self.kinds, digests)
 
     def _is_current(self, name: str, path: Path) -> bool:

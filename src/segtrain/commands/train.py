@@ -14,7 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from segtrain.commands.build import build_crf, build_loss, count_parameters, read_checkpoint, saved_config
+from segtrain.commands.build import (
+    build_crf,
+    build_data,
+    build_loss,
+    count_parameters,
+    read_checkpoint,
+    saved_config,
+)
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log, result_table
 from segtrain.commands.paths import relative, write_yaml
@@ -105,8 +112,8 @@ def run_training(
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)
         with process_group.first_of_each_machine(compute.device):
-            data = instantiate(config["data"], "data")
-        check_start(data)
+            data = build_data(config)
+        check_start(data, several_labels=config["task"] == "multilabel")
         dataset = build_dataset(config, data, log)
         source = find_resume(config, folder, others)
         state = build_state(config, data, dataset, compute, log, resumed=source is not None)
@@ -137,7 +144,7 @@ def run_training(
             result = fit(state, dataset, log, validate, stop)
         log.say(result_table(result))
         log.hyperparameters(hyperparameters(config, choices), {"mean_iou": result.network.mean_iou or 0.0})
-        say_next_commands(log, folder)
+        say_next_commands(log, folder, refined=config["task"] != "multilabel")
     return TrainResult(result, count_parameters(state.model), state.seconds_per_step, folder)
 
 
@@ -282,9 +289,16 @@ def hyperparameters(config: dict[str, Any], choices: dict[str, str]) -> dict[str
     return {group: str(option) for group, option in choices.items() if group in NAMED} | row
 
 
-def say_next_commands(log: RunLog, folder: Path) -> None:
-    """Shows the commands to use next."""
+def say_next_commands(log: RunLog, folder: Path, *, refined: bool) -> None:
+    """Shows the commands to use next.
+
+    Args:
+        refined: whether the CRF can refine the predictions.
+    """
     best = f"{relative(folder)}/checkpoints/{checkpoint.BEST}"
     log.say(f"curves and images:    {relative(folder)}/{RESULTS}, {BATCH}")
     log.say(f"of all steps:         tensorboard --logdir {relative(folder.parent)}")
-    log.say(f"evaluate with CRF:    segeval ckpt={best} crf=true")
+    if refined:
+        log.say(f"evaluate with CRF:    segeval ckpt={best} crf=true")
+    else:
+        log.say(f"evaluate:             segeval ckpt={best}")

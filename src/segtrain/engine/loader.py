@@ -88,6 +88,8 @@ class Augmented(Dataset[Any]):
         for transform in self.transforms:  # as albumentations.Compose, without its checks of every call
             transform.set_random_state(generator, python_random)
             augmented = transform(**augmented)
+            if augmented["mask"].ndim < mask.ndim:  # OpenCV drops the last axis of one class
+                augmented["mask"] = augmented["mask"][..., None]
         if augmented["mask"].dtype != np.uint8 or augmented["image"].dtype != np.uint8:
             return InputError(
                 "augment: the pipeline must return uint8", do="leave normalisation to the model"
@@ -111,7 +113,8 @@ class Plain(Dataset[Any]):
             return error
 
 
-Batch = tuple[Tensor, Tensor, list[str]]  # images uint8 N×3×H×W, masks uint8 N×H×W, names
+# Images uint8 N×3×H×W, masks uint8 N×H×W (N×C×H×W where a pixel has several labels), names.
+Batch = tuple[Tensor, Tensor, list[str]]
 
 
 def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
@@ -124,14 +127,15 @@ def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
     height = max(s.mask.shape[0] for s in good)
     width = max(s.mask.shape[1] for s in good)
     images = np.empty((len(good), height, width, 3), np.uint8)
-    masks = np.empty((len(good), height, width), np.uint8)
+    masks = np.empty((len(good), height, width, *good[0].mask.shape[2:]), np.uint8)
     for i, (image, mask, _) in enumerate(good):
-        if mask.shape != (height, width):
+        if mask.shape[:2] != (height, width):
             images[i], masks[i] = MEAN_COLOUR, IGNORE_INDEX
         images[i, : image.shape[0], : image.shape[1]] = image
         masks[i, : mask.shape[0], : mask.shape[1]] = mask
     # The permuted view is channels-last in memory, which is what convolutions like best.
-    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks), [s.name for s in good]
+    maps = torch.from_numpy(masks).movedim(3, 1) if masks.ndim == 4 else torch.from_numpy(masks)
+    return torch.from_numpy(images).permute(0, 3, 1, 2), maps, [s.name for s in good]
 
 
 def training_batches(dataset: Augmented, stream: TrainingStream, *, num_workers: int) -> Iterator[Batch]:

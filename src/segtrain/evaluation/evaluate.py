@@ -13,6 +13,7 @@ from segtrain.contracts import Crf, EvaluationStopped, Metric, Sample, Split
 from segtrain.crf.pipeline import refine_in_threads
 from segtrain.distributed import process_group
 from segtrain.engine.loader import evaluation_batches
+from segtrain.errors import InputError
 from segtrain.evaluation.predictor import Predict
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.metrics.average_precision import EDGES, AveragePrecision, best_threshold, two_class_matrix
@@ -72,6 +73,10 @@ class Accumulator:
 
     def update(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray | None) -> Tensor:
         """Adds an image and gives its confusion matrix; further metrics need its confidence."""
+        if sample.mask.ndim != labels.ndim:
+            raise InputError(
+                f"{sample.name}: its mask has several classes a pixel", do="train with task=multilabel"
+            )
         mask, predicted = torch.from_numpy(sample.mask), torch.from_numpy(labels)
         if self.task.multilabel:
             matrix = label_matrices(mask, predicted)

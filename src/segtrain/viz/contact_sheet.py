@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, colourise, with_legend
+from segtrain.viz.outlines import nearest
 
 KEPT = 4  # of the worst, and of the best
 PANELS = ("image", "label", "prediction", "difference")
@@ -56,16 +57,16 @@ class BestAndWorst:
 def panels(sample: Sample, prediction: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
     """Image, label, prediction and difference, side by side at one width: wrong pixels are red on the
     darkened image, ignored ones have the colour of ignored pixels."""
-    height, width = sample.mask.shape
+    height, width = sample.mask.shape[:2]
     size = (PANEL_WIDTH, max(1, round(height * PANEL_WIDTH / width)))
     image = Image.fromarray(sample.image).resize(size, Image.Resampling.BILINEAR)
-    labels, predicted = (
-        np.asarray(Image.fromarray(x).resize(size, Image.Resampling.NEAREST))
-        for x in (sample.mask, prediction)
-    )
+    labels, predicted = nearest(sample.mask, size), nearest(prediction, size)
     difference = np.asarray(image.convert("L").convert("RGB")) // 2
-    difference[labels != predicted] = WRONG
-    difference[labels == IGNORE_INDEX] = IGNORE_COLOUR
+    ignored, wrong = labels == IGNORE_INDEX, labels != predicted
+    if labels.ndim == 3:  # several labels a pixel: one that is wrong is enough
+        ignored, wrong = ignored.all(-1), (wrong & ~ignored).any(-1)
+    difference[wrong] = WRONG
+    difference[ignored] = IGNORE_COLOUR
     gap = np.full((size[1], GAP, 3), 255, np.uint8)
     columns = [np.asarray(image), colourise(labels, palette), colourise(predicted, palette), difference]
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], 1)

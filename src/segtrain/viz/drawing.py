@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.files import write_atomically
+from segtrain.viz.outlines import mixed_colours, outlined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,10 @@ LEGEND_ROWS = 40  # at most, in the height of a large image
 
 
 def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
-    """Labels (uint8 H×W) in the data set's colours (uint8 H×W×3)."""
+    """Labels (uint8 H×W) in the data set's colours (uint8 H×W×3); H×W×C of 0, 1 and 255 in the mean colour
+    of a pixel's classes."""
+    if labels.ndim == 3:
+        return mixed_colours(labels, palette, IGNORE_COLOUR)
     return _table(palette)[labels]
 
 
@@ -38,7 +42,10 @@ def _table(palette: Sequence[Colour]) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], share: float) -> np.ndarray:
-    """An image with `share` of its labels' colours in it (uint8 H×W×3)."""
+    """An image with `share` of its labels' colours in it (uint8 H×W×3); where a pixel may have several
+    labels, with the outlines of the classes."""
+    if labels.ndim == 3:
+        return outlined(image, labels, palette)
     return np.round((1 - share) * image + share * colourise(labels, palette)).astype(np.uint8)
 
 
@@ -90,7 +97,7 @@ def strip(
     }
     if refined is not None:
         panels["after CRF"] = colourise(refined, palette)
-    height, width = sample.mask.shape
+    height, width = sample.mask.shape[:2]
     canvas = Image.new("RGB", (len(panels) * (width + 2) - 2, height + CAPTION_HEIGHT), "white")
     draw = ImageDraw.Draw(canvas)
     for i, (caption, panel) in enumerate(panels.items()):

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, overlay, with_legend
+from segtrain.viz.outlines import labels_in
 
 COLUMNS = 3
 GAP = 4
@@ -26,7 +27,7 @@ def draw_samples(samples: Sequence[Sample], class_names: Sequence[str], palette)
     page = Image.new("RGB", (columns * width, rows * height), "white")
     for i, panel in enumerate(panels):
         page.paste(panel, (i % COLUMNS * width, i // COLUMNS * height))
-    present = np.unique(np.concatenate([np.unique(sample.mask) for sample in samples])).tolist()
+    present = sorted({label for sample in samples for label in labels_in(sample.mask)})
     names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
     colours = dict(enumerate(palette)) | {IGNORE_INDEX: IGNORE_COLOUR}
     legend = [names[label] for label in present], [colours[label] for label in present]
@@ -35,7 +36,7 @@ def draw_samples(samples: Sequence[Sample], class_names: Sequence[str], palette)
 
 def _panel(sample: Sample, palette) -> Image.Image:
     """The image and its overlay side by side below their name."""
-    height, width = sample.mask.shape
+    height, width = sample.mask.shape[:2]
     factor = min(1, LARGEST / max(height, width)) * max(1, SMALLEST // max(height, width))
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     panel = Image.new("RGB", (2 * size[0], size[1] + CAPTION_HEIGHT), "white")
@@ -50,6 +51,8 @@ def _dotted(sample: Sample, palette) -> np.ndarray:
     """The overlay, where ignored pixels show the image through a grid of dots."""
     image = overlay(sample.image, sample.mask, palette, SHARE)
     ignored = sample.mask == IGNORE_INDEX
+    if ignored.ndim == 3:
+        ignored = ignored.all(-1)
     image[ignored] = sample.image[ignored]
     image[ignored & (np.indices(ignored.shape) % 5 == 0).all(0)] = IGNORE_COLOUR
     return image

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.viz.drawing import IGNORE_COLOUR, colourise, with_legend
+from segtrain.viz.outlines import labels_in, nearest
 
 SIDE, GAP = 240, 6  # of a panel, longer side, and between panels
 MARGIN = 12
@@ -43,15 +44,12 @@ def sheet_image(
         palette: the RGB colour of each class, 0..255.
     """
     maps = {"mask": sample.mask, "prediction": network} | ({} if crf is None else {"with CRF": crf})
-    height, width = sample.mask.shape
+    height, width = sample.mask.shape[:2]
     factor = SIDE / max(height, width)
     size = max(round(width * factor), 1), max(round(height * factor), 1)
-    small = {
-        name: np.asarray(Image.fromarray(x).resize(size, Image.Resampling.NEAREST))
-        for name, x in maps.items()
-    }
+    small = {name: nearest(x, size) for name, x in maps.items()}
     image = np.asarray(Image.fromarray(sample.image).resize(size, Image.Resampling.BILINEAR))
-    labels = frozenset(np.unique(np.stack(list(small.values()))).tolist())
+    labels = frozenset(label for x in small.values() for label in labels_in(x))
     coloured = {name: colourise(x, palette) for name, x in small.items()}
     return SheetImage(sample.name, {"image": image} | coloured, labels)
 

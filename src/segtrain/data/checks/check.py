@@ -74,8 +74,11 @@ def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> 
     return DataReport(data, splits, faults, pixels)
 
 
-def check_start(data: Dataset) -> None:
+def check_start(data: Dataset, *, several_labels: bool = False) -> None:
     """The part that costs nothing: neither split is empty, and the first sample of each is sound.
+
+    Args:
+        several_labels: whether a pixel may have several.
 
     Raises:
         InputError: it is not so, or what making a split or reading a sample raises.
@@ -84,8 +87,11 @@ def check_start(data: Dataset) -> None:
         split = getattr(data, name)
         if not len(split):
             raise InputError(f"data.{name}: the split is empty", do="look at it with segdata")
-        for fault in sample_faults(split[0], len(data.class_names)):
+        first = split[0]
+        for fault in sample_faults(first, len(data.class_names)):
             raise InputError(f"{fault.where}: {fault.what}", do="look at all of them with segdata")
+        if first.mask.ndim == 3 and not several_labels:
+            raise InputError(f"{first.name}: a pixel has several classes", do="add task=multilabel")
 
 
 def _listed_again(split: Split, name: str) -> list[Fault]:

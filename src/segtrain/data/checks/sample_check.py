@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from segtrain.contracts import IGNORE_INDEX, HasPairs, Sample, Split
+from segtrain.data.checks.scan import label_counts
 from segtrain.errors import SegtrainError
 
 KINDS = {
@@ -139,12 +140,14 @@ def sample_faults(sample: Sample, classes: int) -> list[Fault]:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         what = f"the image is {image.dtype} {image.shape}, not uint8 H×W×3"
         faults.append(Fault("unreadable", where, what))
-    if mask.dtype != np.uint8 or mask.ndim != 2:
+    several = mask.ndim == 3 and mask.shape[2] == classes
+    if mask.dtype != np.uint8 or not (mask.ndim == 2 or several):
         what = f"the mask is {mask.dtype} {mask.shape}, not uint8 H×W"
         return [*faults, Fault("mask", where, what)]
-    if image.shape[:2] != mask.shape:
+    if image.shape[:2] != mask.shape[:2]:
         faults.append(Fault("size", where, f"the mask is {_size(mask)}, its image {_size(image)}"))
     counts = np.bincount(mask.ravel(), minlength=256)
+    classes = 2 if several else classes  # no and yes
     named = [
         f"{label} ({counts[label]} pixels)"
         for label in counts.nonzero()[0]
@@ -163,9 +166,9 @@ def _fit(
 ) -> list[Fault]:
     """Faults of an image and a mask that were read but do not belong to one another."""
     turned = f"EXIF orientation {orientation} turns the image"
-    if image.shape[:2] != mask.shape:
+    if image.shape[:2] != mask.shape[:2]:
         what = f"the mask is {_size(mask)}, its image {image_path} is {_size(image)}"
-        if orientation > 4 and image.shape[1::-1] == mask.shape:
+        if orientation > 4 and image.shape[1::-1] == mask.shape[:2]:
             what += f": {turned}, and the mask is as if it did not"
         return [Fault("size", str(mask_path), what)]
     if mask.size == 1:
@@ -218,7 +221,7 @@ def _digest(image: np.ndarray | None) -> bytes | None:
 
 
 def _counts(mask: np.ndarray | None) -> np.ndarray | None:
-    return None if mask is None else np.bincount(mask.ravel(), minlength=256)
+    return None if mask is None else label_counts(mask)
 
 
 def _size(array: np.ndarray) -> str:

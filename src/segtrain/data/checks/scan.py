@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from segtrain.contracts import HasIdentity, HasLabels, Split
+from segtrain.contracts import IGNORE_INDEX, HasIdentity, HasLabels, Split
 
 VERSION = 1  # of what is found: another number outdates every cache
 
@@ -76,6 +76,17 @@ def read_labels(split: Split, index: int) -> tuple[np.ndarray, str]:
         return split.labels(index)
     sample = split[index]
     return sample.mask, sample.name
+
+
+def label_counts(mask: np.ndarray) -> np.ndarray:
+    """The pixels of each label of a mask H×W, int64 256; of one H×W×C those of each class, and the ignored
+    labels."""
+    if mask.ndim == 2:
+        return np.bincount(mask.ravel(), minlength=256)
+    counts = np.zeros(256, np.int64)
+    counts[: mask.shape[2]] = (mask == 1).sum((0, 1))
+    counts[IGNORE_INDEX] = (mask == IGNORE_INDEX).sum()
+    return counts
 
 
 def _cache_path(split: HasIdentity, kind: str) -> Path | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Split
 from segtrain.data.checks.frequencies import Frequencies
-from segtrain.data.checks.scan import map_indices
+from segtrain.data.checks.scan import label_counts, map_indices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +65,7 @@ def _sample_stats(split: Split, index: int) -> tuple[np.ndarray, np.ndarray, tup
     image, mask, _ = split[index]
     mean, std = cv2.meanStdDev(image)
     size = (mask.shape[1], mask.shape[0])
-    return mean.ravel(), std.ravel(), size, np.bincount(mask.ravel(), minlength=256)
+    return mean.ravel(), std.ravel(), size, label_counts(mask)
 
 
 def to_json(stats: dict[str, SplitStats], class_names: tuple[str, ...], weights: list[float]) -> dict:

@@ -58,7 +58,7 @@ def orientation(path: Path) -> int:
 def unequal_sizes(image: np.ndarray, mask: np.ndarray, image_path: Path, mask_path: Path) -> str:
     """What to say of a mask that is not as large as its image, with the EXIF orientations that may be why."""
     what = f"the mask is {_size(mask)}, its image {image_path} is {_size(image)}"
-    if image.shape[1::-1] != mask.shape:
+    if image.shape[1::-1] != mask.shape[:2]:
         return what
     of_image, of_mask = orientation(image_path), orientation(mask_path)
     if of_mask > 4:

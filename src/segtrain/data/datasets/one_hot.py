@@ -1,0 +1,46 @@
+"""Any data set for `task=multilabel`: its class indices as a yes or no for each class."""
+
+from functools import cached_property
+
+import numpy as np
+
+from segtrain.contracts import IGNORE_INDEX, Dataset, Sample, Split
+
+
+class OneHot:
+    """A data set whose masks are H×W×C of 0 and 1, 255 where a pixel is ignored. Masks that have several
+    labels a pixel already are left as they are.
+
+    Args:
+        data: the data set.
+    """
+
+    def __init__(self, data: Dataset):
+        self.data = data
+        self.class_names, self.palette = data.class_names, data.palette
+
+    @cached_property
+    def train(self) -> "OneHotSplit":
+        return OneHotSplit(self.data.train, len(self.class_names))
+
+    @cached_property
+    def val(self) -> "OneHotSplit":
+        return OneHotSplit(self.data.val, len(self.class_names))
+
+
+class OneHotSplit:
+    """A split of such a data set."""
+
+    def __init__(self, split: Split, classes: int):
+        self.split, self.classes = split, classes
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.split[index]
+        if sample.mask.ndim == 3:
+            return sample
+        mask = (sample.mask[..., None] == np.arange(self.classes)).astype(np.uint8)
+        mask[sample.mask == IGNORE_INDEX] = IGNORE_INDEX
+        return sample._replace(mask=mask)
