@@ -26,7 +26,20 @@ def test_an_evaluation_leaves_images_matrix_sheet_and_intervals(tiny, run):
     assert low <= found["mean_iou"] <= high
     assert f"[{100 * low:.1f}, {100 * high:.1f}]" in done.out
     assert found["conventions"]["absent_skipped"] == found["mean_iou"]
+    assert found["conventions"]["precision"] == "32"
+    assert "precision: 32\n" in done.out
     assert found["per_class"]["background"].keys() == {"iou", "accuracy", "dice", "precision", "recall"}
+
+
+def test_an_evaluation_says_in_which_precision_the_network_was_computed(tiny, run):
+    trained = tiny("precision=bf16")
+    assert metrics(trained)["conventions"]["precision"] == "bf16"
+    said = "precision: bf16; for numbers to compare with a paper or to publish: precision=32"
+    assert said in trained.out
+    done = run("segeval", f"ckpt={trained.folder}", "device=cpu", "num_workers=0", "precision=bf16")
+    assert metrics(done)["conventions"]["precision"] == "bf16"
+    assert said in done.out
+    assert said in (done.folder / "eval.log").read_text()
 
 
 def test_more_metrics_are_measured_when_asked_for(tiny, run):

@@ -23,7 +23,7 @@ from segtrain.commands.build import (
     saved_config,
 )
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
-from segtrain.commands.evaluate import Validation, open_log, result_table
+from segtrain.commands.evaluate import Validation, open_log, precision_of, result_table
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.resume import find_resume, fingerprint, restore
 from segtrain.commands.sanity_check import check_groups, first_forward_pass
@@ -143,6 +143,7 @@ def run_training(
         with refusing_by_name(config), drawings.also_of_a_divergence():
             result = fit(state, dataset, log, validate, stop)
         log.say(result_table(result))
+        log.say(precision_of(result))
         log.hyperparameters(hyperparameters(config, choices), {"mean_iou": result.network.mean_iou or 0.0})
         say_next_commands(log, folder, refined=config["task"] != "multilabel")
     return TrainResult(result, count_parameters(state.model), state.seconds_per_step, folder)

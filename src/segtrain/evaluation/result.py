@@ -21,6 +21,7 @@ class EvaluationResult:
         images: how many were evaluated.
         seconds: wall time.
         crf_gain: of the mean IoU by the CRF, with its interval; None where it was not computed.
+        precision: of the network: 32, bf16 or 16.
     """
 
     network: Scores
@@ -28,6 +29,7 @@ class EvaluationResult:
     images: int
     seconds: float
     crf_gain: Difference | None = None
+    precision: str = "32"
 
     @property
     def final(self) -> Scores:
@@ -48,6 +50,7 @@ class EvaluationResult:
     def as_json(self) -> dict[str, Any]:
         """The dict that `metrics.json` holds: the final scores, and with a CRF `without_crf`."""
         values = scores_as_json(self.final) | {"images": self.images, "seconds": self.seconds}
+        values["conventions"] = values["conventions"] | {"precision": self.precision}
         values["confusion_matrix"] = self.final.confusion_matrix
         if self.crf is not None:
             values["without_crf"] = scores_as_json(self.network)
