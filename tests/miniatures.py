@@ -71,6 +71,15 @@ def camvid(root: Path) -> list[str]:
     return [f"data.root={root}"]
 
 
+def multilabel_folder(root: Path) -> list[str]:
+    for name in "abcd":
+        write_image(root / f"images/{name}.png")
+        (root / "masks" / name).mkdir(parents=True, exist_ok=True)
+        for label in ("crack", "stain"):
+            Image.fromarray(labels()).save(root / f"masks/{name}/{label}.png")
+    return [f"data.root={root}", "task=multilabel"]
+
+
 def isbi2012(root: Path) -> list[str]:
     for name in range(4):
         write_pair(root / f"train/image/{name}.png", root / f"train/label/{name}.png", labels(inside=255))
@@ -101,6 +110,7 @@ MAKERS = {
     "voc_aug": voc_aug,
     "camvid": camvid,
     "isbi2012": isbi2012,
+    "multilabel_folder": multilabel_folder,
     "cityscapes": cityscapes,
     "ade20k": ade20k,
 }

@@ -29,6 +29,7 @@ def workplace(tmp_path, monkeypatch):
     miniatures.camvid(tmp_path / "data/CamVid")
     for name in "abc":
         miniatures.write_pair(tmp_path / f"photos/images/{name}.jpg", tmp_path / f"photos/masks/{name}.png")
+    miniatures.multilabel_folder(tmp_path / "layers")
     (tmp_path / "mydata.py").write_text(next(code for code in CODE if "class Rust" in code))
     (tmp_path / "conf/data").mkdir(parents=True)
     yaml = re.search(r"```yaml\n(.*?)```", README, re.S)[1]
