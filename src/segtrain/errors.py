@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 DISTRIBUTION = "segtrain-papers"  # on the package index, where `segtrain` is somebody else's
+
+LONGEST = 600  # characters of what is wrong
+_CONTROL = re.compile(r"\s*[\x00-\x1f\x7f-\x9f]+\s*")
 
 
 class SegtrainError(Exception):
@@ -19,6 +23,8 @@ class SegtrainError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, do: str = ""):
+        what = _CONTROL.sub(" ", what)  # a file's name or content may hold line ends and a terminal's codes
+        what = what if len(what) <= LONGEST else f"{what[: LONGEST - 1]}…"
         super().__init__(f"{what}; {do}" if do else what)
 
 
@@ -62,6 +68,21 @@ class RankLost(SegtrainError):
     """Another process of the run failed, or was killed."""
 
     exit_code = 5
+
+
+def shorten(value: object, most: int = 60) -> str:
+    """A value of a file or of the user's as a message shows it: on one line, and not all of a long one."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def reading_reason(error: Exception) -> str:
+    """Why a text file could not be read, with nothing of what is in it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if mark := getattr(error, "problem_mark", None):  # PyYAML's
+        return f"line {mark.line + 1} is no YAML"
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def how_to_install(extra: str) -> str:

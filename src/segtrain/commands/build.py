@@ -9,17 +9,16 @@ import numpy as np
 from torch import nn
 
 from segtrain.config.compose import SAVED_GROUPS, compose_config, plain
-from segtrain.config.instantiate import describe_type, fits, instantiate
+from segtrain.config.instantiate import fits, instantiate
 from segtrain.contracts import Dataset, HasMetrics, Logger, Metric
 from segtrain.data.datasets.one_hot import OneHot
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
+from segtrain.engine.checkpoint_schema import EVALUATED, check_keys
 from segtrain.errors import InputError
 from segtrain.losses.composite import CompositeLoss
 from segtrain.metrics.per_class import PerClass
 from segtrain.tasks import Task
-
-META = {"config": dict, "step": int, "class_names": list[str], "palette": list[list[int]]}
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -30,14 +29,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         if (folder / BEST).is_file():
             path = folder / BEST
     saved = checkpoint.load(path)
-    for key, form in META.items():
-        if key not in saved.meta or not fits(saved.meta[key], form):
-            raise InputError(f"{path}: its {key} is missing or not {describe_type(form)}", do="give another")
-    nodes = saved.meta["config"]
-    if not all(isinstance(nodes.get(group), dict) for group in ("model", "data")):
-        raise InputError(f"{path}: its config names no model or no data", do="give another")
-    if fits(saved.meta.get("threshold"), float):  # which `threshold=auto` chose
-        nodes["threshold"] = saved.meta["threshold"]
+    check_keys(saved.meta, EVALUATED, path)
+    if "threshold" in saved.meta:  # which `threshold=auto` chose
+        saved.meta["config"]["threshold"] = saved.meta["threshold"]
     return saved
 
 
@@ -61,6 +55,8 @@ def read_checkpoints(paths: list[str]) -> list[Checkpoint]:
 def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
     """The model of a config with a checkpoint's weights, in eval mode. Raises InputError."""
     model = instantiate(node, "model")
+    if not isinstance(model, nn.Module):
+        raise InputError("the checkpoint's config.model is no network", do="give another checkpoint")
     result = checkpoint.initialise(model, saved.weights())
     if result.new or result.unused:
         name = (result.new or result.unused)[0]

@@ -8,11 +8,12 @@ from rich.console import Console
 from segtrain.commands.build import build_loss, restore_model
 from segtrain.config.compose import check_trust, offline
 from segtrain.engine import checkpoint
+from segtrain.engine.checkpoint_schema import REPLAYED, check_keys
 from segtrain.engine.device import choose
 from segtrain.engine.freezing import hold_frozen
 from segtrain.engine.replay import first_not_finite, kept_batches
 from segtrain.engine.state import freeze_norms
-from segtrain.errors import InputError
+from segtrain.errors import InputError, shorten
 
 
 def replay(path: str, device: str, precision: str, trust: str | None) -> None:
@@ -27,9 +28,11 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
         InputError: not a diverged.ckpt, or one that names other code.
     """
     saved = checkpoint.load(Path(path).expanduser())
-    at, config = saved.meta.get("at"), saved.meta.get("config", {})
-    if at is None:
+    if "at" not in saved.meta:
         raise InputError(f"replay={path}: not of a step that diverged", do="give a diverged.ckpt")
+    check_keys(saved.meta, REPLAYED, path)
+    at, config = saved.meta["at"], saved.meta["config"]
+    batches = kept_batches(saved, len(saved.meta["class_names"]))
     check_trust(config, "config", trust)
     own = saved.meta["precision"] if precision == "auto" else precision
     compute = choose(device, "auto" if own == "16" and not torch.cuda.is_available() else own)
@@ -42,9 +45,16 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
     loss.set_progress(saved.meta["progress"])
     if saved.meta["class_weights"] is not None:
         loss.balance(saved.meta["class_weights"])
-    found = first_not_finite(model, loss, kept_batches(saved), compute, seed=at["seed"])
+    try:
+        found = first_not_finite(model, loss, batches, compute, seed=at["seed"])
+    except (RuntimeError, ValueError, IndexError) as error:  # what torch says of images of another kind
+        reason = shorten(error, 150)
+        raise InputError(
+            f"replay={path}: its step cannot be run again ({reason})", do="give another"
+        ) from error
     say = Console(soft_wrap=True, highlight=False).print
-    say(f"step {at['step']}, learning rate {at['learning_rate']:.3g}, loss {at['loss']}", markup=False)
+    rate, value = at["learning_rate"], shorten(at["loss"])
+    say(f"step {at['step']}, learning rate {rate:.3g}, loss {value}", markup=False)
     say(f"on {compute.device}, {compute.precision}: {found}", markup=False)
 
 

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.task import with_task
-from segtrain.errors import InputError
+from segtrain.config.trust import advice, check_class, check_package
+from segtrain.errors import InputError, shorten
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # The wheel carries the configs inside the package; a checkout has them beside src/.
@@ -58,9 +59,9 @@ def plain(config: DictConfig | ListConfig, *, resolve: bool = True) -> dict[str,
 
 
 @cache
-def shipped_targets() -> frozenset[str]:
-    """Every `_target_` that segtrain's own configs name."""
-    texts = (path.read_text() for path in CONFIG_DIR.rglob("*.yaml"))
+def shipped_targets(group: str = "") -> frozenset[str]:
+    """Every `_target_` that segtrain's own configs of a group name; without a group, all of them."""
+    texts = (path.read_text() for path in (CONFIG_DIR / group).rglob("*.yaml"))
     return frozenset(t for text in texts for t in re.findall(r"_target_:\s*([\w.]+)", text))
 
 
@@ -85,32 +86,46 @@ def check_trust(node: Any, key: str, trust: str | None) -> None:
     """Refuses a checkpoint's config that could run anything but segtrain's own classes.
 
     Args:
+        node: the config, or a part of it.
+        key: where it stands, from `config` on: `config.model`.
         trust: a package outside segtrain that the user opened on the command line.
 
     Raises:
-        InputError: a target that no shipped config names, another key with a leading
-            underscore, or an interpolation.
+        InputError: a target that no shipped config of its group names, another key with a leading
+            underscore, or an interpolation; `trust` is no package of a user's, or a target in it no
+            class that satisfies a contract.
     """
+    check_package(trust)
+    _check_targets(node, key, trust)
+
+
+def _check_targets(node: Any, key: str, trust: str | None) -> None:
     if isinstance(node, dict):
         for name, value in node.items():
-            here = f"{key}.{name}"
+            here = f"{key}.{shorten(name)}"
             if name == "_target_":
-                own = value in shipped_targets()
-                if not own and not (trust and str(value).startswith(f"{trust}.")):
-                    package = str(value).split(".")[0]
-                    raise InputError(
-                        f"the checkpoint's {here}={value} is not one of segtrain's own",
-                        do=f"if you trust its author with this machine, add trust={package}",
-                    )
+                _check_target(value, key, trust)
             elif str(name).startswith("_"):
                 raise InputError(f"the checkpoint's {here}: such keys are not allowed", do="do not use it")
             else:
-                check_trust(value, here, trust)
+                _check_targets(value, here, trust)
     elif isinstance(node, list):
         for i, value in enumerate(node):
-            check_trust(value, f"{key}[{i}]", trust)
-    elif isinstance(node, str) and "${" in node:
-        raise InputError(f"the checkpoint's {key}={node}: no interpolation is resolved", do="do not use it")
+            _check_targets(value, f"{key}[{i}]", trust)
+    elif isinstance(node, str) and ("${" in node or node == "???"):
+        what = f"the checkpoint's {key}={shorten(node)}: no interpolation is resolved"
+        raise InputError(what, do="do not use it")
+
+
+def _check_target(value: Any, key: str, trust: str | None) -> None:
+    group = key.split(".")[1] if "." in key else ""
+    if isinstance(value, str) and value in shipped_targets(group if (CONFIG_DIR / group).is_dir() else ""):
+        return
+    if trust and str(value).startswith(f"{trust}."):
+        check_class(str(value), key, trust)
+        return
+    what = f"the checkpoint's {key}._target_={shorten(value)} is not one of segtrain's own"
+    raise InputError(what, do=advice(str(value)))
 
 
 def offline(node: Any) -> Any:

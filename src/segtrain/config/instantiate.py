@@ -128,6 +128,10 @@ def fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, list | tuple) and _elements_fit(value, origin, arguments)
     if origin is dict or annotation is dict:
         return isinstance(value, Mapping) and all(fits(v, a) for v in value.values() for a in arguments[1:])
+    if inspect.isclass(annotation) and isinstance(value, (*SCALARS, dict)):  # nothing that was built
+        if isinstance(value, dict) and TARGET in value:
+            return True
+        return not getattr(annotation, "_is_protocol", False) and isinstance(value, annotation)
     return value is not None or not (inspect.isclass(annotation) or origin)  # Any and the like
 
 

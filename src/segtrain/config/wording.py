@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segtrain.config.compose import CONFIG_DIR, compose_config
-from segtrain.errors import InputError
+from segtrain.errors import InputError, shorten
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
@@ -35,7 +35,7 @@ def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> Input
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return InputError(
-            f"{mark.name}, line {mark.line + 1}: not YAML ({error.problem})", do="mend the file"
+            f"{mark.name}, line {mark.line + 1}: not YAML ({shorten(error.problem)})", do="mend the file"
         )
     if found := re.search(r"Could not (?:find|load) '([\w/@.]+)/([^']+)'", text):
         group, option = found.groups()

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from segtrain.engine.checkpoint_schema import check_meta
 from segtrain.errors import InputError, SaveError
 
 try:
@@ -125,12 +126,13 @@ def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
 
 
 def load(path: Path) -> Checkpoint:
-    """Reads and verifies a checkpoint. Raises InputError: missing, damaged or not a checkpoint."""
+    """Reads and verifies a checkpoint. Raises InputError: missing, damaged, not a checkpoint, or a key of
+    its metadata has another form than a run writes."""
     if not path.is_file():
         raise InputError(f"{path}: no such file", do="give the path of a best.ckpt or last.ckpt")
     try:
         with safe_open(path, framework="pt") as file:
-            meta, metadata = _meta(file), file.metadata()
+            meta, metadata = _meta(file, path), file.metadata()
             with open(path, "rb") as raw:
                 intact = _digest(raw)[0] == metadata[DIGEST]
             if not intact:
@@ -150,17 +152,16 @@ def read_meta(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: no such file", do="give the path of a best.ckpt or last.ckpt")
     try:
         with safe_open(path, framework="pt") as file:
-            return _meta(file)
+            return _meta(file, path)
     except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
         raise InputError(
             f"{path}: not a checkpoint of segtrain, or cut short", do="give a best.ckpt or last.ckpt"
         ) from error
 
 
-def _meta(file: Any) -> dict[str, Any]:
+def _meta(file: Any, path: Path) -> dict[str, Any]:
     meta = json.loads((file.metadata() or {})["segtrain"])
-    if not isinstance(meta, dict):
-        raise ValueError("not an object")
+    check_meta(meta, path)
     return meta
 
 
@@ -187,17 +188,48 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Puts back what `optimizer_tensors` gave."""
+    """Puts back what `optimizer_tensors` gave.
+
+    Raises:
+        InputError: it is of another optimizer or another model.
+    """
+    left = dict(tensors)
     for group in optimizer.param_groups:
+        kinds = _state_kinds(optimizer, group)
         for name, parameter in zip(group["names"], group["params"], strict=True):
-            state = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+            state = {kind: left.pop(f"{name}.{kind}") for kind in kinds if f"{name}.{kind}" in left}
+            if state and state.keys() != kinds.keys():
+                raise _other_optimizer(f"{name} lacks {sorted(kinds.keys() - state.keys())[0]}")
             for kind, value in state.items():
-                if kind in ("step", "mu_product"):  # Adam's counter and NAdam's product stay on the CPU
+                wanted = parameter.shape if kinds[kind] else torch.Size()
+                if value.shape != wanted or not value.is_floating_point():
+                    given = f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+                    raise _other_optimizer(f"{kind} of {name} must be {tuple(wanted)}, got {given}")
+                if not kinds[kind]:  # Adam's counter and NAdam's product stay on the CPU
                     state[kind] = value.clone()
                 else:  # laid out in memory as its parameter is
                     state[kind] = torch.empty_like(parameter).copy_(value)
             if state:
                 optimizer.state[parameter] = state
+    if left:
+        raise _other_optimizer(f"this one has no {next(iter(left))}")
+
+
+def _state_kinds(optimizer: Optimizer, group: dict[str, Any]) -> dict[str, bool]:
+    """What an optimizer keeps of a parameter of a group, by name, and whether it is of the parameter's
+    shape; else it is a number. It is seen on a step of a small one."""
+    probe = torch.zeros(2, 3, requires_grad=True)
+    probe.grad = torch.zeros_like(probe)
+    options = {key: value for key, value in group.items() if key not in ("params", "names")}
+    kind: Any = type(optimizer)
+    own = kind([options | {"params": [probe]}])
+    own.step()
+    kept = own.state.get(probe, {})
+    return {kind: value.shape == probe.shape for kind, value in kept.items() if isinstance(value, Tensor)}
+
+
+def _other_optimizer(what: str) -> InputError:
+    return InputError(f"resume: made by another optimizer or model: {what}", do="resume with the same config")
 
 
 class Initialised(NamedTuple):
@@ -211,11 +243,16 @@ class Initialised(NamedTuple):
 def initialise(model: nn.Module, weights: dict[str, Tensor]) -> Initialised:
     """Takes every tensor of `weights` that has its name and shape in the model (`init_from`)."""
     own = model.state_dict()
-    fits = {k: v for k, v in weights.items() if k not in own or own[k].shape == v.shape}
+    fits = {k: v for k, v in weights.items() if k not in own or _are_alike(own[k], v)}
     # What the state dict lacks a layer may take nevertheless: Normalize, other means.
     result = model.load_state_dict(fits, strict=False)
     loaded = set(fits) - set(result.unexpected_keys)
     return Initialised(sorted(loaded), sorted(result.missing_keys), sorted(set(weights) - loaded))
+
+
+def _are_alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are of one shape, and both of floating-point numbers or neither."""
+    return one.shape == other.shape and one.is_floating_point() == other.is_floating_point()
 
 
 def _digest(file) -> tuple[str, int]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from segtrain.contracts import IGNORE_INDEX
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute
 from segtrain.engine.loader import Batch
+from segtrain.errors import InputError
 
 DIVERGED = "diverged.ckpt"
 
@@ -31,10 +33,27 @@ def save_batches(saved: Checkpoint, batches: list[Batch], about: dict, folder: P
     return path
 
 
-def kept_batches(saved: Checkpoint) -> list[Batch]:
-    """The batches that `save_batches` was given."""
-    batch = saved.part("batch")
-    return [(batch[f"{i}.images"], batch[f"{i}.masks"], names) for i, names in enumerate(saved.meta["names"])]
+def kept_batches(saved: Checkpoint, num_classes: int) -> list[Batch]:
+    """The batches that `save_batches` was given.
+
+    Raises:
+        InputError: one is missing, of another form, or has labels outside the classes.
+    """
+    tensors, batches = saved.part("batch"), []
+    for i, names in enumerate(saved.meta["names"]):
+        images, masks = tensors.get(f"{i}.images"), tensors.get(f"{i}.masks")
+        if images is None or masks is None:
+            raise InputError(f"diverged.ckpt: its batch {i} is missing", do="give another")
+        if masks.dtype != torch.uint8 or images.ndim != 4 or masks.shape != images[:, 0].shape:
+            raise InputError(
+                f"diverged.ckpt: its batch {i} must be images N×C×H×W with masks", do="give another"
+            )
+        labels = masks[masks != IGNORE_INDEX]
+        if len(names) != len(masks) or not masks.numel() or (labels.numel() and labels.max() >= num_classes):
+            what = f"diverged.ckpt: its batch {i} must have names, and labels 0..{num_classes - 1}"
+            raise InputError(what, do="give another")
+        batches.append((images, masks, names))
+    return batches
 
 
 def first_not_finite(

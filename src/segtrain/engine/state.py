@@ -15,6 +15,7 @@ from segtrain.contracts import Schedule
 from segtrain.distributed import process_group
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import Checkpoint
+from segtrain.engine.checkpoint_schema import RESUMED, check_keys
 from segtrain.engine.device import Compute
 from segtrain.errors import InputError
 from segtrain.losses.composite import CompositeLoss
@@ -110,8 +111,10 @@ class TrainState:
         """Restores the state in which `saved` was made.
 
         Raises:
-            InputError: a step would have another number of images.
+            InputError: a step would have another number of images, or it was made by another optimizer or
+                model.
         """
+        check_keys(saved.meta, RESUMED, "resume")
         self._check_batch(saved.meta.get("batch", self.batch))
         self.model.load_state_dict(saved.part("model"))
         checkpoint.load_optimizer(self.optimizer, saved.part("optimizer"))
@@ -121,7 +124,9 @@ class TrainState:
         if saved.meta["scaler"]:  # else the run was in another precision
             self.scaler.load_state_dict(saved.meta["scaler"])
         self.step, self.best = saved.meta["step"], saved.meta["best"]
-        self.losses = list(saved.meta.get("losses", ()))
+        # Of a loss with other terms they would not add up.
+        losses, terms = saved.meta.get("losses", ()), len(self.loss.names)
+        self.losses = [values for values in losses if len(values) == terms]
         self.validation_pending = saved.meta.get("validation_pending", False)
 
     def _check_batch(self, before: dict[str, Any]) -> None:

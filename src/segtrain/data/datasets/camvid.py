@@ -10,7 +10,7 @@ from pathlib import Path
 from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.io.files import PairedFiles, SplitsByList, find_root, read_list
-from segtrain.errors import InputError
+from segtrain.errors import InputError, shorten
 
 COLOURS = {
     "Sky": (128, 128, 128),
@@ -59,7 +59,9 @@ class CamVid(SplitsByList):
 
     def _pair(self, line: str, path: Path) -> Pair:
         if len(line.split()) != 2:
-            raise InputError(f"{path}: {line!r} does not name an image and a mask", do="mend the line")
+            raise InputError(
+                f"{path}: {shorten(line)!r} does not name an image and a mask", do="mend the line"
+            )
         # SegNet's own lists begin with /SegNet/CamVid/: the last two parts are what counts.
         image, mask = (self.root / Path(*Path(part).parts[-2:]) for part in line.split())
         return Pair(image.stem, image, mask)

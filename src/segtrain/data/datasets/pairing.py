@@ -11,7 +11,7 @@ from segtrain.contracts import Pair
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.io.files import read_list
 from segtrain.data.io.listing import SUFFIXES, image_files, is_image
-from segtrain.errors import InputError
+from segtrain.errors import InputError, shorten
 
 
 class Folders(NamedTuple):
@@ -100,9 +100,9 @@ class Folders(NamedTuple):
     def _fault(self, path: Path, line: str, name: str, *, is_image: bool) -> str:
         """What is wrong with a line that is no pair and no name of one."""
         if len(line.split()) > 2 and not is_image:
-            return f"{path}: {line!r} does not name an image and a mask"
+            return f"{path}: {shorten(line)!r} does not name an image and a mask"
         kind, folder = ("mask", self.masks) if is_image else ("image", self.images)
-        return f"{path}: {name} has no {kind} in {folder}"
+        return f"{path}: {shorten(name)} has no {kind} in {folder}"
 
     def _images(self) -> dict[str, Path]:
         found = _by_name(self.images, self.masks)

@@ -1,13 +1,14 @@
 """What the numbers or colours of masks mean, as a user writes it in YAML."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from segtrain.contracts import IGNORE_INDEX, Colour
-from segtrain.errors import InputError
+from segtrain.errors import InputError, reading_reason, shorten
 
 
 class LabelMap(NamedTuple):
@@ -28,7 +29,9 @@ def parse_label_map(label_map: Mapping[int | str, int] | str | None, num_classes
     if label_map is None:
         return LabelMap({}, {})
     where = f"data.label_map={label_map}"
+    shown: Callable[..., str] = shorten
     if isinstance(label_map, str):
+        shown = _number_alone  # what else a file holds is nobody's business
         label_map = read_yaml(Path(label_map).expanduser(), "data.label_map")
     if not isinstance(label_map, Mapping):
         raise InputError(
@@ -38,7 +41,7 @@ def parse_label_map(label_map: Mapping[int | str, int] | str | None, num_classes
     colours: dict[Colour, int] = {}
     for key, label in label_map.items():
         if type(label) is not int or not (0 <= label < num_classes or label == IGNORE_INDEX):
-            what = f"data.label_map: the label {label} of {key} is no class"
+            what = f"data.label_map: the label {shown(label)} of {shown(key)} is no class"
             raise InputError(what, do=f"give 0 to {num_classes - 1}, or {IGNORE_INDEX} to ignore a pixel")
         try:
             stored = tuple(map(int, str(key).split(",")))
@@ -49,16 +52,24 @@ def parse_label_map(label_map: Mapping[int | str, int] | str | None, num_classes
         elif len(stored) == 3 and all(0 <= channel <= 255 for channel in stored):
             colours[stored] = label
         else:
-            raise InputError(f"data.label_map: {key}", do='give a number, or a colour such as "255,0,0"')
+            raise InputError(
+                f"data.label_map: {shown(key)}", do='give a number, or a colour such as "255,0,0"'
+            )
     if numbers and colours:
         raise InputError("data.label_map: numbers and colours", do="masks have one or the other")
     return LabelMap(numbers, colours)
 
 
+def _number_alone(value: object) -> str:
+    """A number or colour as it is, anything else as what it is."""
+    text = str(value)
+    return text if re.fullmatch(r"-?\d{1,9}(, ?\d{1,9}){0,3}", text) else f"({type(value).__name__})"
+
+
 def read_yaml(path: Path, what: str) -> Any:
     """The content of a YAML file; `what` it is meant as, for the message. Raises InputError."""
     try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        reason = reading_reason(error)
         raise InputError(f"{what}={path}: cannot be read ({reason})", do="give a YAML file") from error

@@ -1,0 +1,150 @@
+"""What a checkpoint says of itself: the form of every key, and which keys each use of it needs.
+
+A checkpoint may be crafted, cut or of another version: everything that reads `meta` relies on what is
+checked here, once.
+"""
+
+import math
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from segtrain.contracts import IGNORE_INDEX
+from segtrain.errors import InputError
+
+DEPTH = 32  # of a config
+PRECISIONS = ("32", "bf16", "16")
+SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
+
+EVALUATED = ("config", "step", "class_names", "palette")
+RESUMED = ("step", "best", "scaler")
+REPLAYED = (*EVALUATED, "at", "precision", "freeze_norm", "progress", "class_weights", "names")
+
+
+class Form(NamedTuple):
+    """What a key's value must be: `holds` says whether it is, `words` what that is."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_float(value: Any) -> bool:
+    """As `is_number`, or infinite or nan."""
+    return isinstance(value, float) or is_number(value)
+
+
+def list_of(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(holds, value))
+
+
+def is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_config(value: Any, depth: int = DEPTH) -> bool:
+    """Whether it is a mapping, and neither it nor what is in it nests too deep."""
+
+    def shallow(node: Any, depth: int) -> bool:
+        below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        return depth > 0 and all(shallow(each, depth - 1) for each in below)
+
+    return isinstance(value, dict) and shallow(value, depth)
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(is_count(v) and v <= 255 for v in value)
+
+
+def _is_batch(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"images", "statistics"}:
+        return False
+    pair = value["statistics"]
+    return is_count(value["images"]) and (pair is None or (list_of(is_count)(pair) and len(pair) == 2))
+
+
+def _is_scaler(value: Any) -> bool:
+    if not isinstance(value, dict) or not value:
+        return value == {}
+    return value.keys() == SCALER and all(is_number(v) and v >= 0 for v in value.values())
+
+
+def _is_moment(value: Any) -> bool:
+    """Whether it says of what step a `diverged.ckpt` is."""
+    if not isinstance(value, dict) or not {"step", "learning_rate", "loss", "seed"} <= value.keys():
+        return False
+    return is_count(value["step"]) and is_count(value["seed"]) and is_number(value["learning_rate"])
+
+
+FORMS = {
+    "config": Form(_is_config, "the config of a run"),
+    "step": Form(is_count, "a number of steps"),
+    "class_names": Form(
+        lambda v: list_of(is_text)(v) and 1 <= len(v) <= IGNORE_INDEX, f"1 to {IGNORE_INDEX} names"
+    ),
+    "palette": Form(list_of(_is_colour), "a colour [R,G,B] for each class"),
+    "best": Form(is_number, "a number"),
+    "losses": Form(list_of(list_of(is_float)), "the losses of steps"),
+    "batch": Form(_is_batch, "the number of images of a step, and of BatchNorm's statistics"),
+    "validation_pending": Form(lambda v: isinstance(v, bool), "true or false"),
+    "scaler": Form(_is_scaler, "the state of a gradient scaler"),
+    "threshold": Form(lambda v: is_number(v) and 0 <= v <= 1, "a threshold from 0 to 1"),
+    "imported": Form(lambda v: isinstance(v, dict), "what was imported"),
+    "training": Form(_is_config, "the rest of a run's config"),
+    "choices": Form(_is_config, "the options of groups"),
+    "lr": Form(is_number, "a learning rate"),
+    "at": Form(_is_moment, "a step with its learning rate, loss and seed"),
+    "precision": Form(lambda v: v in PRECISIONS, " or ".join(PRECISIONS)),
+    "freeze_norm": Form(lambda v: isinstance(v, bool), "true or false"),
+    "freeze": Form(list_of(is_text), "names of parts"),
+    "progress": Form(lambda v: is_number(v) and 0 <= v <= 1, "a share from 0 to 1"),
+    "class_weights": Form(lambda v: v is None or list_of(is_float)(v), "a weight for each class, or null"),
+    "names": Form(list_of(list_of(is_text)), "the names of images"),
+}
+
+
+def check_meta(meta: Any, path: Path) -> None:
+    """Raises InputError where a key that is known has a value of another form."""
+    if not isinstance(meta, dict):
+        raise InputError(f"{path}: not a checkpoint of segtrain", do="give a best.ckpt or last.ckpt")
+    for key, form in FORMS.items():
+        if key in meta and not form.holds(meta[key]):
+            raise _refusal(path, key, form.words)
+
+
+def check_keys(meta: dict[str, Any], keys: Collection[str], path: Path | str) -> None:
+    """Raises InputError where a key is missing, or what they say does not fit together.
+
+    Args:
+        keys: EVALUATED, RESUMED or REPLAYED.
+    """
+    missing = next((key for key in keys if key not in meta), None)
+    if missing:
+        raise InputError(f"{path}: its {missing} is missing", do="give another checkpoint")
+    if "config" not in keys:
+        return
+    config, names = meta["config"], meta["class_names"]
+    for group in ("model", "data"):
+        if not isinstance(config.get(group), dict) or not is_text(config[group].get("_target_")):
+            raise _refusal(path, f"config.{group}", f"the {group} of a run")
+    for group in ("inference", "dense_crf"):
+        node = config.get(group)
+        if node is not None and not (isinstance(node, dict) and is_text(node.get("_target_"))):
+            raise _refusal(path, f"config.{group}", f"the {group} of a run")
+    if "at" in keys and not isinstance(config.get("loss"), dict):
+        raise _refusal(path, "config.loss", "the loss of a run")
+    if len(meta["palette"]) != len(names):
+        raise _refusal(path, "palette", FORMS["palette"].words)
+    if config["data"].get("num_classes", len(names)) not in (len(names), None):
+        raise _refusal(path, "config.data.num_classes", f"{len(names)}, as there are names")
+
+
+def _refusal(path: Path | str, key: str, words: str) -> InputError:
+    return InputError(f"{path}: its {key} must be {words}", do="give another checkpoint")
