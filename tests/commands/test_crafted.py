@@ -30,12 +30,12 @@ def deep(levels):
     return node
 
 
-def places(node, path=()):
+def locations(node, path=()):
     """Where something stands in nested dicts and lists."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in items:
         yield (*path, key)
-        yield from places(value, (*path, key))
+        yield from locations(value, (*path, key))
 
 
 def crafted(saved, generator):
@@ -54,7 +54,7 @@ def crafted(saved, generator):
         if generator.random() < 0.8:
             tensors[name] = generator.choice(shapes)
         return Checkpoint(tensors, meta)
-    *parents, last = generator.choice(sorted(places(meta), key=str))
+    *parents, last = generator.choice(sorted(locations(meta), key=str))
     node = meta
     for key in parents:
         node = node[key]

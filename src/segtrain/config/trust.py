@@ -122,5 +122,5 @@ def _is_installed(top: str) -> bool:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return False
-    places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
-    return any(part in INSTALLED for place in places if place for part in Path(place).parts)
+    locations = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
+    return any(part in INSTALLED for at in locations if at for part in Path(at).parts)
