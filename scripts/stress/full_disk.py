@@ -86,7 +86,7 @@ def refuse(here: Path, disk: ctypes.CDLL, n: int, end: int, case: str) -> None:
     assert done or "No space left on device" in said or "os error 28" in said, f"no reason: {said}: {case}"
     assert done or str(here / "run") in said or "run/" in said, f"no path: {said}: {case}"
     checkpoints = here / "run/checkpoints"
-    assert not (checkpoints / UNFINISHED).exists(), f"left behind: {case}"
+    assert not list(checkpoints.glob(f"{UNFINISHED}*")), f"left behind: {case}"
     for name in (LAST, PREVIOUS):
         if (checkpoints / name).exists():
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from segtrain.commands.build import (
     task_of,
 )
 from segtrain.commands.evaluate import evaluate_checkpoints
+from segtrain.commands.folder import given_folder, locked, new_folder
 from segtrain.commands.paths import write_metrics
 from segtrain.commands.resume import complete_arguments, training_config
 from segtrain.commands.train import TrainResult, run_training
@@ -159,14 +159,15 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
     for key in ("experiment", "replay"):
         values.pop(key, None)
     name = f"{choices.get('model')}_{choices.get('data')}"
-    run = _new_folder(Path("outputs") / name) if folder is None else Path(folder)
+    run = _new_folder(Path("outputs") / name) if folder is None else given_folder(Path(folder)).path
     try:
-        result = run_training(
-            values, choices, run, lambda: () if folder else run.parent.glob("*/checkpoints")
-        )
+        with locked(run):
+            result = run_training(
+                values, choices, run, lambda: () if folder else run.parent.glob("*/checkpoints")
+            )
+            write_metrics(result.as_json(), given, run)
     except Stopped as stop:
         raise KeyboardInterrupt(str(stop)) from None
-    write_metrics(result.as_json(), given, run)
     return result
 
 
@@ -205,9 +206,10 @@ def evaluate(
         configs = [evaluation_config(config, one.meta["config"]) for one in saved]
     except CONFIG_ERRORS as error:
         raise explain(error, "eval", given) from error
-    run = _new_folder(Path("outputs/eval")) if folder is None else Path(folder)
-    result, beside = evaluate_checkpoints(configs, saved, run)
-    write_metrics(result.as_json() | beside, given, run)
+    run = _new_folder(Path("outputs/eval")) if folder is None else given_folder(Path(folder)).path
+    with locked(run):
+        result, beside = evaluate_checkpoints(configs, saved, run)
+        write_metrics(result.as_json() | beside, given, run)
     return result
 
 
@@ -281,18 +283,6 @@ def _path(checkpoint: CheckpointLike) -> str:
     return str(checkpoint.folder if isinstance(checkpoint, TrainResult) else checkpoint)
 
 
-_folders = threading.Lock()
-
-
 def _new_folder(parent: Path) -> Path:
     """Makes a folder by the time below `parent`; a number follows where it exists."""
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    with _folders:
-        for number in range(1, 10000):
-            path = parent / (stamp if number == 1 else f"{stamp}_{number}")
-            try:
-                path.mkdir(parents=True)
-            except FileExistsError:
-                continue
-            return path
-    raise InputError(f"{parent}: holds too many runs of this second", do="give folder=")
+    return new_folder(parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")).path

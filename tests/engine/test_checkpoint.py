@@ -90,12 +90,12 @@ def test_what_a_killed_process_left_half_written_is_removed(saved, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_what_a_living_process_is_writing_is_left_alone(tmp_path):
+def test_two_processes_that_save_into_one_folder_do_not_meet(saved, tmp_path):
     with checkpoint._unfinished(tmp_path) as unfinished:
         (unfinished / "last.ckpt").write_text("half a checkpoint")
-        checkpoint.tidy(tmp_path)
-        assert (unfinished / "last.ckpt").exists()
-    assert not unfinished.exists()
+        save(saved, tmp_path / "last.ckpt")
+        assert (unfinished / "last.ckpt").read_text() == "half a checkpoint"
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 @pytest.mark.parametrize("meta", ["[]", "3", "[" * 100_000])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from segtrain.cli.runner import Command, run_command
+from segtrain.commands.folder import is_locked
 from segtrain.config.compose import evaluation_config, plain
 from segtrain.config.data_file import data_argument
 from segtrain.config.num_classes import fill_num_classes
@@ -37,8 +37,6 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
     if values.pop("replay"):
         from segtrain.commands.replay import replay
 
-        with suppress(OSError):
-            folder.rmdir()  # a replay leaves nothing in it
         replay(config.replay, config.device, str(config.precision), config.trust)
         return None
     from segtrain.commands.train import run_training  # torch is imported when there is something to train
@@ -58,8 +56,10 @@ def _others(folder: Path) -> list[Path]:
     if any(o.startswith(("hydra.run.dir=", "hydra.sweep.dir=")) for o in settings.overrides.hydra):
         return []
     if settings.mode == RunMode.MULTIRUN:
-        return list(folder.parent.parent.glob("*/*/checkpoints"))
-    return list(folder.parent.glob("*/checkpoints"))
+        found = folder.parent.parent.glob("*/*/checkpoints")
+    else:
+        found = folder.parent.glob("*/checkpoints")
+    return [path for path in found if not is_locked(path.parent)]
 
 
 def _complete_training(arguments: list[str]) -> list[str]:

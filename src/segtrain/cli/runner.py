@@ -16,8 +16,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from segtrain import __version__
+from segtrain.cli.folders import FolderRefused, leave_folders
 from segtrain.cli.help import help_text
 from segtrain.cli.sweep import SweepFailed, network_metrics
+from segtrain.commands.folder import locked
 from segtrain.commands.paths import write_metrics
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.data_file import adopt_data_files
@@ -64,7 +66,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
         print(f"segtrain {__version__}", flush=True)
         return
     _prepare_process()
-    job = Job(command)
+    job, refused = Job(command), False
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:
         arguments = settle_empty_groups(command.root, map(unquote_keys, arguments))
@@ -74,12 +76,17 @@ def run_command(command: Command, arguments: list[str]) -> None:
         if job.failure is not None:
             raise job.failure
     except KeyboardInterrupt:
+        refused = True
         _leave(command.root, "stopped", 130, show=launch.rank() == 0)
+    except FolderRefused as error:
+        _leave(command.root, error, error.reason.exit_code)
     except (Stopped, SweepFailed) as stop:  # on every rank alike
         _leave(command.root, stop, stop.exit_code, show=launch.rank() == 0)
     except CONFIG_ERRORS as error:
+        refused = True
         _leave(command.root, explain(error, command.root, arguments), InputError.exit_code)
     except SegtrainError as error:
+        refused = isinstance(error, InputError)
         _leave(command.root, error, error.exit_code)
     except BrokenPipeError:
         raise
@@ -89,31 +96,35 @@ def run_command(command: Command, arguments: list[str]) -> None:
         _leave_with_traceback(error)
     except Exception as error:
         _leave_with_traceback(error)
+    finally:
+        leave_folders(remove=refused and not job.sweeping)
 
 
 class Job:
     """What Hydra calls: once, or for every run of a sweep.
 
     Attributes:
-        folder: of the last run. failure: of a run that was no part of a sweep.
+        folder: of the last run. sweeping: whether it is one of a sweep.
+        failure: of a run that was no part of a sweep.
     """
 
     def __init__(self, command: Command):
-        self.command, self.folder = command, Path()
+        self.command, self.folder, self.sweeping = command, Path(), False
         self.failure: Exception | None = None
 
     def run(self, config: DictConfig) -> float:
         """Runs the command; gives the mean IoU, which a sweeper may maximise."""
         settings = HydraConfig.get()
         self.folder, overrides = Path(settings.runtime.output_dir), list(settings.overrides.task)
-        sweeping = settings.mode == RunMode.MULTIRUN
-        if sweeping and launch.rank() == 0:
+        self.sweeping = settings.mode == RunMode.MULTIRUN
+        if self.sweeping and launch.rank() == 0:
             print(f"\n── run {settings.job.num}: {' '.join(overrides) or 'defaults'}", flush=True)
         try:
-            metrics = self._recorded(config, overrides)
+            with locked(self.folder):
+                metrics = self._recorded(config, overrides)
         except Exception as error:
             # A sweep's other runs are made; its callback reads of this one, wherever it was launched.
-            if not sweeping:
+            if not self.sweeping:
                 self.failure = error  # raised after Hydra's own cleaning up, which would print it too
             elif not isinstance(error, (SegtrainError, *CONFIG_ERRORS)):
                 traceback.print_exc()
@@ -133,9 +144,10 @@ class Job:
             )
             failed = {"error": str(reason), "exit_code": getattr(reason, "exit_code", 1)}
             with suppress(OSError, SaveError):  # a full disk may be the very error
-                _write_metrics(failed, overrides, self.folder)
+                write_metrics(failed, overrides, self.folder)
             raise
-        _write_metrics(metrics, overrides, self.folder)
+        if metrics is not None:
+            write_metrics(metrics, overrides, self.folder)
         return metrics
 
 
@@ -150,14 +162,6 @@ def _prepare_process() -> None:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if launch.by_torchrun():  # else its processes would run on where it does not handle a signal
         ask_when_parent_ends(signal.SIGTERM)
-
-
-def _write_metrics(metrics: dict[str, Any] | None, overrides: list[str], folder: Path) -> None:
-    if launch.rank() > 0:
-        with suppress(OSError):  # Hydra made it, and the time in its name may not be the first rank's
-            folder.rmdir()
-    elif metrics is not None:
-        write_metrics(metrics, overrides, folder)
 
 
 def _cannot_write(error: OSError, folder: Path) -> SaveError:

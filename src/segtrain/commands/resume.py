@@ -130,6 +130,22 @@ def _run_of(meta: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[str,
     return {**meta["training"], **meta["config"]}, meta["choices"]
 
 
+def check_unused(config: Mapping[str, Any], folder: Path) -> None:
+    """Raises InputError where the folder holds another run than the one to go on with."""
+    own = folder / "checkpoints"
+    used = [name for name in (checkpoint.LAST, checkpoint.BEST) if (own / name).is_file()]
+    if not used or config["resume"] == "auto":
+        return
+    if config["resume"] is not None:
+        source = resume_source(config["resume"])
+        if (source if source.is_dir() else source.parent).resolve() == own.resolve():
+            return
+    raise InputError(
+        f"{folder}: holds another run ({used[0]})",
+        do="add resume=auto to go on with it, or choose another hydra.run.dir",
+    )
+
+
 def find_resume(config: Mapping[str, Any], folder: Path, others: Callable[[], Iterable[Path]]) -> Path | None:
     """The checkpoint, or folder of checkpoints, that `resume` means; None for a new run.
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from segtrain.commands.build import (
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log, precision_of, result_table
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.commands.resume import find_resume, fingerprint, restore
+from segtrain.commands.resume import check_unused, find_resume, fingerprint, restore
 from segtrain.commands.sanity_check import check_groups, first_forward_pass
 from segtrain.config.compose import offline
 from segtrain.config.instantiate import instantiate
@@ -108,7 +108,11 @@ def run_training(
     torch.manual_seed(config["seed"])
     make_deterministic(config["deterministic"])
     compute = choose(config["device"], str(config["precision"]))
-    with process_group.join(compute.device), open_log(config, folder, "train") as log:
+    check_unused(config, folder)
+    with ExitStack() as stack:
+        stack.enter_context(process_group.join(compute.device))
+        folder = process_group.gathered([folder])[0]  # the first rank's
+        log = stack.enter_context(open_log(config, folder, "train"))
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)
         with process_group.first_of_each_machine(compute.device):

@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +23,6 @@ from torch.optim import Optimizer
 
 from segtrain.engine.checkpoint_schema import check_meta
 from segtrain.errors import InputError, SaveError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes that write into one folder do not see each other
-    fcntl = None  # type: ignore[assignment]
 
 DIGEST = "sha256"
 NO_DIGEST = "0" * 64
@@ -92,37 +88,21 @@ def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) ->
 
 
 def tidy(folder: Path) -> None:
-    """Removes what a killed process left half written; nothing while a living one is writing there."""
-    with suppress(OSError), _locked(folder / UNFINISHED, wait=False):
-        shutil.rmtree(folder / UNFINISHED)
+    """Removes what a killed process left half written; only for who has the run's folder alone."""
+    for unfinished in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextmanager
 def _unfinished(folder: Path) -> Iterator[Path]:
     """A folder below `folder` for files on their way, which is gone afterwards, whatever they were
     called: safetensors writes under a random name first."""
-    tidy(folder)
-    unfinished = folder / UNFINISHED
-    unfinished.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}.", dir=folder))
     try:
-        with _locked(unfinished, wait=True):
-            yield unfinished
+        yield unfinished
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-@contextmanager
-def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
-    """While entered, other processes see that this folder is in use; a kill ends that too."""
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def load(path: Path) -> Checkpoint:
