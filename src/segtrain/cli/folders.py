@@ -23,7 +23,7 @@ class FolderRefused(BaseException):
         self.reason = reason
 
 
-class Folders(Callback):
+class FoldersOfRuns(Callback):
     """A Hydra callback: folders named by the time get a number where another run has the name.
 
     Attributes:
@@ -40,7 +40,7 @@ class Folders(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Makes the folder of a sweep and locks it; each run locks its own below."""
         try:
-            Folders.held.enter_context(locked(_make(config, "sweep")))
+            FoldersOfRuns.held.enter_context(locked(_make(config, "sweep")))
         except SegtrainError as error:
             raise FolderRefused(error) from None
 
@@ -62,7 +62,7 @@ def _make(config: DictConfig, kind: str) -> Path:
             folder = given_folder(path) if given else new_folder(path)
         except SegtrainError as error:
             raise FolderRefused(error) from None
-        Folders.made.append(folder)
+        FoldersOfRuns.made.append(folder)
         path = folder.path
     with read_write(config), read_write(config.hydra), open_dict(config):
         config.hydra[kind].dir = str(path)
@@ -77,8 +77,8 @@ def leave_folders(*, remove: bool) -> None:
     Args:
         remove: also those that hold a run's beginning; empty ones go in any case.
     """
-    Folders.held.close()
-    for folder in Folders.made:
+    FoldersOfRuns.held.close()
+    for folder in FoldersOfRuns.made:
         if remove or (folder.path.is_dir() and not any(folder.path.iterdir())):
             folder.remove_if_unused()
-    Folders.made.clear()
+    FoldersOfRuns.made.clear()
