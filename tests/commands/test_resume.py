@@ -8,7 +8,8 @@ import pytest
 import torch
 import yaml
 
-from segtrain.commands.resume import differences, newest_unfinished
+from segtrain.commands.changes import Change, differences
+from segtrain.commands.resume import check_changes, fingerprint, newest_unfinished
 from segtrain.data.io.files import Pair
 from segtrain.engine import checkpoint
 from segtrain.errors import InputError
@@ -167,8 +168,6 @@ def test_an_option_that_is_not_ours_gets_the_checkpoints_keys():
 
 
 def test_data_elsewhere_are_the_same_if_their_files_are(tmp_path):
-    from segtrain.commands.resume import Change, check_changes, fingerprint
-
     class Pairs:
         def __init__(self, folder):
             self.train = SimpleNamespace(
