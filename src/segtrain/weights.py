@@ -1,8 +1,10 @@
 """Published weights: where they come from, read without executing anything they carry."""
 
 import re
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -57,13 +59,64 @@ def torchvision_state(name: str, pretrained: Pretrained) -> dict[str, Tensor]:
             `.pth` or `.safetensors`, that was got earlier.
 
     Raises:
-        InputError: the file is missing or is not a file of tensors.
+        InputError: the file is missing or is not a file of tensors, or cannot be downloaded.
     """
     if pretrained is True:
         from torchvision.models import get_model_weights
 
-        return get_model_weights(name).DEFAULT.get_state_dict(progress=True, check_hash=True)
+        path = downloaded(get_model_weights(name).DEFAULT.url)
+        return read_tensors(path, "pretrained", wanted="another, or remove it: it is downloaded again")
     return read_tensors(str(pretrained), "pretrained", wanted=f"torchvision's file for {name}")
+
+
+def downloaded(url: str) -> Path:
+    """The file of a URL in torch's cache, where it is downloaded to once.
+
+    Raises:
+        InputError: there is no network; the message names the cache and the file to copy there.
+    """
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / Path(urlparse(url).path).name
+    if path.is_file():
+        return path
+    digest = re.search(r"-([0-9a-f]{8,})\.", path.name)  # torchvision's files carry it in their names
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), digest and digest[1])
+    except (OSError, RuntimeError, HTTPException) as error:  # the network's, the disk's, another digest
+        raise InputError(
+            f"pretrained=true: {path.name} is not in {folder} and cannot be downloaded ({_short(error)})",
+            do=f"where there is a network, get {url} and copy it there, or give pretrained=FILE",
+        ) from error
+    return path
+
+
+def from_hub(repository: str, filename: str) -> Path:
+    """A file of the Hugging Face Hub in its cache, where it is downloaded to once.
+
+    Raises:
+        InputError: there is no network; the message names the cache and the folder to copy there.
+    """
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repository, filename)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        return Path(hf_hub_download(repository, filename))
+    except Exception as error:  # its own, those of its HTTP library, and the disk's
+        folder = f"models--{repository.replace('/', '--')}"
+        raise InputError(
+            f"pretrained=true: {filename} of {repository} is not in {constants.HF_HUB_CACHE} and cannot be"
+            f" downloaded ({_short(error)})",
+            do=f"where there is a network, do: hf download {repository} {filename}; then copy {folder} from"
+            " its cache into this one, or give pretrained=FILE",
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:100]}" if text else type(error).__name__
 
 
 def read_tensors(path: str | Path, key: str, *, wanted: str) -> dict[str, Tensor]:

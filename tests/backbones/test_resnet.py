@@ -175,7 +175,7 @@ def test_sizes_are_those_of_the_papers(output_stride, side, cells):
         features = net(torch.zeros(1, 3, side, 1, dtype=torch.uint8))
     assert tuple(features[stage].shape[-2] for stage in STAGES) == cells
     assert all(features[stage].shape[-1] == 1 for stage in STAGES)
-    assert {stage: features[stage].shape[1] for stage in STAGES} == net.feature_info.channels
+    assert {stage: maps.shape[1] for stage, maps in features.items()} == net.feature_info.channels
 
 
 def test_the_deepest_cells_cover_the_last_pixel_at_every_size():

@@ -49,6 +49,8 @@ PARAMETERS = {
     "deeplabv3plus": 40_352_181,
     "deeplabv3plus_resnet101": 59_344_309,
     "deeplabv3plus_xception65": 41_055_413,
+    "unet_encoder": 23_508_032 + 9_006_645,
+    "linear": 23_508_032 + 2 * 2048 + 2049 * 21,
 }
 
 

@@ -68,7 +68,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Features of an N×3×H×W image by stage: 4, 8, 16, 32 (layer1 to layer4).
+    """Features of an N×3×H×W image by stage: 2 (the stem), 4, 8, 16, 32 (layer1 to layer4).
 
     Cell i of a stage lies on pixel i·min(stage, output_stride).
 
@@ -124,7 +124,7 @@ class ResNet(nn.Module):
         self.deep, self.dilation, self.multi_grid = stem == "deep", dilation, tuple(multi_grid)
         self.caffe = stride_in == "1x1"
         self.normalize = Normalize()
-        channels = self._add_stem(width)
+        channels = self.feature_info.channels[2] = self._add_stem(width)
         for number, (stage, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
             bottleneck_channels, layer = scaled(CHANNELS[stage], width), []
             for i in range(blocks):
@@ -140,7 +140,7 @@ class ResNet(nn.Module):
     def set_output_stride(self, output_stride: int) -> None:
         """Chooses strides and dilation for this stride of the deepest features; weights stay."""
         self.output_stride = output_stride
-        self.feature_info.grids = {stage: Grid(min(stage, output_stride)) for stage in CHANNELS}
+        self.feature_info.grids = {stage: Grid(min(stage, output_stride)) for stage in (2, *CHANNELS)}
         layers = (self.layer1, self.layer2, self.layer3, self.layer4)
         for stage, layer in zip(CHANNELS, layers, strict=True):
             stride = 2 if 4 < stage <= output_stride else 1
@@ -164,7 +164,7 @@ class ResNet(nn.Module):
         layer1 = self.layer1(F.max_pool2d(x, 3, 2, padding=1, ceil_mode=self.caffe))
         layer2 = self.layer2(layer1)
         layer3 = self.layer3(layer2)
-        return {4: layer1, 8: layer2, 16: layer3, 32: self.layer4(layer3)}
+        return {2: x, 4: layer1, 8: layer2, 16: layer3, 32: self.layer4(layer3)}
 
     def _add_stem(self, width: float) -> int:
         """The convolutions before the pooling; returns their channels."""

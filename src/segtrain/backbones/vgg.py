@@ -59,7 +59,7 @@ def block_weights(backbone: nn.Module, state: dict[str, Tensor]) -> dict[str, Te
 
 
 class VGG16(nn.Module):
-    """Features of an N×3×H×W image by stride: 8 (pool3), 16 (pool4), 32 (fc7).
+    """Features of an N×3×H×W image by stride: 2 to 16 (pool1 to pool4), 32 (fc7).
 
     Args:
         padding: of the first convolution: 1 keeps sizes ("same"); 100 is FCN's, whose fc6 is
@@ -117,13 +117,14 @@ class VGG16(nn.Module):
             self.load_state_dict(self.from_torchvision(torchvision_state(name, pretrained)))
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
-        x = self.block2(self.block1(self.normalize(images)))
-        pool3 = self.block3(x)
+        pool1 = self.block1(self.normalize(images))
+        pool2 = self.block2(pool1)
+        pool3 = self.block3(pool2)
         pool4 = self.block4(pool3)
         x = self.block5(pool4)
         x = self.dropout(F.relu(self.fc6(x), inplace=True))
         fc7 = self.dropout(F.relu(self.fc7(x), inplace=True))
-        return {8: pool3, 16: pool4, 32: fc7}
+        return {2: pool1, 4: pool2, 8: pool3, 16: pool4, 32: fc7}
 
     def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's vgg16 or vgg16_bn tensors under our names."""

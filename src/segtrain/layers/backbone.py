@@ -27,6 +27,8 @@ class FeatureInfo:
         window: with switches, a feature sees window×window cells of pool5; else 0.
         optional_padding: whether the backbone can leave images unpadded, `backbone(images,
             whole_cells=False)`; else it pads them always, or never.
+        own_last: the stage of the encoder's last features where that is not the coarsest: of a
+            transformer of one stride.
     """
 
     channels: dict[int, int] = field(default_factory=dict)
@@ -34,6 +36,7 @@ class FeatureInfo:
     pooled: list[int] = field(default_factory=list)
     window: int = 0
     optional_padding: bool = False
+    own_last: int | None = None
 
     def add(self, stage: int, channels: int, grid: Grid) -> None:
         """Adds a stage."""
@@ -43,6 +46,11 @@ class FeatureInfo:
     def stages(self) -> tuple[int, ...]:
         """The stages, from the finest to the coarsest."""
         return tuple(self.channels)
+
+    @property
+    def last(self) -> int:
+        """The stage of the encoder's last features."""
+        return self.own_last or max(self.channels)
 
     def stride(self, stage: int) -> int:
         """Pixels from one cell of a stage to the next."""
@@ -74,12 +82,33 @@ class HasOutputStride(Protocol):
         ...
 
 
+@runtime_checkable
+class ChoosesStages(Protocol):
+    """A backbone with layers that only some stages need."""
+
+    def keep_stages(self, stages: Iterable[int], /) -> None:
+        """Drops what none of these stages needs."""
+        ...
+
+
+def use_stages(user: object, backbone: Backbone, stages: Iterable[int]) -> None:
+    """Says which stages a model reads. Raises InputError for one that `backbone` does not have."""
+    stages = sorted(stages)
+    missing = [stage for stage in stages if stage not in backbone.feature_info.grids]
+    if missing:
+        refuse_backbone(user, backbone, f"stage {' and '.join(map(str, missing))}")
+    if isinstance(backbone, ChoosesStages):
+        backbone.keep_stages(stages)
+
+
 def require_strides(user: object, backbone: Backbone, strides: Iterable[int]) -> None:
     """Raises InputError unless `backbone` has features of these real strides, as FCN needs."""
     grids = backbone.feature_info.grids
+    strides = list(strides)
     missing = [s for s in strides if s not in grids or grids[s].stride != s]
     if missing:
         refuse_backbone(user, backbone, f"features of stride {' and '.join(map(str, missing))}")
+    use_stages(user, backbone, strides)
 
 
 def require_on_pixels(user: object, backbone: Backbone, stages: Iterable[int]) -> None:
@@ -104,7 +133,8 @@ def require_choice_of_padding(user: object, backbone: Backbone) -> None:
 
 def refuse_backbone(user: object, backbone: object, needed: str) -> None:
     """Raises the InputError that says what a model needs of its backbone."""
+    name = getattr(backbone, "name", type(backbone).__name__)
     raise InputError(
-        f"model/backbone: {type(backbone).__name__} has no {needed}, which {type(user).__name__} needs",
+        f"model/backbone: {name} has no {needed}, which {type(user).__name__} needs",
         do="choose another model/backbone, or leave it out for the model's own",
     )

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 from segtrain.errors import InputError
-from segtrain.layers.backbone import Backbone, HasOutputStride, require_on_pixels
+from segtrain.layers.backbone import Backbone, HasOutputStride, use_stages
 
 
 def set_output_stride(user: object, backbone: Backbone, output_stride: int, stages: Iterable[int]) -> None:
     """Gives `backbone` this stride of its deepest features, for a model that reads `stages`.
 
     Raises:
-        InputError: it has no such choice, or lacks a stage with cell i on pixel stride·i.
+        InputError: it has no such choice, or lacks a stage.
     """
     if not isinstance(backbone, HasOutputStride):
         raise InputError(
@@ -19,4 +19,4 @@ def set_output_stride(user: object, backbone: Backbone, output_stride: int, stag
             do="choose a ResNet or Xception, or leave it out for the model's own",
         )
     backbone.set_output_stride(output_stride)
-    require_on_pixels(user, backbone, stages)
+    use_stages(user, backbone, stages)

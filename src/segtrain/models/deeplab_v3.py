@@ -20,6 +20,7 @@ from segtrain.layers.aspp_v3 import ASPPv3
 from segtrain.layers.backbone import Backbone
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.output_stride import set_output_stride
+from segtrain.layers.resample import onto_image
 from segtrain.layers.score import Score
 from segtrain.layers.width import scaled
 
@@ -29,7 +30,7 @@ SCORE_STD = 0.01
 
 class DeepLabV3(nn.Module):
     """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×⌈(H-1)/s⌉+1×⌈(W-1)/s⌉+1},
-    s the output stride.
+    s the output stride; N×C×H×W where the backbone's cells do not lie on pixel s·i (patches).
 
     Args:
         backbone: its stage 32 is read, and it has a choice of output strides.
@@ -68,7 +69,8 @@ class DeepLabV3(nn.Module):
         nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return self.outputs(self.backbone(images))
+        outputs, grid = self.outputs(self.backbone(images)), self.backbone.feature_info.grids[32]
+        return {name: onto_image(logits, grid, images.shape[-2:]) for name, logits in outputs.items()}
 
     def outputs(self, features: dict[int, Tensor]) -> dict[str, Tensor]:
         """The logits of the backbone's features."""

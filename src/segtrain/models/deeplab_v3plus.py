@@ -21,19 +21,19 @@ from segtrain.layers.backbone import Backbone
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.grid import crop
 from segtrain.layers.output_stride import set_output_stride
+from segtrain.layers.resample import lies_on_pixels, needed_cells, onto_image, resample
 from segtrain.layers.score import Score
 from segtrain.layers.separable import SeparableConv
-from segtrain.layers.upsample import upsample
 from segtrain.layers.width import scaled
 
 CHANNELS = 256  # of ASPP and the decoder
 LOW_CHANNELS = 48  # of the early features in the decoder
-STRIDE = 4  # of the decoder
 SCORE_STD = 0.01
 
 
 class DeepLabV3Plus(nn.Module):
-    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×⌈(H-1)/4⌉+1×⌈(W-1)/4⌉+1}.
+    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×⌈(H-1)/4⌉+1×⌈(W-1)/4⌉+1};
+    N×C×H×W where the backbone's cells do not lie on pixel 4·i (patches).
 
     Args:
         backbone: its stages 4 and 32 are read, and it has a choice of output strides.
@@ -64,7 +64,6 @@ class DeepLabV3Plus(nn.Module):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [4, 32])
-        self.factor = output_stride // STRIDE
         channels, low = (scaled(c, width) for c in (CHANNELS, LOW_CHANNELS))
         scaled_rates = [rate * 16 // output_stride for rate in rates]
         self.aspp = ASPPv3(
@@ -81,9 +80,11 @@ class DeepLabV3Plus(nn.Module):
         nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features = self.backbone(images)
-        height, width = (-(-(side - 1) // STRIDE) + 1 for side in images.shape[-2:])
-        # The backbone pads images to whole cells of its deepest stage: finer ones may be too many.
-        low = self.low(crop(features[4], 0, 0, (height, width)))
-        encoded = upsample(self.aspp(features[32]), self.factor, (height, width))
-        return {"out": self.score(self.refine(torch.cat([encoded, low], 1)))}
+        features, grids = self.backbone(images), self.backbone.feature_info.grids
+        low, size = features[4], images.shape[-2:]
+        if lies_on_pixels(grids[4]):
+            # The backbone pads images to whole cells of its deepest stage: finer ones may be too many.
+            low = crop(low, 0, 0, needed_cells(grids[4], size))
+        encoded = resample(self.aspp(features[32]), grids[32], grids[4], low.shape[-2:])
+        logits = self.score(self.refine(torch.cat([encoded, self.low(low)], 1)))
+        return {"out": onto_image(logits, grids[4], size)}

@@ -13,7 +13,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segtrain.layers.backbone import Backbone, require_choice_of_padding
+from segtrain.layers.backbone import Backbone, require_choice_of_padding, require_on_pixels
 from segtrain.layers.fcn_head import fcn_head
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.width import scaled
@@ -50,6 +50,7 @@ class FCNResNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [16, 32])
+        require_on_pixels(self, backbone, [16, 32])
         require_choice_of_padding(self, backbone)
         channels = backbone.feature_info.channels
         self.head = fcn_head(channels[32], scaled(HEAD, width), num_classes)

@@ -18,6 +18,7 @@ from segtrain.layers.backbone import Backbone
 from segtrain.layers.fcn_head import fcn_head
 from segtrain.layers.output_stride import set_output_stride
 from segtrain.layers.pyramid_pooling import PyramidPooling
+from segtrain.layers.resample import onto_image
 from segtrain.layers.width import scaled
 
 HEAD, AUX = 512, 256  # channels of the 3×3 convolutions before the scores
@@ -25,7 +26,8 @@ HEAD, AUX = 512, 256  # channels of the 3×3 convolutions before the scores
 
 class PSPNet(nn.Module):
     """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×⌈(H-1)/s⌉+1×⌈(W-1)/s⌉+1},
-    s the output stride, and while training `aux`, of the same shape.
+    s the output stride, and while training `aux`, of the same shape; N×C×H×W where the backbone's cells
+    do not lie on pixel s·i (patches).
 
     Args:
         backbone: stages 32 (for the pyramid) and 16 (for `aux`), with a choice of output strides.
@@ -62,7 +64,9 @@ class PSPNet(nn.Module):
         self.aux = fcn_head(middle, scaled(AUX, width), num_classes) if aux else None
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        return self.outputs(self.backbone(images))
+        outputs, grids = self.outputs(self.backbone(images)), self.backbone.feature_info.grids
+        stages = {"out": 32, "aux": 16}
+        return {k: onto_image(logits, grids[stages[k]], images.shape[-2:]) for k, logits in outputs.items()}
 
     def outputs(self, features: dict[int, Tensor]) -> dict[str, Tensor]:
         """The logits of the backbone's features, and while training the auxiliary ones."""
