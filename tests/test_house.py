@@ -16,7 +16,7 @@ SHARED = {"contracts", "errors", "files", "progress", "seeds"}  # single files t
 MAY_IMPORT = {
     "api": {
         *("commands", "config", "data", "distributed", "engine", "evaluation", "inference"),
-        *("tasks", "viz"),
+        *("backbones", "tasks", "viz"),
     },
     "cli": {"commands", "config", "distributed", "loggers", "viz"},
     "config": set(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from segtrain.backbones.timm_networks import timm_names
 from segtrain.commands.build import (
     build_crf,
     read_checkpoint,
@@ -50,6 +52,7 @@ from segtrain.evaluation.result import EvaluationResult
 from segtrain.inference import Whole
 from segtrain.tasks import Task
 
+TIMM = "timm/"  # before the names of timm's networks, among those of ours
 CheckpointLike = str | Path | TrainResult
 
 
@@ -58,9 +61,22 @@ def list_models() -> list[str]:
     return option_names("model")
 
 
-def list_backbones() -> list[str]:
-    """The names that `backbone=` and `model/backbone=` take."""
-    return option_names("model/backbone")
+def list_backbones(pattern: str = "*") -> list[str]:
+    """The names that `backbone=` takes, and without `timm/` `model/backbone=`.
+
+    Args:
+        pattern: that names must fit. `timm/convnext*` gives networks of timm, `timm/convnext*.*` those with
+            published weights.
+
+    Raises:
+        InputError: timm is not installed.
+
+    Example:
+        >>> segtrain.list_backbones("timm/vit_*dinov3*")
+    """
+    if pattern.startswith(TIMM):
+        return [TIMM + name for name in timm_names(pattern.removeprefix(TIMM))]
+    return [name for name in option_names("model/backbone") if fnmatch(name, pattern)]
 
 
 def build_model(
@@ -76,7 +92,8 @@ def build_model(
     Args:
         name: one of `list_models()`.
         num_classes: of the logits.
-        backbone: one of `list_backbones()`, or a dict of the backbone's keys.
+        backbone: one of `list_backbones()`, also `timm/NAME`, or a dict of the backbone's keys, `name` among
+            them for one of timm: `{"name": "timm/NAME", "frozen": True}`.
         width: multiplies every number of channels.
         overrides: keys of the model's YAML.
 
@@ -90,15 +107,25 @@ def build_model(
     Example:
         >>> model = segtrain.build_model("fcn8s", num_classes=21, backbone="resnet50")
     """
-    chosen = [f"model={name}"] + ([f"model/backbone={backbone}"] if isinstance(backbone, str) else [])
+    option, keys = _backbone_choice(backbone)
+    chosen = [f"model={name}"] + ([f"model/backbone={option}"] if option else [])
     try:
         config = compose_config("train", [*chosen, f"data.num_classes={num_classes}", f"width={width}"])
         node = plain(config)["model"]
     except CONFIG_ERRORS as error:
         raise explain(error, "train", chosen) from error
-    if isinstance(backbone, dict):
-        node["backbone"] |= backbone
+    if keys:
+        node["backbone"] |= keys
     return instantiate(node | overrides, "model")
+
+
+def _backbone_choice(backbone: str | dict[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
+    """The option of `model/backbone` and the keys that an argument `backbone` means."""
+    keys = dict(backbone) if isinstance(backbone, dict) else {}
+    name = str(keys.get("name", "")) if keys else backbone or ""
+    if name.startswith(TIMM):
+        return "timm", keys | {"name": name.removeprefix(TIMM)}
+    return (backbone if isinstance(backbone, str) else None), keys
 
 
 def load_model(path: CheckpointLike, *, trust: str | None = None) -> nn.Module:

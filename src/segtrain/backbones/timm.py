@@ -187,6 +187,8 @@ class TimmBackbone(nn.Module):
             if all(lies_on_pixels(grid) for grid in grids) and grids[-1].stride == deepest:
                 return True, deepest, grids
         for unit in (self.cell, side):  # networks of windows take multiples of what they were made for
+            if unit % self.cell:
+                break
             try:
                 return False, unit, self._traced(2 * unit)
             except REFUSED as error:

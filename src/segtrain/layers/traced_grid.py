@@ -13,17 +13,20 @@ from torch.utils._pytree import tree_leaves
 from segtrain.layers.grid import Grid
 
 aten = torch.ops.aten
+SUMS = (aten.add, aten.add_)
 POOLINGS = (aten.max_pool2d_with_indices, aten.avg_pool2d)
+ENLARGED = (aten.upsample_nearest2d, aten.upsample_bilinear2d)
 MIRRORED = (aten.reflection_pad2d, aten.replication_pad2d)
 
 
 def traced_grids(network: Callable[[Tensor], Sequence[Tensor]], images: Tensor) -> list[Grid]:
     """The grid of each feature map N×C×h×w that `network` gives for `images` N×C×H×W.
 
-    Strided convolutions, poolings and borders move a grid (see grid.py); sums, products and attention
-    keep that of their first operand, which is the main path or the query. Cells that are merged by
-    reshaping, as in Swin, show in the size alone: h cells of H pixels where the layers say more are
-    merged evenly. Rows count: columns are taken to be like them.
+    Strided convolutions, poolings and borders move a grid (see grid.py). A sum of two paths lies in the
+    middle of them (ResNet-D pools in its shortcuts and strides 3×3 beside it); products and attention keep
+    the grid of their first operand, the query. Cells that are merged by reshaping, as in Swin, show in the
+    size alone: h cells of H pixels where the layers say more are merged evenly. Features that are enlarged
+    to be added to finer ones (HRNet) do not count. Rows do: columns are taken to be like them.
     """
     tracer = _Tracer(images)
     with torch.no_grad(), tracer:
@@ -46,17 +49,19 @@ class _Tracer(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        own = (self.noted.get(id(x)) for x in tree_leaves(args) if isinstance(x, Tensor))
-        found = next((entry for entry in own if entry), None)
-        if found is not None:
-            grid = _moved(func.overloadpacket, found[1], args, out)
+        entries = (self.noted.get(id(x)) for x in tree_leaves(args) if isinstance(x, Tensor))
+        found = [entry[1] for entry in entries if entry]
+        if found:
+            grid = _moved(func.overloadpacket, found[0], args)
+            if func.overloadpacket in SUMS and len({each.stride for each in found}) == 1:
+                grid = Grid(grid.stride, sum(each.offset for each in found) / len(found))
             for result in tree_leaves(out):
-                if isinstance(result, Tensor):
+                if isinstance(result, Tensor) and (func.overloadpacket not in ENLARGED or grid.stride == 1):
                     self.noted[id(result)] = (result, grid)
         return out
 
 
-def _moved(operation: Any, grid: Grid, args: tuple, out: Any) -> Grid:
+def _moved(operation: Any, grid: Grid, args: tuple) -> Grid:
     """The grid of the output of an operation of aten on a tensor of this grid."""
     if operation is aten.convolution and args[1].dim() == 4 and not args[6]:
         kernel, stride, padding, dilation = args[1].shape[2], args[3][0], args[4][0], args[5][0]
@@ -67,7 +72,4 @@ def _moved(operation: Any, grid: Grid, args: tuple, out: Any) -> Grid:
     if operation in MIRRORED or (operation is aten.constant_pad_nd and len(args[1]) >= 4):
         top = args[1][4] if len(args[1]) >= 6 else args[1][2]  # channels last: theirs come first
         return Grid(grid.stride, grid.offset - grid.stride * top)
-    if operation in (aten.upsample_nearest2d, aten.upsample_bilinear2d):
-        factor = out.shape[-2] // args[0].shape[-2]
-        return grid.deconv(factor, factor) if factor > 1 and grid.stride % factor == 0 else grid
     return grid
