@@ -122,7 +122,7 @@ def build_model(
 def _backbone_choice(backbone: str | dict[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
     """The option of `model/backbone` and the keys that an argument `backbone` means."""
     keys = dict(backbone) if isinstance(backbone, dict) else {}
-    name = str(keys.get("name", "")) if keys else backbone or ""
+    name = backbone if isinstance(backbone, str) else str(keys.get("name", ""))
     if name.startswith(TIMM):
         return "timm", keys | {"name": name.removeprefix(TIMM)}
     return (backbone if isinstance(backbone, str) else None), keys

@@ -97,8 +97,8 @@ class TimmBackbone(nn.Module):
         """Drops the levels of the pyramid that none of these stages needs, and makes those that lack."""
         levels = {min(stage, self.output_stride) for stage in stages} if self.plain else set()
         wanted = {str(level): level for level in sorted(levels - {self.grids[0].stride})}
-        for level in set(self.pyramid) - set(wanted):
-            del self.pyramid[level]
+        for key in set(self.pyramid) - set(wanted):
+            del self.pyramid[key]
         for key, level in wanted.items():
             if key not in self.pyramid:
                 channels, grid = self.channels[0], self.grids[0]

@@ -82,7 +82,7 @@ def build_encoder(
     """
     config = _config(name)
     with torch.device("meta"):
-        scout = _try(name, options | {"features_only": True}, config)
+        scout: Any = _try(name, options | {"features_only": True}, config)
     info = scout.feature_info.info
     last = {int(entry["reduction"]): i for i, entry in enumerate(info)}  # the deepest of each stride
     chosen = {stride: i for stride, i in last.items() if stride in STRIDES}
@@ -97,7 +97,7 @@ def build_encoder(
         arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": state}}
     plain = len(last) == 1
     if plain:
-        net = LastFeatures(_try(name, arguments | {"num_classes": 0, "global_pool": ""}, config))
+        net: nn.Module = LastFeatures(_try(name, arguments | {"num_classes": 0, "global_pool": ""}, config))
     else:
         arguments |= {"features_only": True, "out_indices": tuple(chosen.values())}
         if output_stride != 32:
