@@ -136,3 +136,19 @@ def test_caffes_fcn_alexnet_with_its_groups_and_normalisation(imported, close):
     x = F.conv_transpose2d(x, theirs["upscore.weight"], stride=32)[:, :, 18 : 18 + 45, 18 : 18 + 61]
     with torch.inference_mode():
         close(net(IMAGES)["out"], x)
+
+
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_of_sift_flows_two_heads_the_semantic_one_is_taken(stride, imported, close):
+    theirs = pytorch_fcn(stride, classes=33)
+    semantic = {}
+    for name, tensor in theirs.items():
+        layer, kind = name.split(".")
+        semantic[f"{layer}_sem.{kind}" if "score" in layer else name] = tensor
+    geometry = {name.replace("_sem", "_geo"): x[:3] for name, x in semantic.items() if "_sem" in name}
+    arrays = blobs(semantic | geometry)
+    net, done = imported("caffe", arrays, f"fcn{stride}s", "data=siftflow", file="theirs.npz")
+    with torch.inference_mode():
+        # siftflow_layers.py's mean of B, G, R
+        close(net(IMAGES)["out"], logits(theirs, stride, IMAGES, mean=(114.578, 115.294, 108.353)))
+    assert "of another head, which ours has not" in done.out

@@ -205,3 +205,92 @@ def test_smps_deeplabv3_by_its_new_and_its_former_names(decoder, imported, close
     with torch.inference_mode():
         close(net(IMAGES)["out"], resize(expected, (65, 97)))
     assert "as published: model.backbone.multi_grid=[1, 1, 1]" in done.out
+
+
+def caffes_deeplab(tensors, stem, name):
+    """Tensors of deeplab-pytorch as blobs of deeplab_ResNet101; sums of 7 batches' statistics."""
+    arrays = {}
+
+    def layer(conv, norm, unit):
+        arrays[f"{unit[0]}/0"] = tensors[f"{conv}.weight"]
+        for i, kind in enumerate(("running_mean", "running_var")):
+            arrays[f"{unit[1]}/{i}"] = 7 * tensors[f"{norm}.{kind}"]
+        arrays[f"{unit[1]}/2"] = torch.tensor([7.0])
+        arrays[f"{unit[2]}/0"], arrays[f"{unit[2]}/1"] = tensors[f"{norm}.weight"], tensors[f"{norm}.bias"]
+
+    layer(*stem, ("conv1", "bn_conv1", "scale_conv1"))
+    for stage, blocks in enumerate(BLOCKS[101], start=1):
+        for i in range(blocks):
+            letter = "abc"[i] if blocks == 3 else "a" if i == 0 else f"b{i}"
+            for unit, branch in ((1, "2a"), (2, "2b"), (3, "2c"), (0, "1"))[: 4 if i == 0 else 3]:
+                end = f"{stage + 1}{letter}_branch{branch}"
+                layer(*name(stage, i, unit), (f"res{end}", f"bn{end}", f"scale{end}"))
+    return arrays
+
+
+def test_caffes_deeplab_v2_on_resnet_101(imported, close):
+    name, stem = kazutos_names("", "shortcut"), ("layer1.conv1.conv", "layer1.conv1.bn")
+    theirs = random_tensors(conv_bn(*stem, 2, 3, 7) | resnet_shapes(101, name, 2))
+    arrays = caffes_deeplab(theirs, stem, name)
+    scores = random_tensors(
+        {f"fc1_voc12_c{i}/{b}": ((CLASSES, 64, 3, 3), (CLASSES,))[b] for i in range(4) for b in (0, 1)}
+    )
+    at_other_scales = {"conv1_res075/0": arrays["conv1/0"], "fc1_voc12_c0_res05/0": scores["fc1_voc12_c0/0"]}
+    net, done = imported("caffe", arrays | scores | at_other_scales, "deeplabv2", file="theirs.npz")
+    x = normed(theirs, *stem, bgr(IMAGES, (104.008, 116.669, 122.675)), stride=2, padding=3).relu()
+    x = F.max_pool2d(x, 3, 2, 1, ceil_mode=True)
+    x = stages(theirs, 101, name, x, ((1, 1), (1, 1), (2, 2), (4, 4)), stride_in=1)[-1]
+    maps = [
+        F.conv2d(x, scores[f"fc1_voc12_c{i}/0"], scores[f"fc1_voc12_c{i}/1"], padding=r, dilation=r)
+        for i, r in enumerate((6, 12, 18, 24))
+    ]
+    with torch.inference_mode():
+        close(net.score(net.backbone(IMAGES)[32]), sum(maps))
+    assert "the same weights at another scale" in done.out
+
+
+@pytest.mark.parametrize(("model", "depth", "with_aux"), [("pspnet50", 50, True), ("pspnet101", 101, False)])
+def test_caffes_pspnet_with_its_pyramid_the_other_way_round(model, depth, with_aux, imported, close):
+    def name(stage, block, unit):
+        start = f"conv{stage + 1}_{block + 1}"
+        conv = f"{start}_{('1x1_proj', '1x1_reduce', '3x3', '1x1_increase')[unit]}"
+        return conv, f"{conv}/bn"
+
+    shapes, stem = {}, ("conv1_1_3x3_s2", "conv1_2_3x3", "conv1_3_3x3")
+    for conv, out_channels, ins in zip(stem, (2, 2, 4), (3, 2, 2), strict=True):
+        shapes |= conv_bn(conv, f"{conv}/bn", out_channels, ins, 3)
+    shapes |= resnet_shapes(depth, name, 4)
+    for bins in (1, 2, 3, 6):
+        shapes |= conv_bn(f"conv5_3_pool{bins}_conv", f"conv5_3_pool{bins}_conv/bn", 16, 64, 1)
+    aux = f"conv4_{sum(BLOCKS[depth][2:3]) + 1}"
+    for conv, score, channels, ins in (("conv5_4", "conv6", 16, 128), (aux, "conv6_1", 8, 32))[
+        : 1 + with_aux
+    ]:
+        shapes |= conv_bn(conv, f"{conv}/bn", channels, ins, 3)
+        shapes |= {f"{score}.weight": (CLASSES, channels, 1, 1), f"{score}.bias": (CLASSES,)}
+    theirs = random_tensors({key: shape for key, shape in shapes.items() if "num_batches" not in key})
+    blobs = {"weight": "0", "bias": "1", "running_mean": "2", "running_var": "3"}
+    arrays = {f"{key.rpartition('.')[0]}/{blobs[key.rpartition('.')[2]]}": x for key, x in theirs.items()}
+    net, done = imported("caffe", arrays, model, file="theirs.npz")
+
+    x = bgr(IMAGES, (103.939, 116.779, 123.68))
+    for conv, stride in zip(stem, (2, 1, 1), strict=True):
+        x = normed(theirs, conv, f"{conv}/bn", x, stride=stride, padding=1).relu()
+    x = F.max_pool2d(x, 3, 2, 1)
+    stride_in = 1 if depth == 50 else 2
+    *_, third, x = stages(theirs, depth, name, x, ((1, 1), (1, 1), (2, 2), (4, 4)), stride_in=stride_in)
+    maps = [x]
+    for bins in (6, 3, 2, 1):
+        conv = f"conv5_3_pool{bins}_conv"
+        maps.append(
+            resize(normed(theirs, conv, f"{conv}/bn", F.adaptive_avg_pool2d(x, bins)).relu(), x.shape[-2:])
+        )
+    x = normed(theirs, "conv5_4", "conv5_4/bn", torch.cat(maps, 1), padding=1).relu()
+    with torch.inference_mode():
+        close(net(IMAGES)["out"], F.conv2d(x, theirs["conv6.weight"], theirs["conv6.bias"]))
+        assert (net.aux is not None) == with_aux
+        if with_aux:
+            x = normed(theirs, aux, f"{aux}/bn", third, padding=1).relu()
+            expected = F.conv2d(x, theirs["conv6_1.weight"], theirs["conv6_1.bias"])
+            close(net.aux(net.backbone(IMAGES)[16]), expected)
+    assert ("as published: model.backbone.stride_in=1x1" in done.out) == (depth == 50)

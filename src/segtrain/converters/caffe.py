@@ -2,7 +2,7 @@
 
 FCN: shelhamer/fcn.berkeleyvision.org. DeepLab v1: the authors' config/DeepLab*/train.prototxt.
 SegNet: alexgkendall/SegNet-Tutorial, SegNet and SegNet-Basic. DeconvNet: HyeonwooNoh/DeconvNet.
-DilatedNet: fyu/dilation. Layer names are those of their prototxts.
+DilatedNet: fyu/dilation. DeepLab v2 and PSPNet: caffe_resnet.py. Layer names are those of their prototxts.
 
 All saw B, G, R, but for NYUD's nets on HHA images, which saw these as they are stored. BatchNorm has
 two blobs, scale and shift: the statistics are folded into them in the files for inference, so that
@@ -14,12 +14,14 @@ import re
 import torch
 from torch import Tensor, nn
 
+from segtrain.converters.caffe_resnet import deeplab_v2, pspnet
 from segtrain.converters.fcn import fcn, is_bilinear
 from segtrain.converters.network import Input, Node, PublishedNetwork, State, require, target
 from segtrain.converters.vgg import CONVOLUTIONS, vgg16
 
 BLOBS = {"0": "weight", "1": "bias", "weights": "weight"}
 VOC = (122.67892, 116.66877, 104.00699)
+SIFTFLOW = (108.353, 115.294, 114.578)
 NYUD = {  # of 40 classes: the same layers for two kinds of images
     "NYUD's colour images": "mean=[92.318,97.203,116.19]",
     "its HHA images": "mean=[132.431,94.076,118.477] bgr=false",
@@ -90,6 +92,8 @@ def released_fcn(state: State, node: Node) -> PublishedNetwork:
     Returns:
         How the tensors go into our model; see `PublishedNetwork`.
     """
+    if "score_fr_sem.weight" in state:  # SIFT Flow's, of two heads
+        return fcn(state, node, SIFTFLOW, suffix="_sem")
     if len(state.get("score_fr.weight", ())) == 40:
         return fcn(state, node, None)._replace(input=Input(None, candidates=NYUD))
     return fcn(state, node, VOC)
@@ -291,4 +295,6 @@ FAMILIES = {
     "SegNetBasic": segnet_basic,
     "DeconvNet": deconvnet,
     "DilatedNet": dilatednet,
+    "DeepLabV2": deeplab_v2,
+    "PSPNet": pspnet,
 }
