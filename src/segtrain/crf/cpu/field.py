@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from segtrain.crf.coordinates import slicing_scale
+from segtrain.crf.cpu.arrays import at, put
 from segtrain.crf.cpu.compile_cache import compiled
 from segtrain.crf.cpu.lattice import NO_COLOURS, Lattice, Memory, lattice
 from segtrain.crf.cpu.mean_field import (
@@ -19,7 +20,7 @@ from segtrain.crf.cpu.mean_field import (
     RollingMemory,
     mean_field,
 )
-from segtrain.crf.cpu.vectors import LANES, at, put
+from segtrain.crf.cpu.vectors import LANES
 from segtrain.crf.potentials import Kernel
 from segtrain.errors import InputError
 

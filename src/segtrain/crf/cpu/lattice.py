@@ -20,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 
 from segtrain.crf.coordinates import feature_scale, key_layout, slicing_scale
+from segtrain.crf.cpu.arrays import at, put
 from segtrain.crf.cpu.compile_cache import compiled, inlined
 from segtrain.crf.cpu.simplices import BLOCK, Work, find_simplices, set_features
-from segtrain.crf.cpu.vectors import at, fetch, put
+from segtrain.crf.cpu.vectors import fetch
 
 MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: multiplicative hashing
 FIRST_BITS = 14  # of the hash table's slots

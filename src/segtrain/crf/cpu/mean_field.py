@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from segtrain.crf.cpu import vectors as v
+from segtrain.crf.cpu.arrays import at
 from segtrain.crf.cpu.compile_cache import compiled, inlined
-from segtrain.crf.cpu.vectors import at
 
 STRIP = 256  # vertices that are blurred at a time
 CACHE_BYTES = 1 << 21  # lattices above it are fetched before their use

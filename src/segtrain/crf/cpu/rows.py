@@ -3,8 +3,9 @@
 import numpy as np
 
 from segtrain.crf.cpu import vectors as v
+from segtrain.crf.cpu.arrays import at, put
 from segtrain.crf.cpu.compile_cache import compiled
-from segtrain.crf.cpu.vectors import LANES, at, put
+from segtrain.crf.cpu.vectors import LANES
 from segtrain.crf.potentials import SMALLEST_PROBABILITY
 
 TILE = 64  # pixels that are transposed at a time
@@ -12,12 +13,23 @@ float32 = np.float32
 
 
 def width(count: int) -> tuple[int, ...]:
-    """A row of that many labels as a type, see `vectors`: a tuple of which the length counts."""
+    """A row as a type, see `vectors`.
+
+    Args:
+        count: of its labels.
+
+    Returns:
+        A tuple of which the length counts: the eights that hold them.
+    """
     return (0,) * _parts(count)
 
 
 def size(count: int) -> int:
-    """S: the numbers of a row of that many labels."""
+    """S: the numbers of a row.
+
+    Args:
+        count: of its labels.
+    """
     return _parts(count) * LANES
 
 

@@ -17,6 +17,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from segtrain.crf.cpu.arrays import address
+
 LANES = 8
 FLOAT = ir.FloatType()
 INT = ir.IntType(32)
@@ -24,6 +26,12 @@ LONG = ir.IntType(64)
 
 
 class LabelRow(types.Type):
+    """Numba's type of a row.
+
+    Args:
+        eights: how many times 8 numbers it has.
+    """
+
     def __init__(self, eights: int):
         self.eights = eights
         super().__init__(name=f"Row({eights})")
@@ -31,6 +39,8 @@ class LabelRow(types.Type):
 
 @register_model(LabelRow)
 class RowModel(models.PrimitiveModel):
+    """How LLVM holds a `LabelRow`: a struct of vectors."""
+
     def __init__(self, manager, row: LabelRow):
         super().__init__(manager, row, _row_type(row.eights))
 
@@ -98,41 +108,18 @@ def _across(builder, row, operation):
     return builder.extract_element(vector, INT(0))
 
 
-def _address(context, builder, array_type, array, index_type, index):
-    data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
-    return builder.gep(data, [context.cast(builder, index, index_type, types.int64)], inbounds=True)
-
-
 def _addresses(context, builder, array_type, array, index_type, index, eights):
     """Pointers to the parts of the row that begins at that number of the array."""
-    start, first = _address(context, builder, array_type, array, index_type, index), 0
+    start, first = address(context, builder, array_type, array, index_type, index), 0
     for part in _row_type(eights).elements:
         yield builder.bitcast(builder.gep(start, [LONG(first)], inbounds=True), part.as_pointer())
         first += part.count
 
 
 @intrinsic
-def at(typing, array, index):
-    """array.flat[index], without Python's question whether the index is negative."""
-
-    def code(context, builder, signature, arguments):
-        return builder.load(_address(context, builder, array, arguments[0], index, arguments[1]))
-
-    return array.dtype(array, index), code
-
-
-@intrinsic
-def put(typing, array, index, value):
-    def code(context, builder, signature, arguments):
-        cast = context.cast(builder, arguments[2], value, array.dtype)
-        builder.store(cast, _address(context, builder, array, arguments[0], index, arguments[1]))
-        return context.get_dummy_value()
-
-    return types.void(array, index, value), code
-
-
-@intrinsic
 def lanes(typing, width):
+    """How many numbers a row of that width has, int64."""
+
     def code(context, builder, signature, arguments):
         return LONG(width.count * LANES)
 
@@ -141,7 +128,7 @@ def lanes(typing, width):
 
 @intrinsic
 def load_row(typing, rows, start, width):
-    """The row that begins at rows.flat[start]."""
+    """The row that begins at rows.flat[start], float32."""
 
     def code(context, builder, signature, arguments):
         addresses = _addresses(context, builder, rows, arguments[0], start, arguments[1], width.count)
@@ -152,6 +139,8 @@ def load_row(typing, rows, start, width):
 
 @intrinsic
 def store(typing, rows, start, value):
+    """Writes the row `value` from rows.flat[start] on, float32."""
+
     def code(context, builder, signature, arguments):
         addresses = _addresses(context, builder, rows, arguments[0], start, arguments[1], value.eights)
         for part, place in zip(_parts(builder, arguments[2]), addresses, strict=True):
@@ -163,7 +152,7 @@ def store(typing, rows, start, value):
 
 @intrinsic
 def fetch(typing, rows, start, width):
-    """Asks for a row's cache lines, which will be needed soon."""
+    """Asks for the cache lines of the row at rows.flat[start], which will be needed soon."""
 
     def code(context, builder, signature, arguments):
         addresses = _addresses(context, builder, rows, arguments[0], start, arguments[1], width.count)
@@ -179,6 +168,8 @@ def fetch(typing, rows, start, width):
 
 @intrinsic
 def zeros(typing, width):
+    """A row of zeros."""
+
     def code(context, builder, signature, arguments):
         return ir.Constant(_row_type(width.count), None)
 
@@ -187,6 +178,8 @@ def zeros(typing, width):
 
 @intrinsic
 def add(typing, x, y):
+    """x + y, of two rows."""
+
     def code(context, builder, signature, arguments):
         both = zip(_parts(builder, arguments[0]), _parts(builder, arguments[1]), strict=True)
         return _row(builder, [builder.fadd(a, b) for a, b in both])
@@ -196,6 +189,8 @@ def add(typing, x, y):
 
 @intrinsic
 def multiply(typing, x, y):
+    """x · y, lane by lane."""
+
     def code(context, builder, signature, arguments):
         both = zip(_parts(builder, arguments[0]), _parts(builder, arguments[1]), strict=True)
         return _row(builder, [builder.fmul(a, b) for a, b in both])
@@ -205,6 +200,8 @@ def multiply(typing, x, y):
 
 @intrinsic
 def scale(typing, x, factor):
+    """x · factor, a row by a number."""
+
     def code(context, builder, signature, arguments):
         f = context.cast(builder, arguments[1], factor, types.float32)
         parts = _parts(builder, arguments[0])
@@ -215,6 +212,8 @@ def scale(typing, x, factor):
 
 @intrinsic
 def shift(typing, x, by):
+    """x - by, a row less a number."""
+
     def code(context, builder, signature, arguments):
         f = context.cast(builder, arguments[1], by, types.float32)
         parts = _parts(builder, arguments[0])
@@ -225,7 +224,7 @@ def shift(typing, x, by):
 
 @intrinsic
 def add_scaled(typing, x, factor, y):
-    """x + factor·y"""
+    """x + factor · y, of two rows and a number; fused where the processor can."""
 
     def code(context, builder, signature, arguments):
         f = context.cast(builder, arguments[1], factor, types.float32)
@@ -237,6 +236,8 @@ def add_scaled(typing, x, factor, y):
 
 @intrinsic
 def total(typing, x):
+    """The sum of the lanes, float32; by halves, so in another order than a loop."""
+
     def code(context, builder, signature, arguments):
         return _across(builder, arguments[0], builder.fadd)
 
@@ -245,7 +246,7 @@ def total(typing, x):
 
 @intrinsic
 def largest_where(typing, x, condition):
-    """The largest lane of x among those where `condition` is above 0."""
+    """The largest lane of x among those where `condition` is above 0, float32."""
 
     def code(context, builder, signature, arguments):
         both = zip(_parts(builder, arguments[0]), _parts(builder, arguments[1]), strict=True)
@@ -292,7 +293,7 @@ def _exp(builder, x):
 
 @intrinsic
 def first_largest(typing, x):
-    """The index of the first lane that holds the largest value."""
+    """The index of the first lane that holds the largest value, int64."""
 
     def code(context, builder, signature, arguments):
         highest = _across(builder, arguments[0], lambda a, b: _larger(builder, a, b))
