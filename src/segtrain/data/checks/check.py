@@ -46,7 +46,7 @@ def make_splits(make: Callable[[], Any]) -> tuple[Any, dict[str, Any], list[Faul
             except Exception as error:
                 splits.pop(name, None)
                 faults.append(Fault("made", name, one_line(error)))
-    return data, splits, [Fault("pairs", "data", one_line(error)) for error in refused] + faults
+    return data, splits, [Fault(kind, "data", one_line(error)) for kind, error in refused] + faults
 
 
 def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> DataReport:

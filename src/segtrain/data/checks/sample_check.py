@@ -15,6 +15,12 @@ from segtrain.errors import SegtrainError
 KINDS = {
     "made": "what keeps the data set from being made",
     "pairs": "lists and folders that do not pair up",
+    "category": "annotations of unknown categories",
+    "missing": "annotations without their image",
+    "ids": "ids that are used more than once",
+    "form": "annotations that cannot be read",
+    "outside": "annotations outside their image",
+    "empty": "annotations without an area",
     "unreadable": "files that cannot be read",
     "mask": "masks that do not hold one class index a pixel",
     "labels": "labels outside the classes",

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from segtrain.contracts import Pair
 from segtrain.data.checks.refusal import refuse
@@ -134,7 +134,20 @@ def shared_suffix(images: Collection[str], masks: Collection[str]) -> str | None
     return suffix if enough else None
 
 
-def seeded_split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+class Named(Protocol):
+    """What has a name and an image: a pair, or an item of annotations."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def image(self) -> Path: ...
+
+
+Each = TypeVar("Each", bound=Named)
+
+
+def seeded_split(pairs: list[Each], fraction: float, seed: int) -> tuple[list[Each], list[Each]]:
     """(train, val): `fraction` of the pairs validates, at least one and not all.
 
     Who validates hangs on a hash of its name and the seed, so that few change when images are added.
@@ -146,9 +159,12 @@ def seeded_split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pa
     if len(pairs) < 2:
         raise InputError(f"{pairs[0].image}: one image cannot train and validate", do="add images")
     count = min(max(round(fraction * len(pairs)), 1), len(pairs) - 1)
-    shuffled = sorted(pairs, key=lambda pair: sha256(f"{seed}/{pair.name}".encode()).digest())
-    val = set(shuffled[:count])
-    return [pair for pair in pairs if pair not in val], [pair for pair in pairs if pair in val]
+    digests = [sha256(f"{seed}/{pair.name}".encode()).digest() for pair in pairs]
+    val = set(sorted(range(len(pairs)), key=digests.__getitem__)[:count])
+    return (
+        [pair for i, pair in enumerate(pairs) if i not in val],
+        [pair for i, pair in enumerate(pairs) if i in val],
+    )
 
 
 def _pair_of(line: str, root: Path) -> Pair | None:

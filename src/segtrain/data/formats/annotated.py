@@ -1,0 +1,155 @@
+"""A data set whose masks are drawn from the annotations of a labelling tool."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Literal
+
+from segtrain.contracts import Colour, Pair
+from segtrain.data.checks.refusal import refuse, remark
+from segtrain.data.datasets.classes import named
+from segtrain.data.datasets.pairing import seeded_split
+from segtrain.data.datasets.voc import voc_palette
+from segtrain.data.formats.drawing import DrawnSplit, Rules
+from segtrain.data.formats.finding import Source
+from segtrain.data.formats.regions import Annotations, Item, Problem
+from segtrain.data.io.files import PairedFiles, stamp
+from segtrain.data.io.masks import read_colours
+from segtrain.errors import InputError
+
+BACKGROUND = ("background", "_background_", "__background__")  # names that are class 0 as they stand
+IGNORED = ("__ignore__", "ignore")  # names of what no loss and no metric counts
+REFUSED = {"category", "missing", "ids", "size", "form"}  # kinds of problems that nobody can train with
+
+# Stamps of the files and what was read last: the classes are counted before the data set is made.
+_last: dict[str, tuple[list, Annotations]] = {}
+
+
+class Annotated:
+    """Images with the polygons and painted masks of an annotation tool.
+
+    Classes are the file's categories in its order. Where pixels may be unlisted and no category is called
+    background, class 0 is `background` and the categories follow. Ignored regions lie under all others.
+
+    Args:
+        read: reads a format: one of `data/formats/`.
+        root: the folder that all else is relative to.
+        annotations: a file or folder, as the format has it; null: its usual place.
+        val_annotations: the same of the images that validate; null: the format's own splits, else at random.
+        images: the folder of the images; null: anywhere below the root.
+        num_classes: null counts them.
+        class_names: which categories to take, in which order; null takes all.
+        overlap: where regions of two classes lie over one another: the smaller wins (small_on_top), the
+            later in the file (order), or neither (ignore).
+        unlisted: what a pixel is that no region has: background, or ignored (ignore).
+        val_fraction, seed: of a random split.
+
+    Raises:
+        InputError: an argument that does not fit, a file that cannot be read, an unknown category, an image
+            that is missing, an id used twice. `segdata action=check` names all of them.
+    """
+
+    def __init__(
+        self,
+        *,
+        read: Callable[[Source], Annotations],
+        root: str,
+        annotations: str | None = None,
+        val_annotations: str | None = None,
+        images: str | None = None,
+        num_classes: int | None = None,
+        class_names: list[str] | None = None,
+        overlap: Literal["small_on_top", "order", "ignore"] = "small_on_top",
+        unlisted: Literal["background", "ignore"] = "background",
+        val_fraction: float = 0.25,
+        seed: int = 0,
+    ):
+        self.val_fraction, self.seed = val_fraction, seed
+        self.found = _read_once(read, Source(Path(root).expanduser(), annotations, val_annotations, images))
+        names = list(self.found.categories) if class_names is None else class_names
+        names = _in_order([name for name in names if name not in IGNORED], unlisted)
+        self.class_names = named(names, len(names) if num_classes is None else num_classes)
+        colours = [self.found.categories.get(name) for name in self.class_names]
+        drawn = voc_palette(len(names))
+        self.palette: tuple[Colour, ...] = tuple(
+            own or other for own, other in zip(colours, drawn, strict=True)
+        )
+        self.rules = Rules({name: i for i, name in enumerate(self.class_names)}, overlap, unlisted)
+        self._refuse([*self.found.problems, *self._unknown()])
+        if not self.found.train:
+            raise InputError(f"data.root={root}: no annotated image in it", do="check data.annotations")
+
+    @cached_property
+    def train(self) -> "DrawnSplit | PairedFiles":
+        return self._split(self._items[0])
+
+    @cached_property
+    def val(self) -> "DrawnSplit | PairedFiles":
+        return self._split(self._items[1])
+
+    @cached_property
+    def _items(self) -> tuple[list[Item], list[Item]]:
+        if self.found.val is not None:
+            return self.found.train, self.found.val
+        return seeded_split(self.found.train, self.val_fraction, self.seed)
+
+    def _split(self, items: list[Item]) -> "DrawnSplit | PairedFiles":
+        if self.found.stored is None:
+            return DrawnSplit(items, self.rules, [stamp(path) for path in self.found.files])
+        pairs = [Pair(item.name, item.image, item.mask) for item in items if item.mask is not None]
+        numbers, colours = {}, {}
+        for value, name in self.found.stored.items():
+            label = self.rules.label(name)
+            if isinstance(value, tuple):
+                colours[value] = label
+            else:
+                numbers[value] = label
+        if not colours:
+            return PairedFiles(pairs, num_classes=len(self.class_names), label_map=numbers)
+        return PairedFiles(
+            pairs, num_classes=len(self.class_names), read=partial(read_colours, labels=colours)
+        )
+
+    def _unknown(self) -> list[Problem]:
+        """Regions of categories that are no classes."""
+        known = {*self.rules.labels, *IGNORED}
+        return [
+            Problem("category", item.name, f"{region.category} is none of the classes")
+            for item in (*self.found.train, *(self.found.val or ()))
+            for region in item.regions
+            if region.category is not None and region.category not in known
+        ]
+
+    def _refuse(self, problems: list[Problem]) -> None:
+        """Raises InputError for what keeps from training; a check is given all of it, a kind at a time."""
+        for kind in dict.fromkeys(problem.kind for problem in problems):
+            own = [f"{problem.where}: {problem.what}" for problem in problems if problem.kind == kind]
+            if kind in REFUSED:
+                refuse(own, do="mend it; segdata action=check names all", kind=kind)
+            else:
+                remark(own, kind=kind)
+
+
+def _read_once(read: Callable[[Source], Annotations], source: Source) -> Annotations:
+    """What a reader finds, kept as long as the same files are asked for and have not changed."""
+    key = f"{type(read).__module__}.{type(read).__qualname__} {source}"
+    if key in _last:
+        stamps, found = _last[key]
+        with suppress(OSError):  # a file has gone
+            if found.files and [stamp(path) for path in found.files] == stamps:
+                return found
+    if not source.root.is_dir():
+        raise InputError(f"data.root={source.root}: no such folder", do="set data.root")
+    _last.clear()
+    found = read(source)
+    _last[key] = [stamp(path) for path in found.files], found
+    return found
+
+
+def _in_order(names: list[str], unlisted: str) -> list[str]:
+    """The background first, added where a pixel may be it and no category is."""
+    own = next((name for name in names if name.lower() in BACKGROUND), None)
+    if own is not None:
+        return [own, *(name for name in names if name != own)]
+    return ["background", *names] if unlisted == "background" else names
