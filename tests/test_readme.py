@@ -32,7 +32,7 @@ def workplace(tmp_path, monkeypatch):
     miniatures.multilabel_folder(tmp_path / "layers")
     (tmp_path / "mydata.py").write_text(next(code for code in CODE if "class Rust" in code))
     (tmp_path / "conf/data").mkdir(parents=True)
-    yaml = re.search(r"```yaml\n(.*?)```", README, re.S)[1]
+    yaml = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.S) if "_target_" in block)
     (tmp_path / "conf/data/rust.yaml").write_text(yaml)
     return tmp_path
 

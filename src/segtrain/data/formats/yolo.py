@@ -34,11 +34,11 @@ class Yolo:
         if not isinstance(names, list) or not names or not content.get("train"):
             raise InputError(f"{path}: no train and names in it", do="give YOLO's data.yaml")
         names, problems = [str(name) for name in names], list[Problem]()
-        places = [path.parent / str(content.get("path") or "."), path.parent]
+        bases = [path.parent / str(content.get("path") or "."), path.parent]
         splits: list[list[Item]] = []
         for key in ("train", "val"):
             listed = content.get(key)
-            images = [image for one in _as_list(listed) for image in _images(str(one), places, path)]
+            images = [image for one in _as_list(listed) for image in _images(str(one), bases, path)]
             splits.append(_items(images, names, path.parent, problems))
         val = splits[1] if content.get("val") and content["val"] != content["train"] else None
         return Annotations(dict.fromkeys(names), splits[0], val, problems, [path])
@@ -48,9 +48,9 @@ def _as_list(value: Any) -> list:
     return value if isinstance(value, list) else [value] if value else []
 
 
-def _images(name: str, places: list[Path], path: Path) -> list[Path]:
+def _images(name: str, bases: list[Path], path: Path) -> list[Path]:
     """The images of a folder or of a list. Raises InputError."""
-    for place in places:
+    for place in bases:
         for candidate in (place / name, place / name.removeprefix("../")):  # Roboflow's is one above
             if candidate.is_dir():
                 return list(image_files(candidate))
