@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import miniatures
+from tests.data.formats import exports
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -29,6 +30,8 @@ def workplace(tmp_path, monkeypatch):
     miniatures.camvid(tmp_path / "data/CamVid")
     for name in "abc":
         miniatures.write_pair(tmp_path / f"photos/images/{name}.jpg", tmp_path / f"photos/masks/{name}.png")
+    (tmp_path / "photos/mine.yaml").write_text("root: .\nnum_classes: 2\n")
+    exports.coco(tmp_path / "pets")
     miniatures.multilabel_folder(tmp_path / "layers")
     (tmp_path / "mydata.py").write_text(next(code for code in CODE if "class Rust" in code))
     (tmp_path / "conf/data").mkdir(parents=True)
