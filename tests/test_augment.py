@@ -39,12 +39,12 @@ def test_labels_stay_labels_and_stay_on_their_pixels(name, size):
     whole, moved = Augmented(stripes, pipeline, seed=0), Augmented(stripes, moving, seed=0)
     for epoch in range(4):
         for data in (whole, moved):
-            image, mask, _ = data[epoch, 0]
+            image, mask, *_ = data[epoch, 0]
             assert image.shape[:2] == mask.shape
             assert set(np.unique(mask)) <= {0, 1, 3, 5, 255}
             if "crop" in name:
                 assert mask.shape == (320, 320)
-        image, mask, _ = moved[epoch, 0]
+        image, mask, *_ = moved[epoch, 0]
         # Interpolation mixes values at the stripes' borders and nowhere else.
         around = np.ones((7, 7), np.uint8)
         seen = (cv2.erode(mask, around) == cv2.dilate(mask, around)) & (mask != 255)

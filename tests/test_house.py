@@ -10,7 +10,14 @@ SRC = Path(__file__).parent.parent / "src" / "segtrain"
 FILES = sorted(SRC.rglob("*.py"))
 ENTRANCES = ("__init__", "__main__")  # of the package: they import what they like, lazily
 
-SHARED = {"contracts", "errors", "files", "progress", "seeds"}  # single files that every room may import
+SHARED = {
+    "contracts",
+    "errors",
+    "files",
+    "input_spec",
+    "progress",
+    "seeds",
+}  # single files that every room may import
 
 # room -> rooms of segtrain that it may import besides itself and the shared files
 MAY_IMPORT = {
@@ -22,7 +29,7 @@ MAY_IMPORT = {
     "config": set(),
     "commands": {
         *("config", "converters", "crf", "data", "distributed", "engine", "evaluation", "export"),
-        *("loggers", "losses", "metrics", "tasks", "viz"),
+        *("layers", "loggers", "losses", "metrics", "tasks", "viz"),
     },
     "engine": {"distributed", "loggers", "losses"},
     "evaluation": {"crf", "distributed", "engine", "inference", "metrics", "sizes", "tasks", "viz"},

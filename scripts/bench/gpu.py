@@ -53,7 +53,7 @@ class Measured(NamedTuple):
 def drawn(folder: Path, side: int, images: int = 64) -> PairedFiles:
     """Images of `shapes` as a data set of files."""
     pairs, split = [], Shapes(size=side, train_images=images).train
-    for image, mask, name in (split[i] for i in range(images)):
+    for image, mask, name, _ in (split[i] for i in range(images)):
         pair = Pair(name, folder / f"{name}.jpg", folder / f"{name}.png")
         cv2.imwrite(str(pair.image), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(pair.mask), mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -19,11 +19,13 @@ from segtrain.commands.build import (
     read_checkpoint,
     read_checkpoints,
     restore_model,
+    saved_input,
     task_of,
 )
 from segtrain.commands.evaluate import evaluate_checkpoints
 from segtrain.commands.folder import given_folder, locked, new_folder
 from segtrain.commands.paths import write_metrics
+from segtrain.commands.prediction import image_reader
 from segtrain.commands.resume import complete_arguments, training_config
 from segtrain.commands.train import TrainResult, run_training
 from segtrain.config.compose import (
@@ -41,8 +43,8 @@ from segtrain.config.overrides import as_overrides, complete_overrides
 from segtrain.config.resumed import all_choices
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
-from segtrain.contracts import IGNORE_INDEX, Colour, HasClasses, HasTask, HasWhite, Sample
-from segtrain.data.io.files import WHITE, read_image
+from segtrain.contracts import IGNORE_INDEX, Colour, HasClasses, HasReader, HasTask, Sample
+from segtrain.data.io.images import read_image
 from segtrain.distributed.signals import Stopped
 from segtrain.engine.device import Compute
 from segtrain.errors import InputError
@@ -50,6 +52,7 @@ from segtrain.evaluation.prediction import Prediction
 from segtrain.evaluation.predictor import Predictor, evaluating
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.inference import Whole
+from segtrain.input_spec import RGB8, InputSpec
 from segtrain.tasks import Task
 
 TIMM = "timm/"  # before the names of timm's networks, among those of ours
@@ -84,6 +87,7 @@ def build_model(
     *,
     num_classes: int,
     backbone: str | dict[str, Any] | None = None,
+    in_channels: int = 3,
     width: float = 1.0,
     **overrides: Any,
 ) -> nn.Module:
@@ -94,12 +98,13 @@ def build_model(
         num_classes: of the logits.
         backbone: one of `list_backbones()`, also `timm/NAME`, or a dict of the backbone's keys, `name` among
             them for one of timm: `{"name": "timm/NAME", "frozen": True}`.
+        in_channels: of the images; a pretrained first convolution is fitted to them.
         width: multiplies every number of channels.
         overrides: keys of the model's YAML.
 
     Returns:
-        A module that takes images N×3×H×W (uint8 or float RGB in 0..255) and gives a dict with `out`,
-        logits N×K×h×w, and in training named auxiliaries.
+        A module that takes images N×C×H×W (uint8 or float, RGB in 0..255 for three channels) and gives a
+        dict with `out`, logits N×K×h×w, and in training named auxiliaries.
 
     Raises:
         InputError: an unknown name or key, or a value of the wrong type.
@@ -109,8 +114,9 @@ def build_model(
     """
     option, keys = _backbone_choice(backbone)
     chosen = [f"model={name}"] + ([f"model/backbone={option}"] if option else [])
+    numbers = [f"data.num_classes={num_classes}", f"in_channels={in_channels}", f"width={width}"]
     try:
-        config = compose_config("train", [*chosen, f"data.num_classes={num_classes}", f"width={width}"])
+        config = compose_config("train", [*chosen, *numbers])
         node = plain(config)["model"]
     except CONFIG_ERRORS as error:
         raise explain(error, "train", chosen) from error
@@ -151,7 +157,8 @@ def load_model(path: CheckpointLike, *, trust: str | None = None) -> nn.Module:
     model.class_names = tuple(saved.meta["class_names"])
     model.palette = tuple(map(tuple, saved.meta["palette"]))
     model.task = task_of(config)
-    model.white = config["data"].get("white", WHITE)  # images are read as the data set reads them
+    model.input_spec = saved_input(saved)
+    model.read = image_reader(config["data"], model.input_spec)  # as the data set reads its images
     return model
 
 
@@ -250,7 +257,8 @@ def predict(
 
     Args:
         model: from `load_model`, or a checkpoint.
-        image: RGB, uint8 H×W×3, a PIL image, or the path of a file.
+        image: an array as the model was trained on, uint8 H×W×3 for RGB, a PIL image, or the path of a
+            file.
         crf: refines the probabilities by the dense CRF with its default parameters.
 
     Returns:
@@ -263,37 +271,41 @@ def predict(
         >>> segtrain.predict(model, "street.png").labels
     """
     network = model if isinstance(model, nn.Module) else load_model(model)
-    pixels = _pixels(image, network.white if isinstance(network, HasWhite) else WHITE)
+    spec, read = (network.input_spec, network.read) if isinstance(network, HasReader) else (RGB8, read_image)
+    sample = _sample(image, spec, read)
     device = next(network.parameters()).device
-    mask = np.broadcast_to(np.uint8(IGNORE_INDEX), pixels.shape[:2])
     task = cast(Task, network.task) if isinstance(network, HasTask) else Task()
     if crf and task.multilabel:
         raise InputError("crf=True: the model gives a pixel several classes, the CRF one", do="leave it out")
     with evaluating(network):
         predictor = Predictor(network, Whole(), Compute(torch.device(device), "32"), task)
-        probabilities = predictor([Sample(pixels, mask, "image")])[0].cpu().numpy()
+        probabilities = predictor([sample])[0].cpu().numpy()
     if crf:
         config = plain(compose_config("train", ["crf=true", f"data.num_classes={len(probabilities)}"]))
         refine = build_crf(config | {"device": device.type})
         assert refine is not None
-        probabilities = refine(pixels, probabilities)
+        probabilities = refine(sample.rgb, probabilities)
     classes = len(probabilities)
     names, palette = tuple(map(str, range(classes))), _grey_palette(classes)
     if isinstance(network, HasClasses):
         names, palette = network.class_names, network.palette
-    return Prediction(pixels, task.image_labels(probabilities), probabilities, names, palette)
+    return Prediction(sample.rgb, task.image_labels(probabilities), probabilities, names, palette)
 
 
-def _pixels(image: np.ndarray | Image.Image | str | Path, white: int) -> np.ndarray:
+def _sample(
+    image: np.ndarray | Image.Image | str | Path, spec: InputSpec, read: Callable[[Path], np.ndarray]
+) -> Sample:
     if isinstance(image, str | Path):
-        return read_image(Path(image).expanduser(), white)
-    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        pixels = read(Path(image).expanduser())
+    else:
+        pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    if str(pixels.dtype) != spec.dtype or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
+        wanted = f"{spec.dtype} H×W×{spec.channels}" + " RGB" * (spec == RGB8)
         raise InputError(
-            f"image must be uint8 H×W×3 RGB, got {pixels.dtype} {'×'.join(map(str, pixels.shape))}",
-            do="convert it",
+            f"image must be {wanted}, got {pixels.dtype} {'×'.join(map(str, pixels.shape))}", do="convert it"
         )
-    return pixels
+    mask = np.broadcast_to(np.uint8(IGNORE_INDEX), pixels.shape[:2])
+    return Sample(pixels, mask, "image", spec)
 
 
 def _grey_palette(classes: int) -> tuple[Colour, ...]:

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segtrain.errors import InputError
 
@@ -17,6 +17,7 @@ Pretrained = bool | str  # no, torchvision's, or a local file of torchvision's
 # What training runs wrap a network's tensors in; otherwise it is the only dict of tensors alone.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 # What DataParallel, Lightning and torch.compile put before all names, also one after the other.
+RGB = 3
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 
 
@@ -117,6 +118,31 @@ def from_hub(repository: str, filename: str) -> Path:
 def _short(error: Exception) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:100]}" if text else type(error).__name__
+
+
+def load_pretrained(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Loads weights that were trained on RGB; the first convolution is fitted to other input channels.
+
+    As in segmentation_models.pytorch: for one channel the kernels are summed over RGB; for n channels
+    they are repeated (RGBRGB...) and multiplied by 3/n, so that a grey image that is stored n times
+    gives the features that it gave before.
+
+    Args:
+        state: by the module's own names.
+    """
+    own = module.state_dict()
+    for name, given in state.items():
+        channels = own[name].shape[1] if name in own and own[name].ndim == 4 else RGB
+        if given.ndim == 4 and given.shape[1] == RGB and channels != RGB:
+            state = state | {name: fit_channels(given, channels)}
+    module.load_state_dict(state)
+
+
+def fit_channels(weight: Tensor, channels: int) -> Tensor:
+    """Kernels O×3×h×w over RGB for other channels (`load_pretrained`)."""
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    return weight[:, torch.arange(channels) % RGB] * (RGB / channels)
 
 
 def read_tensors(path: str | Path, key: str, *, wanted: str) -> dict[str, Tensor]:

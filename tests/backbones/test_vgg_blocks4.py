@@ -3,6 +3,7 @@ import torch
 import torchvision
 
 from segtrain.backbones.vgg_blocks4 import VGG16Blocks4
+from segtrain.weights import load_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_the_three_taps_are_torchvisions_features_before_its_poolings(vgg16):
 def test_weights_for_grey_respond_as_those_for_rgb(vgg16):
     grey, colour = VGG16Blocks4(in_channels=1), VGG16Blocks4()
     for backbone in (grey, colour):
-        backbone.load_state_dict(backbone.from_torchvision(vgg16.state_dict()))
+        load_pretrained(backbone, backbone.from_torchvision(vgg16.state_dict()))
     x = torch.rand(1, 1, 16, 16)
     with torch.inference_mode():
         assert torch.allclose(grey.block1(x), colour.block1(x.expand(-1, 3, -1, -1)), atol=1e-5)

@@ -134,5 +134,5 @@ def test_transforms_that_two_loaders_share_give_each_what_its_seed_says():
 
 
 def test_what_is_no_transform_of_albumentations_is_named():
-    with pytest.raises(InputError, match="'flip' is no transform"):
+    with pytest.raises(InputError, match="must hold transforms, got 'flip'"):
         Augmented(Faulty(), ["flip"], seed=0)

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from segtrain.contracts import MEAN_COLOUR
 from segtrain.errors import InputError
 from segtrain.inference import OverlapTile, Sliding
 from segtrain.inference.rows import rows_of
 from segtrain.inference.sliding import offsets
+from segtrain.input_spec import MEAN_COLOUR
 from tests.inference.applied import applied
 
 

@@ -18,9 +18,9 @@ from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid, pad_to
 from segtrain.layers.init import he_normal
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.width import scaled
-from segtrain.weights import Pretrained, torchvision_state
+from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 
 CHANNELS = {"caffe": (96, 256, 384, 384, 256), "torchvision": (64, 192, 384, 256, 256)}
 KERNELS = (11, 5, 3, 3, 3)
@@ -36,6 +36,7 @@ class AlexNet(nn.Module):
         layout: `caffe` or `torchvision`.
         padding: of the first convolution: 5 keeps sizes, 100 is FCN's (fc6 is then unpadded).
         dropout: after fc6 and fc7.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -55,14 +56,15 @@ class AlexNet(nn.Module):
         layout: Literal["caffe", "torchvision"] = "caffe",
         padding: int = 5,
         dropout: float = 0.5,
+        in_channels: int = 3,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
         super().__init__()
         self.feature_info = FeatureInfo()
-        self.normalize = Normalize()
+        self.normalize = normalization(in_channels)
         self.caffe = layout == "caffe"
-        channels = [3] + [2 * scaled(c, width / 2) for c in CHANNELS[layout]]
+        channels = [in_channels] + [2 * scaled(c, width / 2) for c in CHANNELS[layout]]
         paddings = (padding, 2, 1, 1, 1)
         grid = Grid()
         for i, (kernel, pad, groups) in enumerate(zip(KERNELS, paddings, GROUPS[layout], strict=True)):
@@ -83,7 +85,7 @@ class AlexNet(nn.Module):
         self.feature_info.add(32, fc, grid.conv(6, padding=fc6_padding))
         he_normal(self)
         if pretrained:
-            self.load_state_dict(self.from_torchvision(torchvision_state("alexnet", pretrained)))
+            load_pretrained(self, self.from_torchvision(torchvision_state("alexnet", pretrained)))
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x = pad_to(self.normalize(images), SMALLEST)

@@ -18,9 +18,9 @@ from segtrain.errors import InputError
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.grid import Grid, pad_to
 from segtrain.layers.init import he_normal
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.width import scaled
-from segtrain.weights import Pretrained, torchvision_state
+from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 
 #       1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5, pool projection
 INCEPTION = {
@@ -76,6 +76,7 @@ class GoogLeNet(nn.Module):
         layout: `original` or `torchvision`.
         padding: of the first convolution: 3 keeps sizes.
         dropout: before the scores.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -99,6 +100,7 @@ class GoogLeNet(nn.Module):
         layout: Literal["original", "torchvision"] = "original",
         padding: int = 3,
         dropout: float = 0.4,
+        in_channels: int = 3,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -111,11 +113,11 @@ class GoogLeNet(nn.Module):
                 do="add model.backbone.layout=torchvision",
             )
         # torchvision's GoogLeNet weights were trained on inputs from -1 to 1.
-        self.normalize = Normalize((127.5,) * 3, (127.5,) * 3)
+        self.normalize = normalization(in_channels, (127.5,) * 3, (127.5,) * 3)
         self.norm = nn.Identity() if batch_norm else nn.LocalResponseNorm(5, 1e-4, 0.75)
         last_pool = 2 if batch_norm else 3
         c64, c192 = scaled(64, width), scaled(192, width)
-        self.conv1 = ConvUnit(3, c64, 7, stride=2, padding=padding, batch_norm=batch_norm)
+        self.conv1 = ConvUnit(in_channels, c64, 7, stride=2, padding=padding, batch_norm=batch_norm)
         self.conv2 = ConvUnit(c64, c64, 1, batch_norm=batch_norm)
         self.conv3 = ConvUnit(c64, c192, 3, padding=1, batch_norm=batch_norm)
         channels = c192
@@ -135,7 +137,7 @@ class GoogLeNet(nn.Module):
         self.feature_info.grids = {8: grid, 16: grid.conv(3, 2), 32: grid.conv(3, 2).conv(last_pool, 2)}
         he_normal(self)
         if pretrained:
-            self.load_state_dict(self.from_torchvision(torchvision_state("googlenet", pretrained)))
+            load_pretrained(self, self.from_torchvision(torchvision_state("googlenet", pretrained)))
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x = self.norm(self.pool(self.conv1(pad_to(self.normalize(images), SMALLEST))))

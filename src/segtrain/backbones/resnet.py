@@ -20,10 +20,10 @@ from torch.nn import functional as F
 from segtrain.errors import InputError
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.grid import Grid
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.whole_cells import pad_to_whole_cells
 from segtrain.layers.width import scaled
-from segtrain.weights import Pretrained, torchvision_state
+from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 CHANNELS = {4: 64, 8: 128, 16: 256, 32: 512}  # of the 3×3 convolutions, by stage
@@ -81,6 +81,7 @@ class ResNet(nn.Module):
         dilation: `every_block` of a layer with dilation has the layer's own (DeepLab, PSPNet), or
             the first one still that of the layer before (`torchvision`).
         multi_grid: factors of the dilations of layer4's three blocks (DeepLab v3).
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights, which strided in the 3×3) or a
             local file by torchvision's names; for the deep stem a file with conv1 to conv3 and
@@ -113,6 +114,7 @@ class ResNet(nn.Module):
         stride_in: Literal["3x3", "1x1"] = "3x3",
         dilation: Literal["every_block", "torchvision"] = "every_block",
         multi_grid: tuple[int, ...] = (1, 1, 1),
+        in_channels: int = 3,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -123,8 +125,8 @@ class ResNet(nn.Module):
             raise InputError(problem, do="give three factors")
         self.deep, self.dilation, self.multi_grid = stem == "deep", dilation, tuple(multi_grid)
         self.caffe = stride_in == "1x1"
-        self.normalize = Normalize()
-        channels = self.feature_info.channels[2] = self._add_stem(width)
+        self.normalize = normalization(in_channels)
+        channels = self.feature_info.channels[2] = self._add_stem(in_channels, width)
         for number, (stage, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
             bottleneck_channels, layer = scaled(CHANNELS[stage], width), []
             for i in range(blocks):
@@ -135,7 +137,7 @@ class ResNet(nn.Module):
         self.set_output_stride(output_stride)
         _initialise(self)
         if pretrained:
-            self.load_state_dict(self._published(f"resnet{depth}", pretrained))
+            load_pretrained(self, self._published(f"resnet{depth}", pretrained))
 
     def set_output_stride(self, output_stride: int) -> None:
         """Chooses strides and dilation for this stride of the deepest features; weights stay."""
@@ -166,9 +168,9 @@ class ResNet(nn.Module):
         layer3 = self.layer3(layer2)
         return {2: x, 4: layer1, 8: layer2, 16: layer3, 32: self.layer4(layer3)}
 
-    def _add_stem(self, width: float) -> int:
+    def _add_stem(self, channels: int, width: float) -> int:
         """The convolutions before the pooling; returns their channels."""
-        channels, out_channels = 3, DEEP_STEM if self.deep else DEEP_STEM[:1]
+        out_channels = DEEP_STEM if self.deep else DEEP_STEM[:1]
         kernel, stride = 3 if self.deep else 7, 2
         for number, out in enumerate(out_channels, start=1):
             out = scaled(out, width)

@@ -17,9 +17,9 @@ from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.width import scaled
-from segtrain.weights import Pretrained, torchvision_state
+from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 FC = 4096
@@ -67,6 +67,7 @@ class VGG16(nn.Module):
         fc6_kernel: 7, or 1 for a lighter fc6.
         dropout: after fc6 and fc7.
         batch_norm: after every convolution of the five blocks (torchvision's vgg16_bn).
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -87,13 +88,14 @@ class VGG16(nn.Module):
         fc6_kernel: int = 7,
         dropout: float = 0.5,
         batch_norm: bool = False,
+        in_channels: int = 3,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
         super().__init__()
         self.feature_info = FeatureInfo()
-        self.normalize = Normalize()
-        grid, channels = Grid(), 3
+        self.normalize = normalization(in_channels)
+        grid, channels = Grid(), in_channels
         for number, block in enumerate(BLOCKS, start=1):
             out_channels = [scaled(out, width) for out in block]
             first = padding if number == 1 else 1
@@ -114,7 +116,7 @@ class VGG16(nn.Module):
         he_normal(self)
         if pretrained:
             name = "vgg16_bn" if batch_norm else "vgg16"
-            self.load_state_dict(self.from_torchvision(torchvision_state(name, pretrained)))
+            load_pretrained(self, self.from_torchvision(torchvision_state(name, pretrained)))
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         pool1 = self.block1(self.normalize(images))

@@ -23,10 +23,10 @@ from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.whole_cells import pad_to_whole_cells
 from segtrain.layers.width import scaled
-from segtrain.weights import Pretrained, torchvision_state
+from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 
 STAGES = (2, 4, 8, 16)  # after pool1 to pool4
 DILATIONS = (1, 1, 1, 1, 2)
@@ -44,6 +44,7 @@ class AtrousVGG16(nn.Module):
         fc6_kernel, fc6_dilations, fc_channels: the paper's Table 2 (LargeFOV: 3, 12, 1024). Of
             several dilations each has a fc6 and a fc7 of its own.
         dropout: after fc6 and fc7.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -65,14 +66,15 @@ class AtrousVGG16(nn.Module):
         fc6_dilations: tuple[int, ...] = (12,),
         fc_channels: int = 1024,
         dropout: float = 0.5,
+        in_channels: int = 3,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
         super().__init__()
         self.feature_info = FeatureInfo()
         self.pool = pool
-        self.normalize = Normalize()
-        grid, channels = Grid(), 3
+        self.in_channels, self.normalize = in_channels, normalization(in_channels)
+        grid, channels = Grid(), in_channels
         for i, (block, pooling, dilation) in enumerate(zip(BLOCKS, POOLS[pool], DILATIONS, strict=True)):
             out_channels = [scaled(out, width) for out in block]
             layers = convolutions(channels, out_channels, padding=dilation, dilation=dilation)
@@ -93,7 +95,7 @@ class AtrousVGG16(nn.Module):
         self.feature_info.add(32, fc * len(fc6_dilations), grid)
         he_normal(self)
         if pretrained:
-            self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))
+            load_pretrained(self, self.from_torchvision(torchvision_state("vgg16", pretrained)))
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x = self.normalize(images)

@@ -7,8 +7,6 @@ Names are those of the other VGGs here, so that `init_from` takes a trained Deep
 up, as Caffe does; input normalisation is torchvision's, as its weights want it.
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from segtrain.backbones.vgg import BLOCKS, block_weights, convolutions
@@ -17,7 +15,7 @@ from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
 from segtrain.layers.width import scaled
-from segtrain.weights import Pretrained, torchvision_state
+from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 
 DEPTH = 4
 
@@ -26,7 +24,7 @@ class VGG16Blocks4(nn.Module):
     """Features of an N×3×H×W or N×1×H×W image by stage: 2 (conv2_2), 4 (conv3_3), 8 (conv4_3).
 
     Args:
-        in_channels: 3 for RGB, 1 for grey, to which RGB is turned.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -39,13 +37,13 @@ class VGG16Blocks4(nn.Module):
     block3: nn.Sequential
     block4: nn.Sequential
 
-    def __init__(self, *, in_channels: Literal[1, 3] = 3, width: float = 1.0, pretrained: Pretrained = False):
+    def __init__(self, *, in_channels: int = 3, width: float = 1.0, pretrained: Pretrained = False):
         super().__init__()
         self.feature_info = FeatureInfo()
         self.normalize = normalization(in_channels)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         grid = Grid()
-        channels: int = in_channels
+        channels = in_channels
         for number, block in enumerate(BLOCKS[:DEPTH], start=1):
             out_channels = [scaled(out, width) for out in block]
             self.add_module(f"block{number}", nn.Sequential(*convolutions(channels, out_channels)))
@@ -55,7 +53,7 @@ class VGG16Blocks4(nn.Module):
                 self.feature_info.add(grid.stride, channels, grid)
         he_normal(self)
         if pretrained:
-            self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))
+            load_pretrained(self, self.from_torchvision(torchvision_state("vgg16", pretrained)))
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         conv1 = self.block1(self.normalize(images))
@@ -64,9 +62,5 @@ class VGG16Blocks4(nn.Module):
         return {2: conv2, 4: conv3, 8: self.block4(self.pool(conv3))}
 
     def from_torchvision(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """torchvision's vgg16 under our names; for grey the first kernels are summed over RGB."""
-        first_blocks = dict(list(state.items())[: len(self.state_dict())])
-        converted = block_weights(self, first_blocks)
-        if next(self.block1.children()).in_channels == 1:
-            converted["block1.0.weight"] = converted["block1.0.weight"].sum(1, keepdim=True)
-        return converted
+        """torchvision's vgg16 under our names."""
+        return block_weights(self, dict(list(state.items())[: len(self.state_dict())]))

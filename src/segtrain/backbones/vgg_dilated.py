@@ -22,10 +22,10 @@ from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.reflect import reflect_pad
 from segtrain.layers.width import scaled
-from segtrain.weights import Pretrained, torchvision_state
+from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 
 DILATIONS = (1, 1, 1, 1, 2)
 FC6_DILATION = 4
@@ -41,6 +41,7 @@ class DilatedVGG16(nn.Module):
         padding: `reflect` is the paper's border around the image. `zeros` pads every convolution
             instead: other borders for the same cells, without 372 more rows and columns.
         dropout: after fc6 and fc7.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -59,15 +60,16 @@ class DilatedVGG16(nn.Module):
         *,
         padding: Literal["reflect", "zeros"] = "reflect",
         dropout: float = 0.5,
+        in_channels: int = 3,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
         super().__init__()
         self.feature_info = FeatureInfo(optional_padding=True)
-        self.normalize = Normalize()
+        self.normalize = normalization(in_channels)
         same = padding == "zeros"
         self.margin = 0 if same else MARGIN
-        channels = 3
+        channels = in_channels
         for i, (block, dilation) in enumerate(zip(BLOCKS, DILATIONS, strict=True)):
             out_channels = [scaled(out, width) for out in block]
             layers = convolutions(channels, out_channels, padding=dilation if same else 0, dilation=dilation)
@@ -81,7 +83,7 @@ class DilatedVGG16(nn.Module):
         self.feature_info.add(32, fc, Grid(STRIDE))
         he_normal(self)
         if pretrained:
-            self.load_state_dict(self.from_torchvision(torchvision_state("vgg16", pretrained)))
+            load_pretrained(self, self.from_torchvision(torchvision_state("vgg16", pretrained)))
 
     def forward(self, images: Tensor, *, whole_cells: bool = True) -> dict[int, Tensor]:
         height, width = images.shape[-2:]

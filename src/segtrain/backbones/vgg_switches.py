@@ -19,10 +19,10 @@ from segtrain.layers.batch_statistics import require_batch_statistics
 from segtrain.layers.fc_conv import FCConv
 from segtrain.layers.grid import pad_to
 from segtrain.layers.init import batch_norm_shift, he_normal
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.unpool import Switches, pool
 from segtrain.layers.width import scaled
-from segtrain.weights import Pretrained, torchvision_state
+from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 
 
 class SwitchesVGG16(nn.Module):
@@ -33,6 +33,7 @@ class SwitchesVGG16(nn.Module):
 
     Args:
         fc_channels: of fc6 and fc7, 4096 in DeconvNet; 0 leaves them out.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -49,12 +50,19 @@ class SwitchesVGG16(nn.Module):
     block4: nn.Sequential
     block5: nn.Sequential
 
-    def __init__(self, *, fc_channels: int = 0, width: float = 1.0, pretrained: Pretrained = False):
+    def __init__(
+        self,
+        *,
+        fc_channels: int = 0,
+        in_channels: int = 3,
+        width: float = 1.0,
+        pretrained: Pretrained = False,
+    ):
         super().__init__()
         self.feature_info = FeatureInfo()
-        self.normalize = Normalize()
+        self.normalize = normalization(in_channels)
 
-        channels = 3
+        channels = in_channels
         for number, block in enumerate(BLOCKS, start=1):
             out_channels = [scaled(out, width) for out in block]
             self.add_module(
@@ -73,7 +81,7 @@ class SwitchesVGG16(nn.Module):
         he_normal(self)
         batch_norm_shift(self)
         if pretrained:
-            self.load_state_dict(self.from_torchvision(torchvision_state("vgg16_bn", pretrained)))
+            load_pretrained(self, self.from_torchvision(torchvision_state("vgg16_bn", pretrained)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Switches]]:
         x = self.normalize(images)

@@ -20,7 +20,7 @@ from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.conv_bn_relu import ConvBNReLU
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.separable import SeparableConv
 from segtrain.layers.whole_cells import pad_to_whole_cells
 from segtrain.layers.width import scaled
@@ -100,22 +100,25 @@ class Xception65(nn.Module):
 
     Args:
         output_stride: of the deepest features; units beyond it are dilated instead of strided.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
 
     Attributes:
         feature_info: the channels and the cells of each stage.
     """
 
-    def __init__(self, *, output_stride: Literal[8, 16, 32] = 32, width: float = 1.0):
+    def __init__(self, *, output_stride: Literal[8, 16, 32] = 32, in_channels: int = 3, width: float = 1.0):
         super().__init__()
         self.feature_info = FeatureInfo()
 
         def thin(out_channels: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(scaled(out, width) for out in out_channels)
 
-        self.normalize = Normalize((127.5,) * 3, (127.5,) * 3)  # to -1..1
+        self.normalize = normalization(in_channels, (127.5,) * 3, (127.5,) * 3)  # to -1..1
         one, two = thin(STEM)
-        self.stem = nn.Sequential(ConvBNReLU(3, one, 3, stride=2, eps=EPS), ConvBNReLU(one, two, 3, eps=EPS))
+        self.stem = nn.Sequential(
+            ConvBNReLU(in_channels, one, 3, stride=2, eps=EPS), ConvBNReLU(one, two, 3, eps=EPS)
+        )
         channels, entry = two, []
         for out_channels, stride in ENTRY:
             entry.append(Unit(channels, thin(out_channels), stride=stride, shortcut="conv"))

@@ -16,6 +16,8 @@ from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.engine.checkpoint_schema import EVALUATED, check_keys
 from segtrain.errors import InputError
+from segtrain.input_spec import RGB_CHANNELS, InputSpec
+from segtrain.layers.normalize import set_input
 from segtrain.losses.composite import CompositeLoss
 from segtrain.metrics.per_class import PerClass
 from segtrain.tasks import Task
@@ -52,11 +54,53 @@ def read_checkpoints(paths: list[str]) -> list[Checkpoint]:
     return saved
 
 
+def build_network(node: dict[str, Any], spec: InputSpec) -> nn.Module:
+    """The model of a config, for the images of a data set.
+
+    Args:
+        node: of the model, for RGB.
+        spec: of the images.
+
+    Raises:
+        InputError: a key that does not fit.
+    """
+    model = instantiate(with_channels(node, spec.channels), "model")
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model._target_={node.get('_target_')} must build a network", do="give another")
+    set_input(model, spec)
+    return model
+
+
+def with_channels(node: Any, channels: int) -> Any:
+    """A model's config, written for RGB, for images of so many channels. An `in_channels: 1` stays: such a
+    model takes RGB by its luminance."""
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: channels if key == "in_channels" and value == RGB_CHANNELS else with_channels(value, channels)
+        for key, value in node.items()
+    }
+
+
+def adapted_stem(node: Any, spec: InputSpec) -> str | None:
+    """What the log says of pretrained weights whose first convolution was fitted to other channels."""
+    if not isinstance(node, dict):
+        return None
+    if node.get("pretrained") and node.get("in_channels", spec.channels) != RGB_CHANNELS:
+        channels = node.get("in_channels", spec.channels)
+        how = "summed over RGB" if channels == 1 else f"repeated over RGB, times 3/{channels}"
+        return f"pretrained: the first convolution takes {channels} channels, its kernels {how}"
+    return next(filter(None, (adapted_stem(value, spec) for value in node.values())), None)
+
+
+def saved_input(saved: Checkpoint) -> InputSpec:
+    """What the images were that a checkpoint was trained on."""
+    return InputSpec.of_json(saved.meta.get("input"))
+
+
 def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
     """The model of a config with a checkpoint's weights, in eval mode. Raises InputError."""
-    model = instantiate(node, "model")
-    if not isinstance(model, nn.Module):
-        raise InputError("the checkpoint's config.model is no network", do="give another checkpoint")
+    model = build_network(node, saved_input(saved))
     result = checkpoint.initialise(model, saved.weights())
     if result.new or result.unused:
         name = (result.new or result.unused)[0]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from segtrain.commands.build import build_crf, build_data
+from segtrain.commands.build import build_crf, build_data, saved_input
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.paths import relative, write_metrics, write_yaml
 from segtrain.distributed import process_group
@@ -66,7 +66,7 @@ def compare_checkpoints(
             log.say(f"{name}: {path}")
             with RunLog(folder / name, "eval", silent=process_group.rank() > 0) as own:
                 predict, parameters = build_predictor([node], [checkpoint], compute)
-                validation = Validation(data, compute, config, own, crf)
+                validation = Validation(data, compute, config, own, crf, spec=saved_input(checkpoint))
                 both.append(
                     Compared(path, *examine(validation, predict, checkpoint.meta["step"]), parameters)
                 )

@@ -17,6 +17,7 @@ from segtrain.commands.build import (
     build_metrics,
     count_parameters,
     restore_model,
+    saved_input,
     task_of,
 )
 from segtrain.commands.paths import relative, write_yaml
@@ -32,6 +33,7 @@ from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluati
 from segtrain.evaluation.report import Report
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import inside
+from segtrain.input_spec import RGB8, InputSpec
 from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import Scores
 from segtrain.viz.drawing import confusion_figure, figure_image, save_labels, strip
@@ -58,7 +60,9 @@ def evaluate_checkpoints(
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         write_yaml(config, folder / "config.yaml")
         log.start(config)
-        validation = Validation(build_data(config), compute, config, log, build_crf(config))
+        validation = Validation(
+            build_data(config), compute, config, log, build_crf(config), spec=saved_input(saved[0])
+        )
         predict, parameters = build_predictor(configs, saved, compute)
         result, _ = examine(validation, predict, saved[0].meta["step"])
         log.say(f"metrics: {relative(folder)}/metrics.json")
@@ -141,6 +145,7 @@ class Validation:
         crf: the dense CRF, or None.
         should_stop: asked after every image.
         keep: gets {"threshold": T} where `threshold=auto` chose one, for the checkpoint.
+        spec: of the images.
 
     Raises:
         InputError: an unknown metric, or a submission of data that no server scores.
@@ -155,7 +160,10 @@ class Validation:
         crf: Crf | None,
         should_stop: Callable[[], bool] = lambda: False,
         keep: Callable[[dict[str, Any]], object] = lambda _: None,
+        *,
+        spec: InputSpec = RGB8,
     ):
+        self.spec = spec
         self.data, self.compute, self.log, self.crf, self.should_stop = data, compute, log, crf, should_stop
         self.task, self.keep = task_of(config), keep
         self.inference = instantiate(config["inference"], "inference")
@@ -203,6 +211,7 @@ class Validation:
                 self.settings,
                 crf=crf,
                 make_metrics=self.make_metrics,
+                spec=self.spec,
                 on_image=show,
                 advance=advance,
                 should_stop=self.should_stop,

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from segtrain.commands.build import restore_model, task_of
+from segtrain.commands.build import restore_model, saved_input, task_of
 from segtrain.commands.paths import relative
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.errors import InputError
@@ -30,6 +30,8 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
     path = Path(config["out"]).expanduser() if config["out"] else folder / f"model{SUFFIX[form]}"
     about = {key: saved.meta[key] for key in ("class_names", "palette")}
     about |= {key: config[key] for key in ("model", "task", "threshold")}
+    spec = saved_input(saved)
+    about["input"] = spec.as_json()
     task = task_of(config)
     model = restore_model(config["model"], saved)
     console = Console(soft_wrap=True, highlight=False)
@@ -42,9 +44,11 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
         result.add_row(f"{size[0]}×{size[1]}", f"{largest:.2e}", f"{limit:.3g}", f"{labels:.4%}")
     console.print(result)
     if form != "safetensors":
+        kind = "uint8" if spec.dtype == "uint8" else "float32"
+        takes_numbers = f"{kind} {'RGB ' * spec.is_rgb8}1×{spec.channels}×H×W"
         takes = "of any size" if config["dynamic"] else f"of {'×'.join(map(str, config['size']))} alone"
         channels = task.channels(len(about["class_names"]))
-        console.print(f"takes images {takes}: uint8 RGB 1×3×H×W to logits 1×{channels}×H×W")
+        console.print(f"takes images {takes}: {takes_numbers} to logits 1×{channels}×H×W")
         if task.name != "softmax":
             console.print(f"task={task.name}: of the class where a logit's sigmoid is above {task.threshold}")
     console.print(f"{form}: {relative(path)} ({path.stat().st_size / 1e6:.1f} MB)", markup=False)

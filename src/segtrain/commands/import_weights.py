@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from segtrain.commands.build import saved_config
+from segtrain.commands.build import build_network, saved_config
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.compose import offline, options_with
 from segtrain.config.instantiate import TARGET, fits, instantiate, locate
@@ -21,6 +21,7 @@ from segtrain.data.datasets.voc import voc_palette
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
+from segtrain.input_spec import RGB8
 
 
 def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> None:
@@ -42,7 +43,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     config["model"], changes = in_form(offline(config["model"]), network.form, given)
     config["model"], derived = in_form(config["model"], network.derived(config["model"]), given)
     torch.manual_seed(0)  # of what is new
-    model = instantiate(config["model"], "model")
+    model = build_network(config["model"], RGB8)
     account = take(model, network, state, config["allow"])
 
     class_names, palette, numbered = classes_of(config["data"])

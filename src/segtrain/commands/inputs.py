@@ -1,7 +1,7 @@
 """What `input=` of `segpredict` means: an image, a folder, a list or a video."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
 
 from segtrain.commands.made_from import MADE_FROM
@@ -17,12 +17,13 @@ def is_video(source: Path) -> bool:
     return source.is_file() and source.suffix.lower() in VIDEOS
 
 
-def find_images(source: Path, output: Path) -> list[tuple[str, Path]]:
+def find_images(source: Path, output: Path, bands: Sequence[str] = ()) -> list[tuple[str, Path]]:
     """Names (paths without suffix, below a folder) and paths of the images that `source` means.
 
     Args:
         output: what lies below it is not looked at; where it is `source` or above, what
             `segpredict` writes there is not.
+        bands: suffixes of the files that hold an image's channels; the first names the image.
 
     Raises:
         InputError: it is not there, of another kind, without images, or two have one name.
@@ -39,6 +40,8 @@ def find_images(source: Path, output: Path) -> list[tuple[str, Path]]:
         paths = [(source, Path(source.name))]
     if not paths:
         raise InputError(f"input={source}: no image in it", do=_what_to_give(source))
+    if bands:
+        paths = [(path, name) for path, name in paths if name.stem.endswith(bands[0])]
     named: dict[str, Path] = {}
     for path, name in paths:
         key = str(name.with_suffix(""))

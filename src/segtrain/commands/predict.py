@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,14 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from segtrain.commands.build import build_crf
+from segtrain.commands.build import build_crf, saved_input
 from segtrain.commands.evaluate import build_predictor
 from segtrain.commands.inputs import find_images, is_video
 from segtrain.commands.made_from import MadeFrom
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.prediction import Classes, ImagePredictor, draw_overlay, image_reader
+from segtrain.contracts import IGNORE_INDEX
+from segtrain.data.io.images import ImageReader
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
@@ -47,15 +48,16 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
     compute = choose(config["device"], str(config["precision"]))
     source = Path(config["input"]).expanduser()
     check_wanted(config, video=is_video(source))
-    found = [] if is_video(source) else find_images(source, folder)
+    found = [] if is_video(source) else find_images(source, folder, config["data"].get("bands") or ())
     claimed = claim_folder(folder, configs, saved)
     predictor, _ = build_predictor(configs, saved, compute)
-    classes, crf, read = Classes.of(saved[0]), build_crf(config), image_reader(config["data"])
+    spec = saved_input(saved[0])
+    classes, crf, read = Classes.of(saved[0]), build_crf(config), image_reader(config["data"], spec)
     steps = None
     if config["steps"] and crf is not None:
         steps = Steps(crf, folder, *classes, predictor.task.image_labels)
     predict_image = ImagePredictor(
-        predictor, crf, probabilities=config["probabilities"], on_probabilities=steps
+        predictor, crf, spec=spec, probabilities=config["probabilities"], on_probabilities=steps
     )
     if is_video(source):
         from segtrain.commands.predict_video import predict_video  # OpenCV's video is needed for nothing else
@@ -161,7 +163,7 @@ class Writer:
         self,
         folder: Path,
         predict_image: ImagePredictor,
-        read: Callable[[Path], np.ndarray],
+        read: ImageReader,
         classes: Classes,
         config: dict[str, Any],
         made_from: MadeFrom,
@@ -200,15 +202,18 @@ class Writer:
     def write(self, name: str, path: Path) -> None:
         """Predicts an image and writes its outputs, each file whole or not at all."""
         digests = self.made_from.digests(path)  # before it is read: if it changes now, the next run sees it
-        image = self.read(path)
+        image, invalid = self.read.with_invalid(path)
         self.made_from.begin(name, self.kinds)
         labels, probabilities = self.predict_image(image, name)
+        if invalid is not None:
+            labels[invalid] = IGNORE_INDEX
         if self.config["probabilities"] and probabilities is not None:
             half = probabilities.astype(np.float16)
             write_atomically(self.output(name, "probabilities"), lambda file: np.save(file, half))
         if self.config["overlay"]:
             share, legend = self.config["overlay"], self.config["legend"]
-            drawn = Image.fromarray(draw_overlay(image, labels, self.classes, share, legend=legend))
+            shown = self.predict_image.spec.to_rgb(image)
+            drawn = Image.fromarray(draw_overlay(shown, labels, self.classes, share, legend=legend))
             write_image(drawn, self.output(name, "overlays"), quality=92)
         if labels.ndim == 3:  # as data=multilabel_folder reads them
             stack = labels.transpose(2, 0, 1)

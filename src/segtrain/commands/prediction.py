@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Crf, Sample
-from segtrain.data.io.files import WHITE, read_image
+from segtrain.data.io.images import ImageLayout, ImageReader
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.evaluation.predictor import Predict
+from segtrain.input_spec import RGB8, InputSpec
 from segtrain.viz.drawing import overlay, with_legend
 
 OnProbabilities = Callable[[np.ndarray, str, np.ndarray], None]  # image, its name, probabilities C×H×W
@@ -38,6 +38,7 @@ class ImagePredictor:
     Args:
         predict: a model or an ensemble.
         crf: the dense CRF, or None.
+        spec: of the images.
         probabilities: whether they are wanted.
         on_probabilities: gets each image, its name and the probabilities before the CRF.
     """
@@ -47,34 +48,38 @@ class ImagePredictor:
         predict: Predict,
         crf: Crf | None,
         *,
+        spec: InputSpec = RGB8,
         probabilities: bool = False,
         on_probabilities: OnProbabilities | None = None,
     ):
-        self.predict, self.crf = predict, crf
+        self.predict, self.crf, self.spec = predict, crf, spec
         self.probabilities, self.on_probabilities = probabilities, on_probabilities
 
     def __call__(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """The class indices uint8 H×W (0 and 1 H×W×C where a pixel has several labels) of an image uint8
-        H×W×3, and the probabilities float32 C×H×W."""
-        samples = [Sample(image, np.broadcast_to(np.uint8(IGNORE_INDEX), image.shape[:2]), name)]
+        """The class indices uint8 H×W (0 and 1 H×W×C where a pixel has several labels) of an image
+        H×W×C, and the probabilities float32 C×H×W."""
+        mask = np.broadcast_to(np.uint8(IGNORE_INDEX), image.shape[:2])
+        samples = [Sample(image, mask, name).of(self.spec)]
         if self.crf is None and not self.probabilities:
             return self.predict.labels(samples)[0].cpu().numpy(), None
         probabilities = self.predict(samples)[0].cpu().numpy()
         if self.on_probabilities is not None:
-            self.on_probabilities(image, name, probabilities)
+            self.on_probabilities(samples[0].rgb, name, probabilities)
         if self.crf is not None:
-            probabilities = self.crf(image, probabilities)
+            probabilities = self.crf(samples[0].rgb, probabilities)
         return self.predict.task.image_labels(probabilities), probabilities
 
 
-def image_reader(data: dict[str, Any]) -> Callable[[Path], np.ndarray]:
-    """What reads an image file as the data set of a config does: uint8 H×W×3.
+def image_reader(data: dict[str, Any], spec: InputSpec) -> ImageReader:
+    """What reads an image file as the data set of a config does.
 
     Args:
         data: the config of the data set that the model was trained on.
+        spec: of that data set's images.
     """
-    white = data.get("white", WHITE)
-    return lambda path: read_image(path, white)
+    layout = ImageLayout(spec.channels, spec.dtype)
+    channels, bands = data.get("channels"), data.get("bands") or ()
+    return ImageReader(layout, channels=channels, bands=bands, white=data.get("white"))
 
 
 def draw_overlay(

@@ -64,7 +64,8 @@ def first_forward_pass(
         loss.balance([1.0] * classes)
     loss.check(classes)
     count = min(batch_size, 2)  # one alone is what BatchNorm may refuse
-    images = torch.full((count, 3, *size), 127, dtype=torch.uint8, device=compute.device)
+    dtype = torch.uint8 if sample.input.dtype == "uint8" else torch.float32
+    images = torch.full((count, sample.input.channels, *size), 127, dtype=dtype, device=compute.device)
     maps = sample.mask.shape[2:]  # of several labels a pixel
     labels = torch.zeros(count, *maps, *size, dtype=torch.uint8, device=compute.device)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}

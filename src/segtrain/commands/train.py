@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ import torch
 from torch import nn
 
 from segtrain.commands.build import (
+    adapted_stem,
     build_crf,
     build_data,
     build_loss,
+    build_network,
     count_parameters,
     read_checkpoint,
     saved_config,
+    with_channels,
 )
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log, precision_of, result_table
@@ -31,8 +35,10 @@ from segtrain.config.compose import offline
 from segtrain.config.instantiate import instantiate
 from segtrain.config.task import with_task
 from segtrain.contracts import Dataset
+from segtrain.data.augment.fitting import fit_transforms, refuse_colour_changes
 from segtrain.data.checks.check import check_start
 from segtrain.data.checks.frequencies import class_frequencies, median_frequency_weights
+from segtrain.data.checks.input import measure_input
 from segtrain.distributed import process_group
 from segtrain.distributed.signals import StopSignals
 from segtrain.engine import checkpoint
@@ -43,6 +49,7 @@ from segtrain.engine.state import TrainSettings, TrainState, freeze_norms
 from segtrain.engine.train import fit
 from segtrain.errors import InputError
 from segtrain.evaluation.result import EvaluationResult
+from segtrain.input_spec import InputSpec
 from segtrain.loggers.run_log import RunLog
 from segtrain.losses.composite import CompositeLoss
 from segtrain.viz.tables import table
@@ -118,7 +125,11 @@ def run_training(
         with process_group.first_of_each_machine(compute.device):
             data = build_data(config)
         check_start(data, several_labels=config["task"] == "multilabel")
-        dataset = build_dataset(config, data, log)
+        transforms = instantiate(config["augment"], "augment")
+        spec = measure_input(data, log.say, partial(refuse_colour_changes, transforms))
+        log.say(f"images: {spec.words()}")
+        config["model"] = with_channels(config["model"], spec.channels)
+        dataset = build_dataset(config, data, transforms, spec, log)
         source = find_resume(config, folder, others)
         state = build_state(config, data, dataset, compute, log, resumed=source is not None)
         state.run_meta |= run_meta(config, choices, data)
@@ -136,7 +147,7 @@ def run_training(
         def should_stop() -> bool:
             return process_group.any_rank_so_far(stop.requested)
 
-        validation = Validation(data, compute, config, log, crf, should_stop, state.meta.update)
+        validation = Validation(data, compute, config, log, crf, should_stop, state.meta.update, spec=spec)
         drawings = Drawings(data, log, config["max_steps"])
 
         def validate(model: nn.Module, step: int) -> EvaluationResult:
@@ -153,14 +164,15 @@ def run_training(
     return TrainResult(result, count_parameters(state.model), state.seconds_per_step, folder)
 
 
-def build_dataset(config: dict[str, Any], data: Dataset, log: RunLog) -> Augmented:
+def build_dataset(
+    config: dict[str, Any], data: Dataset, transforms: dict[str, Any], spec: InputSpec, log: RunLog
+) -> Augmented:
     """The training split, its images or the crops of `crops=`, under the augmentation."""
     images = data.train
     if config.get("crops"):
         log.say("looking for objects in every mask, once")
         images = instantiate(config["crops"], "crops", partial=True)(images)
-    transforms = instantiate(config["augment"], "augment").values()
-    return Augmented(images, transforms, seed=config["seed"])
+    return Augmented(images, fit_transforms(transforms, spec), seed=config["seed"], spec=spec)
 
 
 def build_state(
@@ -175,12 +187,14 @@ def build_state(
     """The model on its device, its loss, optimizer and schedule. What a first step would fail at is
     said before anything is counted. A resumed model fetches no weights."""
     node = offline(config["model"]) if resumed else config["model"]
-    model, loss = instantiate(node, "model").train(), build_loss(config)
+    model, loss = build_network(node, dataset.spec).train(), build_loss(config)
+    if stem := adapted_stem(node, dataset.spec):
+        log.say(stem)
     if config["freeze_norm"]:
         freeze_norms(model)
     freeze(model, config["freeze"])
     hold_frozen(model, config["freeze"])
-    model = model.to(compute.device, memory_format=torch.channels_last)
+    model = model.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     first_forward_pass(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
     if config["compile"]:
         model.compile()
@@ -189,6 +203,7 @@ def build_state(
         "config": saved_config(config) | {"loss": config["loss"]},
         "class_names": list(data.class_names),
         "palette": [list(colour) for colour in data.palette],
+        "input": dataset.spec.as_json(),
     }
     return TrainState(
         model=model,

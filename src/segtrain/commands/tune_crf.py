@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch.utils.data import Subset
 
-from segtrain.commands.build import build_crf
+from segtrain.commands.build import build_crf, saved_input
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.instantiate import fits, instantiate
@@ -22,6 +22,7 @@ from segtrain.errors import InputError
 from segtrain.evaluation.predictor import Predict
 from segtrain.evaluation.report import write_rows
 from segtrain.evaluation.result import EvaluationResult
+from segtrain.input_spec import InputSpec
 from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import confusion_matrix, scores
 from segtrain.viz.tables import percent, table
@@ -60,7 +61,7 @@ def tune_checkpoints(
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         log.start(config)
         data = instantiate(config["data"], "data")
-        tuner = Tuner(config, data, compute, log)
+        tuner = Tuner(config, data, saved_input(saved[0]), compute, log)
         predict, parameters = build_predictor(configs, saved, compute)
         trials = tuner.search(ranges, tuner.examples(predict))
         log.say(trials_table(trials, tuner.images))
@@ -68,7 +69,7 @@ def tune_checkpoints(
         write_yaml(tuned, folder / "config.yaml")
         if process_group.rank() == 0:
             write_files(folder, tuned, trials, tuner.images)
-        validation = Validation(data, compute, tuned, log, build_crf(tuned))
+        validation = Validation(data, compute, tuned, log, build_crf(tuned), spec=tuner.spec)
         result, _ = examine(validation, predict, saved[0].meta["step"])
         log.say(f"{tuner.images} of these images chose the parameters; to use them:")
         log.say(f"segeval --config-dir {relative(folder)} ckpt=... crf=true dense_crf={NAME}")
@@ -79,8 +80,8 @@ def tune_checkpoints(
 class Tuner:
     """Images spread over the validation split, shared among the processes, and their scores."""
 
-    def __init__(self, config: dict[str, Any], data, compute: Compute, log: RunLog):
-        self.config, self.data, self.compute, self.log = config, data, compute, log
+    def __init__(self, config: dict[str, Any], data, spec: InputSpec, compute: Compute, log: RunLog):
+        self.config, self.data, self.spec, self.compute, self.log = config, data, spec, compute, log
         crf = build_crf(config)
         assert crf is not None  # tune_checkpoints checked it
         self.parameters = crf.keywords
@@ -95,12 +96,13 @@ class Tuner:
             num_workers=self.config["num_workers"],
             rank=process_group.rank(),
             world_size=process_group.world_size(),
+            spec=self.spec,
         )
         examples = Examples()
         with self.log.progress("predicting", self.images) as advance:
             for samples in batches:
                 for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
-                    examples.add(sample.image, probabilities, sample.mask)
+                    examples.add(sample.rgb, probabilities, sample.mask)
                 advance(len(samples) * process_group.world_size())
         return examples
 

@@ -24,6 +24,7 @@ TYPES: dict[str, Any] = {
     "checkpoint_every": int,
     "log_every": int,
     "num_workers": int,
+    "in_channels": int,
     "width": float,
     "clip_norm": float,
     "ema": float,

@@ -13,15 +13,20 @@ import numpy as np
 from segtrain.contracts.optional import (  # noqa: F401 (for those who import them from here)
     HasClasses,
     HasIdentity,
+    HasInputHints,
     HasInstances,
     HasLabels,
     HasMetrics,
     HasPairs,
+    HasReader,
     HasSubmission,
     HasTask,
-    HasWhite,
+    InputHints,
     Pair,
+    RandomState,
 )
+from segtrain.errors import InputError
+from segtrain.input_spec import RGB8, InputSpec
 
 if TYPE_CHECKING:  # torch takes a second to import, and the command line needs none of it
     from torch import Tensor, nn
@@ -32,8 +37,6 @@ class EvaluationStopped(Exception):
 
 
 IGNORE_INDEX = 255  # the label of an ignored pixel, in every mask that leaves a data set
-# ImageNet's RGB: what is padded is nearly zero once a backbone has normalised it.
-MEAN_COLOUR = (124, 116, 104)
 
 Colour = tuple[int, int, int]
 
@@ -42,14 +45,32 @@ class Sample(NamedTuple):
     """One image with its mask.
 
     Attributes:
-        image: uint8 H×W×3, RGB.
+        image: H×W×C, as stored: uint8 RGB, or other channels of uint8, uint16, int16 or float32.
         mask: uint8 H×W of class indices; 255 is an ignored pixel.
         name: of the image, for messages and files.
+        input: what the image's numbers mean; a data set may leave it out.
     """
 
     image: np.ndarray
     mask: np.ndarray
     name: str
+    input: InputSpec = RGB8
+
+    def of(self, spec: InputSpec) -> Sample:
+        """The sample with what its image's numbers mean. Raises InputError where it is not such an image."""
+        channels = self.image.shape[2] if self.image.ndim == 3 else 0
+        if (channels, str(self.image.dtype)) != (spec.channels, spec.dtype):
+            raise InputError(
+                f"{self.name}: the image must have {spec.channels} channels of {spec.dtype}, as the network"
+                f" takes, got {channels} of {self.image.dtype}",
+                do="choose channels by data.channels, as [1,2,3]",
+            )
+        return self._replace(input=spec)
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """The image as people see it, and the CRF: uint8 H×W×3."""
+        return self.input.to_rgb(self.image)
 
 
 class Split(Protocol):

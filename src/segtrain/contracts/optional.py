@@ -4,11 +4,14 @@ without what is not offered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+
+from segtrain.input_spec import InputSpec
 
 
 class Pair(NamedTuple):
@@ -113,12 +116,49 @@ class HasTask(Protocol):
     task: Any
 
 
-@runtime_checkable
-class HasWhite(Protocol):
-    """A model that knows how its data set reads 16-bit grey images.
+class InputHints(NamedTuple):
+    """What a data set says of its images' numbers.
 
     Attributes:
-        white: the number that becomes 255.
+        range: the lowest and the highest, None where nobody knows.
+        rgb: the places of the three channels that are shown.
+        unused: what files hold and no network gets, a line each.
     """
 
-    white: int
+    range: Sequence[float] | None = None
+    rgb: tuple[int, ...] | None = None
+    unused: Sequence[str] = ()
+
+
+@runtime_checkable
+class HasInputHints(Protocol):
+    """A data set that knows more of its images than their channels and their dtype."""
+
+    def input_hints(self) -> InputHints:
+        """Asked once, before training."""
+        ...
+
+
+@runtime_checkable
+class HasReader(Protocol):
+    """A model of `load_model`, which knows the images that it was trained on.
+
+    Attributes:
+        input_spec: what they are.
+        read: reads a file as the data set did.
+    """
+
+    input_spec: InputSpec
+    read: Callable[[Path], np.ndarray]
+
+
+@runtime_checkable
+class RandomState(Protocol):
+    """A transform of albumentations, or one that is called as those are: `transform(image=..., mask=...)`
+    gives a dict. Any other is called with (image, mask, rng) and gives (image, mask)."""
+
+    def set_random_state(self, generator: np.random.Generator, python_random: Random, /) -> None:
+        """Sets where the next random numbers come from."""
+        ...
+
+    def __call__(self, *, image: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]: ...

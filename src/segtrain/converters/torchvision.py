@@ -10,6 +10,7 @@ from segtrain.converters.network import Node, OtherModel, PublishedNetwork, Stat
 from segtrain.converters.resnet import depth
 from segtrain.converters.vgg import CONVOLUTIONS
 from segtrain.errors import InputError
+from segtrain.weights import fit_channels
 
 # What a file is, by a tensor that it has and the classifiers before it lack.
 MARKS = {
@@ -212,11 +213,11 @@ def vgg16(ours: str, backbone: Node, *, norm: bool) -> PublishedNetwork:
 
 
 def _grey(model: nn.Module, state: State) -> dict[str, Tensor]:
-    """First kernels summed over R, G, B where the backbone sees grey."""
+    """First kernels for the backbone's own channels where it sees others than RGB."""
     weight = state["features.0.weight"]
     backbone: Any = model.backbone
-    grey = backbone.block1[0].in_channels == 1
-    return {"features.0.weight": weight.sum(1, keepdim=True)} if grey else {}
+    channels = backbone.block1[0].in_channels
+    return {} if channels == weight.shape[1] else {"features.0.weight": fit_channels(weight, channels)}
 
 
 def _one_tap(model: nn.Module, state: State) -> dict[str, Tensor]:

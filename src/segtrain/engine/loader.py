@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segtrain.contracts import IGNORE_INDEX, MEAN_COLOUR, Sample, Split
+from segtrain.contracts import IGNORE_INDEX, RandomState, Sample, Split
 from segtrain.distributed.signals import STOP_SIGNALS, ask_when_parent_ends
 from segtrain.errors import InputError, SegtrainError
+from segtrain.input_spec import RGB8, InputSpec
 from segtrain.seeds import rng_for, seed_for
 
 cv2.setNumThreads(0)  # its threads would fight with the loader's processes
@@ -61,17 +62,21 @@ def epoch_order(length: int, seed: int, epoch: int) -> list[int]:
 
 
 class Augmented(Dataset[Any]):
-    """A data set under an albumentations pipeline, addressed by (epoch, index).
+    """A data set under transforms, addressed by (epoch, index): those of albumentations, or callables
+    (image, mask, rng) -> (image, mask) with a NumPy generator.
 
     A known failure is returned, not raised: raised in a worker it would come wrapped in that
     worker's traceback.
     """
 
-    def __init__(self, dataset: Split, transforms: Iterable[Any], *, seed: int):
-        self.dataset, self.seed, self.transforms = dataset, seed, list(transforms)
+    def __init__(self, dataset: Split, transforms: Iterable[Any], *, seed: int, spec: InputSpec = RGB8):
+        self.dataset, self.seed, self.spec, self.transforms = dataset, seed, spec, list(transforms)
         for transform in self.transforms:
-            if not hasattr(transform, "set_random_state"):
-                raise InputError(f"augment: {transform!r} is no transform of albumentations", do="take one")
+            if not callable(transform):
+                raise InputError(
+                    f"augment must hold transforms, got {transform!r}",
+                    do="take one of albumentations, or a callable (image, mask, rng) -> (image, mask)",
+                )
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -79,41 +84,54 @@ class Augmented(Dataset[Any]):
     def __getitem__(self, key: tuple[int, int]) -> Sample | SegtrainError:
         epoch, index = key
         try:
-            image, mask, name = self.dataset[index]
+            sample = Sample(*self.dataset[index]).of(self.spec)
         except SegtrainError as error:
             return error
         generator = rng_for(self.seed, epoch, index)
         python_random = random.Random(seed_for(self.seed, epoch, index))
-        augmented = {"image": image, "mask": mask}
+        image, mask = sample.image, sample.mask
         for transform in self.transforms:  # as albumentations.Compose, without its checks of every call
-            transform.set_random_state(generator, python_random)
-            augmented = transform(**augmented)
-            if augmented["mask"].ndim < mask.ndim:  # OpenCV drops the last axis of one class
-                augmented["mask"] = augmented["mask"][..., None]
-        if augmented["mask"].dtype != np.uint8 or augmented["image"].dtype != np.uint8:
-            return InputError(
-                "augment: the pipeline must return uint8", do="leave normalisation to the model"
-            )
-        return Sample(augmented["image"], augmented["mask"], name)
+            if isinstance(transform, RandomState):
+                transform.set_random_state(generator, python_random)
+                augmented = transform(image=image, mask=mask)
+                if augmented["mask"].ndim < mask.ndim:  # OpenCV drops the last axis of one class
+                    augmented["mask"] = augmented["mask"][..., None]
+                image, mask = augmented["image"], augmented["mask"]
+            else:
+                image, mask = transform(image, mask, generator)
+        try:
+            return sample._replace(image=image, mask=_as_labels(mask, sample.name)).of(self.spec)
+        except SegtrainError as error:
+            return error
+
+
+def _as_labels(mask: np.ndarray, name: str) -> np.ndarray:
+    if mask.dtype != np.uint8:
+        raise InputError(
+            f"{name}: augment must leave the mask uint8, got {mask.dtype}",
+            do="leave normalisation to the model",
+        )
+    return mask
 
 
 class Plain(Dataset[Any]):
     """A data set as it is, with known failures returned (see Augmented)."""
 
-    def __init__(self, dataset: Split):
-        self.dataset = dataset
+    def __init__(self, dataset: Split, spec: InputSpec):
+        self.dataset, self.spec = dataset, spec
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Sample | SegtrainError:
         try:
-            return self.dataset[index]
+            return Sample(*self.dataset[index]).of(self.spec)
         except SegtrainError as error:
             return error
 
 
-# Images uint8 N×3×H×W, masks uint8 N×H×W (N×C×H×W where a pixel has several labels), names.
+# Images N×C×H×W, uint8 or, of all other numbers, float32; masks uint8 N×H×W (N×C×H×W where a pixel has
+# several labels); names.
 Batch = tuple[Tensor, Tensor, list[str]]
 
 
@@ -126,11 +144,13 @@ def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
         good.append(sample)
     height = max(s.mask.shape[0] for s in good)
     width = max(s.mask.shape[1] for s in good)
-    images = np.empty((len(good), height, width, 3), np.uint8)
+    spec = good[0].input
+    dtype = np.uint8 if spec.dtype == "uint8" else np.float32
+    images = np.empty((len(good), height, width, spec.channels), dtype)
     masks = np.empty((len(good), height, width, *good[0].mask.shape[2:]), np.uint8)
-    for i, (image, mask, _) in enumerate(good):
+    for i, (image, mask, *_) in enumerate(good):
         if mask.shape[:2] != (height, width):
-            images[i], masks[i] = MEAN_COLOUR, IGNORE_INDEX
+            images[i], masks[i] = spec.fill, IGNORE_INDEX
         images[i, : image.shape[0], : image.shape[1]] = image
         masks[i, : mask.shape[0], : mask.shape[1]] = mask
     # The permuted view is channels-last in memory, which is what convolutions like best.
@@ -193,7 +213,13 @@ def _wait_for_parents_signal() -> None:
 
 
 def evaluation_batches(
-    dataset: Split, batch_size: int, *, num_workers: int, rank: int = 0, world_size: int = 1
+    dataset: Split,
+    batch_size: int,
+    *,
+    num_workers: int,
+    rank: int = 0,
+    world_size: int = 1,
+    spec: InputSpec = RGB8,
 ) -> Iterator[list[Sample]]:
     """Each of this rank's samples once and in order, in lists of images of one size: `batch_size`, or
     fewer where these are large (PIXELS).
@@ -201,7 +227,7 @@ def evaluation_batches(
     Rank r takes samples r, r + world_size, ...: none is padded, none counts twice.
     """
     loader = DataLoader(
-        Plain(dataset),
+        Plain(dataset, spec),
         batch_size=None,
         sampler=range(rank, len(dataset), world_size),
         num_workers=num_workers,

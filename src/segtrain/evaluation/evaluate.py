@@ -16,6 +16,7 @@ from segtrain.engine.loader import evaluation_batches
 from segtrain.errors import InputError
 from segtrain.evaluation.predictor import Predict
 from segtrain.evaluation.result import EvaluationResult
+from segtrain.input_spec import RGB8, InputSpec
 from segtrain.metrics.average_precision import EDGES, AveragePrecision, best_threshold, two_class_matrix
 from segtrain.metrics.regions import Scores, confusion_matrix, label_matrices, scores
 from segtrain.tasks import Task
@@ -131,6 +132,7 @@ def evaluate_split(
     on_image: Callable[[ImageResult], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    spec: InputSpec = RGB8,
 ) -> EvaluationResult:
     """Evaluates predictions against the masks of a split.
 
@@ -141,6 +143,7 @@ def evaluate_split(
         on_image: gets the result of each image of this process.
         advance: gets the number of images that were evaluated, for a progress bar.
         should_stop: asked after every image.
+        spec: of the images.
 
     Returns:
         The result over the images of all processes, without intervals.
@@ -158,6 +161,7 @@ def evaluate_split(
         num_workers=settings.num_workers,
         rank=rank,
         world_size=world_size,
+        spec=spec,
     )
     if crf is None:
         predicted = _predictions(predict, batches, with_confidence=bool(accumulators[0].metrics))
@@ -208,7 +212,7 @@ def _refined_predictions(
     def predicted() -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         for samples in batches:
             for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
-                yield sample, sample.image, probabilities
+                yield sample, sample.rgb, probabilities
 
     return refine_in_threads(refine, predicted())
 

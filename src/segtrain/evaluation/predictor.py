@@ -133,6 +133,8 @@ class Predictor(Predict):
 
     def _batch(self, samples: list[Sample]) -> Tensor:
         images = np.stack([sample.image for sample in samples])
+        if images.dtype != np.uint8:  # torch knows little of 16-bit numbers, and float32 holds them
+            images = images.astype(np.float32)
         return torch.from_numpy(images).permute(0, 3, 1, 2).to(self.compute.device)
 
 

@@ -19,6 +19,7 @@ from torch.fx.experimental import _config as shape_config
 from torch.nn import functional as F
 
 from segtrain.errors import InputError, SaveError, SegtrainError, how_to_install
+from segtrain.input_spec import InputSpec
 from segtrain.sizes import stride_of
 from segtrain.tasks import Task
 
@@ -32,7 +33,8 @@ TOLERANCE = 1e-3  # of the logits' range
 
 
 class FullSize(nn.Module):
-    """An image, uint8 RGB 1×3×H×W, to logits 1×C×H×W: a model with `upsample_logits` behind it.
+    """An image, uint8 RGB 1×3×H×W or of the model's own channels, to logits 1×C×H×W: a model with
+    `upsample_logits` behind it.
 
     Args:
         model: in eval mode, on the CPU.
@@ -40,12 +42,22 @@ class FullSize(nn.Module):
             found on it and are the same for all.
     """
 
-    def __init__(self, model: nn.Module, size: Size):
+    def __init__(self, model: nn.Module, size: Size, spec: InputSpec):
         super().__init__()
-        self.model = model
+        self.model, self.spec = model, spec
         with torch.inference_mode():
-            cells = model(torch.zeros(1, 3, *size, dtype=torch.uint8))["out"].shape[-2:]
+            cells = model(self.example(size))["out"].shape[-2:]
         self.strides = [stride_of(*sides) for sides in zip(cells, size, strict=True)]
+
+    def example(self, size: Size, generator: torch.Generator | None = None) -> Tensor:
+        """An image 1×C×H×W, black or, with a generator, noise: uint8, or float32 for all other numbers."""
+        shape = (1, self.spec.channels, *size)
+        if self.spec.dtype == "uint8":
+            levels = 1 if generator is None else 256
+            return torch.randint(0, levels, shape, dtype=torch.uint8, generator=generator)
+        low, high = (torch.tensor(bound).view(1, -1, 1, 1) for bound in self.spec.range)
+        share = torch.zeros(shape) if generator is None else torch.rand(shape, generator=generator)
+        return low + share * (high - low)
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self.model(images)["out"]
@@ -101,7 +113,7 @@ def export_model(
     if form == "onnx" and not all(map(find_spec, NEEDED)):
         missing = next(name for name in NEEDED if not find_spec(name))
         raise InputError(f"format=onnx: {missing} is not installed", do=how_to_install("export"))
-    whole = FullSize(model, size).eval()
+    whole = FullSize(model, size, InputSpec.of_json(about.get("input"))).eval()
     draft = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +157,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:150]}"
 
 
-def compare(network: Run, other: Run, size: Size, task: Task) -> LogitDifference:
+def compare(network: FullSize, other: Run, size: Size, task: Task) -> LogitDifference:
     """Compares two networks on an image of noise.
 
     Args:
@@ -158,11 +170,11 @@ def compare(network: Run, other: Run, size: Size, task: Task) -> LogitDifference
         The largest difference of the logits, their range, and the share of pixels with another label.
 
     Example:
-        >>> compare(network, network, (64, 64), Task()).largest
+        >>> compare(FullSize(model, (64, 64), RGB8), same, (64, 64), Task()).largest
         0.0
     """
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=generator)
+    images = network.example(size, generator)
     with torch.inference_mode():
         own = network(images)
         theirs = other(images)
@@ -190,7 +202,7 @@ def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
     with torch.no_grad(), config.patch(**options):
         return torch.export.export(
             network,
-            (torch.zeros(1, 3, *size, dtype=torch.uint8),),
+            (network.example(size),),
             dynamic_shapes=shapes,
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=dynamic,

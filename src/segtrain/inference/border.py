@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from segtrain.contracts import MEAN_COLOUR
+from segtrain.input_spec import MEAN_COLOUR
 
 
 def bordered(

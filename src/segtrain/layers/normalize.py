@@ -1,14 +1,15 @@
 """The input normalisation that a backbone owns, or a model without one."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
+
+from segtrain.input_spec import WHITE, InputSpec
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # torchvision's 0.485, 0.456, 0.406 of 255
 IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 of 255
 GREY_MEAN = (117.04,)  # their sums, weighted as in a luminance
 GREY_STD = (57.53,)
+RGB = 3
 
 
 class Normalize(nn.Module):
@@ -46,6 +47,25 @@ class Normalize(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
 
+def set_input(model: nn.Module, spec: InputSpec) -> None:
+    """Makes a network's input normalisation that of a data set's images.
+
+    A spec with a mean and a std replaces the network's own; one with a range maps it to 0..255, for
+    which the network's own are. RGB with 8 bits changes nothing.
+    """
+    if spec.is_rgb8 and not spec.mean and not spec.low:
+        return
+    for module in model.modules():
+        if isinstance(module, Normalize) and module.mean.numel() == spec.channels:
+            mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (spec.mean, spec.std))
+            if not spec.mean:
+                low, high = (torch.tensor(bound).view(-1, 1, 1) for bound in spec.range)
+                scale = ((high - low) / WHITE).to(module.mean)
+                mean, std = low.to(module.mean) + module.mean * scale, module.std * scale
+            module.mean.copy_(mean)
+            module.std.copy_(std)
+
+
 def _differ(own: Tensor, built: tuple) -> bool:
     # On the meta device there are no numbers to differ.
     return not own.is_meta and own.flatten().tolist() != torch.tensor(built, device="cpu").tolist()
@@ -57,8 +77,8 @@ class NormalizeGrey(Normalize):
     RGB is turned into its luminance (ITU-R BT.601); grey that is stored as RGB keeps its values exactly.
     """
 
-    def __init__(self):
-        super().__init__(GREY_MEAN, GREY_STD)
+    def __init__(self, mean: tuple = GREY_MEAN, std: tuple = GREY_STD):
+        super().__init__(mean, std)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1] == 3:
@@ -67,6 +87,19 @@ class NormalizeGrey(Normalize):
         return super().forward(images)
 
 
-def normalization(channels: Literal[1, 3]) -> Normalize:
-    """That of a network that sees grey (1) or RGB (3)."""
-    return {1: NormalizeGrey, 3: Normalize}[channels]()
+def normalization(channels: int, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGENET_STD) -> Normalize:
+    """The normalisation of a network that sees images of so many channels.
+
+    Args:
+        channels: 1 takes RGB too, by its luminance; those past RGB start with the numbers of grey.
+        mean, std: of RGB, in 0..255.
+    """
+    if channels == RGB:
+        return Normalize(mean, std)
+    imagenet = mean == IMAGENET_MEAN
+    grey_mean, grey_std = (GREY_MEAN, GREY_STD) if imagenet else (mean[:1], std[:1])
+    if channels == 1:
+        return NormalizeGrey(grey_mean, grey_std)
+    rgb = RGB if channels > RGB else 0  # two channels are no colours
+    numbers = (own[:rgb] + grey * (channels - rgb) for own, grey in ((mean, grey_mean), (std, grey_std)))
+    return Normalize(*numbers)

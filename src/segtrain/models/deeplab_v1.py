@@ -115,7 +115,9 @@ class DeepLabV1MSc(nn.Module):
         if branches_only:
             self.requires_grad_(False)  # what there is so far
 
-        hidden, channels = scaled(HIDDEN, width), {1: 3} | backbone.feature_info.channels
+        hidden = scaled(HIDDEN, width)
+        first: Any = backbone  # a VGG16: the branch on the image has its channels
+        channels = {1: first.in_channels} | backbone.feature_info.channels
         self.mlps, self.scores = nn.ModuleDict(), nn.ModuleDict()
         for name, (stage, stride, fc_std, score_std) in BRANCHES.items():
             self.mlps[name] = MLP(channels[stage], hidden, stride, fc_std=fc_std, dropout=dropout)

@@ -22,7 +22,7 @@ from segtrain.errors import InputError
 from segtrain.layers.dense_block import DenseBlock, PreActivation, run_layer
 from segtrain.layers.grid import crop
 from segtrain.layers.init import he_uniform
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.score import Score
 from segtrain.layers.width import scaled
 
@@ -71,6 +71,7 @@ class FCDenseNet(nn.Module):
         dropout: after every convolution of the blocks and of the transitions down.
         batch_statistics: BatchNorm uses the batch's own statistics in eval mode as well.
         checkpoint: gradient checkpointing of every layer, to save memory; same gradients.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies `growth_rate` and `first_channels`; below 1 for tests only.
 
     Raises:
@@ -88,6 +89,7 @@ class FCDenseNet(nn.Module):
         dropout: float = 0.2,
         batch_statistics: bool = False,
         checkpoint: bool = False,
+        in_channels: int = 3,
         width: float = 1.0,
     ):
         super().__init__()
@@ -103,8 +105,8 @@ class FCDenseNet(nn.Module):
         growth_rate = max(scaled(growth_rate, width), 2)
         channels = max(scaled(first_channels, width), 2)
 
-        self.checkpoint, self.normalize = checkpoint, Normalize()
-        self.first = nn.Conv2d(3, channels, 3, padding=1)
+        self.checkpoint, self.normalize = checkpoint, normalization(in_channels)
+        self.first = nn.Conv2d(in_channels, channels, 3, padding=1)
         self.down, self.transitions_down, skips = nn.ModuleList(), nn.ModuleList(), []
         for count in layers[:poolings]:
             self.down.append(DenseBlock(channels, count, growth_rate, **knobs))

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from segtrain.errors import InputError
 from segtrain.layers.gradient_checkpointing import checkpointed
 from segtrain.layers.grid import crop
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.score import Score
 from segtrain.layers.width import scaled
 
@@ -103,6 +103,7 @@ class FRRN(nn.Module):
         base_channels: of the residual units at the start and at the end.
         residual_channels: of the residual stream.
         checkpoint: gradient checkpointing of every stage, to save memory; same gradients.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
 
     Raises:
@@ -118,6 +119,7 @@ class FRRN(nn.Module):
         base_channels: int = 48,
         residual_channels: int = 32,
         checkpoint: bool = False,
+        in_channels: int = 3,
         width: float = 1.0,
     ):
         super().__init__()
@@ -127,8 +129,10 @@ class FRRN(nn.Module):
         self.checkpoint, self.stride = checkpoint, 2 ** len(down)
         base, lanes = max(scaled(base_channels, width), 2), max(scaled(residual_channels, width), 2)
 
-        self.normalize = Normalize()
-        self.start = nn.Sequential(convolution(3, base, 5), *(ResidualUnit(base, base) for _ in range(3)))
+        self.normalize = normalization(in_channels)
+        self.start = nn.Sequential(
+            convolution(in_channels, base, 5), *(ResidualUnit(base, base) for _ in range(3))
+        )
         self.split = convolution(base, lanes, 1, relu=False)
         self.stages, channels, scale = nn.ModuleList(), base, 1
         for index, (outputs, units) in enumerate([*down, *up]):

@@ -110,12 +110,12 @@ LAYOUTS = {
 
 
 class FusionNet(nn.Module):
-    """Images N×3×H×W or N×1×H×W (uint8 or float in 0..255) to {"out": logits N×C×H×W}.
+    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×H×W}.
 
     Args:
         num_classes: C.
         layout: `paper`, or `keras`: the authors' code.
-        in_channels: 3 for RGB, 1 for grey, to which RGB is turned.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies every number of channels; below 1 for tests only.
     """
 
@@ -124,7 +124,7 @@ class FusionNet(nn.Module):
         *,
         num_classes: int,
         layout: Literal["paper", "keras"] = "paper",
-        in_channels: Literal[1, 3] = 3,
+        in_channels: int = 3,
         width: float = 1.0,
     ):
         super().__init__()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from segtrain.layers.backbone import Backbone, require_switches
 from segtrain.layers.init import batch_norm_shift, he_normal
+from segtrain.layers.normalize import normalization
 from segtrain.layers.score import Score
 from segtrain.layers.unpool import UnpoolingDecoder, pool, unpool
 from segtrain.layers.width import scaled
@@ -59,16 +60,19 @@ class SegNetBasic(nn.Module):
 
     Args:
         num_classes: C.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         width: multiplies the number of channels; below 1 for tests only.
     """
 
-    def __init__(self, *, num_classes: int, width: float = 1.0):
+    def __init__(self, *, num_classes: int, in_channels: int = 3, width: float = 1.0):
         super().__init__()
         channels = scaled(BASIC_CHANNELS, width)
-        self.normalize = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)
+        # The prototxt subtracts no mean: the grey levels as they are, each divided by its neighbours'.
+        self.normalize = normalization(in_channels, (0.0,) * 3, (1.0,) * 3)
+        self.contrast = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         for i in range(BASIC_DEPTH):
-            conv = nn.Conv2d(channels if i else 3, channels, 7, padding=3)
+            conv = nn.Conv2d(channels if i else in_channels, channels, 7, padding=3)
             self.encoder.append(nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True)))
             conv = nn.Conv2d(channels, channels, 7, padding=3)
             self.decoder.append(nn.Sequential(conv, nn.BatchNorm2d(channels)))
@@ -77,7 +81,7 @@ class SegNetBasic(nn.Module):
         batch_norm_shift(self)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        x, switches = self.normalize(images.float()), []
+        x, switches = self.contrast(self.normalize(images)), []
         for block in self.encoder:
             x, where = pool(block(x))
             switches.append(where)

@@ -48,11 +48,11 @@ def double_conv(channels: int, out_channels: int, padding: int, batch_norm: bool
 
 
 class UNet(nn.Module):
-    """Images N×3×H×W or N×1×H×W (uint8 or float in 0..255) to {"out": logits N×C×H×W}.
+    """Images N×3×H×W (uint8 or float RGB in 0..255) to {"out": logits N×C×H×W}.
 
     Args:
         num_classes: C.
-        in_channels: 3 for RGB, 1 for grey, to which RGB is turned.
+        in_channels: of the images; 1 takes RGB too, by its luminance.
         padding: `same`, or `valid`, the paper's.
         batch_norm: after every 3×3 convolution.
         dropout: at the end of the two deepest stages.
@@ -68,7 +68,7 @@ class UNet(nn.Module):
         self,
         *,
         num_classes: int,
-        in_channels: Literal[1, 3] = 3,
+        in_channels: int = 3,
         padding: Literal["same", "valid"] = "same",
         batch_norm: bool = False,
         dropout: float = 0.5,

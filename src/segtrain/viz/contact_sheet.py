@@ -59,7 +59,7 @@ def panels(sample: Sample, prediction: np.ndarray, palette: Sequence[Colour]) ->
     darkened image, ignored ones have the colour of ignored pixels."""
     height, width = sample.mask.shape[:2]
     size = (PANEL_WIDTH, max(1, round(height * PANEL_WIDTH / width)))
-    image = Image.fromarray(sample.image).resize(size, Image.Resampling.BILINEAR)
+    image = Image.fromarray(sample.rgb).resize(size, Image.Resampling.BILINEAR)
     labels, predicted = nearest(sample.mask, size), nearest(prediction, size)
     difference = np.asarray(image.convert("L").convert("RGB")) // 2
     ignored, wrong = labels == IGNORE_INDEX, labels != predicted

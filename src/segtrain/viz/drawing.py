@@ -91,7 +91,7 @@ def strip(
 ) -> np.ndarray:
     """Image, label, prediction and, where there is one, the CRF's, side by side (uint8 H×W×3)."""
     panels = {
-        "image": sample.image,
+        "image": sample.rgb,
         "label": colourise(sample.mask, palette),
         "prediction": colourise(predicted, palette),
     }

@@ -40,7 +40,7 @@ def _panel(sample: Sample, palette) -> Image.Image:
     factor = min(1, LARGEST / max(height, width)) * max(1, SMALLEST // max(height, width))
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     panel = Image.new("RGB", (2 * size[0], size[1] + CAPTION_HEIGHT), "white")
-    for i, image in enumerate((sample.image, _dotted(sample, palette))):
+    for i, image in enumerate((sample.rgb, _dotted(sample, palette))):
         way = Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST
         panel.paste(Image.fromarray(image).resize(size, way), (i * size[0], CAPTION_HEIGHT))
     ImageDraw.Draw(panel).text((2, 1), f"{sample.name}  {width} x {height}", fill="black")
@@ -49,10 +49,10 @@ def _panel(sample: Sample, palette) -> Image.Image:
 
 def _dotted(sample: Sample, palette) -> np.ndarray:
     """The overlay, where ignored pixels show the image through a grid of dots."""
-    image = overlay(sample.image, sample.mask, palette, SHARE)
+    image = overlay(sample.rgb, sample.mask, palette, SHARE)
     ignored = sample.mask == IGNORE_INDEX
     if ignored.ndim == 3:
         ignored = ignored.all(-1)
-    image[ignored] = sample.image[ignored]
+    image[ignored] = sample.rgb[ignored]
     image[ignored & (np.indices(ignored.shape) % 5 == 0).all(0)] = IGNORE_COLOUR
     return image

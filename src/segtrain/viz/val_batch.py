@@ -48,7 +48,7 @@ def sheet_image(
     factor = SIDE / max(height, width)
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     small = {name: nearest(x, size) for name, x in maps.items()}
-    image = np.asarray(Image.fromarray(sample.image).resize(size, Image.Resampling.BILINEAR))
+    image = np.asarray(Image.fromarray(sample.rgb).resize(size, Image.Resampling.BILINEAR))
     labels = frozenset(label for x in small.values() for label in labels_in(x))
     coloured = {name: colourise(x, palette) for name, x in small.items()}
     return SheetImage(sample.name, {"image": image} | coloured, labels)

@@ -310,7 +310,7 @@ def test_the_nearest_number_or_colour_is_taken_where_that_is_asked_for(tmp_path)
         ({"class_names": ["a", "b"]}, "data.class_names: 2 different names for data.num_classes=3"),
         ({"class_names": ["a", "b", "a"]}, "data.class_names: 2 different names"),
         ({"val_fraction": 1}, "data.val_fraction=1"),
-        ({"white": 0}, "data.white=0"),
+        ({"white": 0}, "data.white must be 1 to 65535, got 0"),
         ({"snap": True}, "data.snap=true: no data.label_map"),
         ({"palette": [[0, 0, 0]]}, "data.palette: 1 colours for data.num_classes=3"),
         ({"palette": [[0, 0, 256]] * 3}, "data.palette"),
@@ -457,7 +457,9 @@ def test_white_reaches_the_images_of_a_folder(six):
     for i in range(6):
         (six / f"images/p{i}.jpg").unlink()
         grey16([[0, 4095], [0, 4095]]).save(six / f"images/p{i}.png")
-    assert folder(six, white=4095).train[0].image[0].tolist() == [[0, 0, 0], [255, 255, 255]]
+    data = folder(six, white=4095)
+    assert data.train[0].image[0].tolist() == [[0], [4095]]  # all bits, of one channel
+    assert data.input_hints().range == [0, 4095]
 
 
 RGB = Image.fromarray(np.array([[[200, 100, 50], [1, 2, 3]]], np.uint8))
@@ -489,7 +491,7 @@ def test_a_transparent_palette_is_read_without_a_warning(tmp_path):
 @pytest.mark.parametrize("values", [np.array([[0.5]], np.float32), np.array([[70000]], np.int32)])
 def test_images_without_a_white_are_refused(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "a.tif")
-    with pytest.raises(InputError, match=r"a\.tif: .*store 8 or 16 bits a channel"):
+    with pytest.raises(InputError, match=r"a\.tif: .*must be RGB or grey with 8 bits"):
         read_image(tmp_path / "a.tif")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from segtrain.errors import InputError
 
+REFLECT = cv2.BORDER_REFLECT_101
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
@@ -67,7 +68,10 @@ class ElasticGrid(albumentations.DualTransform):
         return {"columns": columns, "rows": rows}
 
     def apply(self, img: np.ndarray, columns: np.ndarray, rows: np.ndarray, **_: Any) -> np.ndarray:
-        return cv2.remap(img, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        few = 4  # channels that OpenCV takes at a time
+        parts = [img[..., first : first + few] for first in range(0, img.shape[2], few)]
+        moved = [cv2.remap(part, columns, rows, cv2.INTER_LINEAR, borderMode=REFLECT) for part in parts]
+        return np.concatenate([part.reshape(*img.shape[:2], -1) for part in moved], 2)
 
     def apply_to_mask(self, mask: np.ndarray, columns: np.ndarray, rows: np.ndarray, **_: Any) -> np.ndarray:
-        return cv2.remap(mask, columns, rows, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
+        return cv2.remap(mask, columns, rows, cv2.INTER_NEAREST, borderMode=REFLECT)

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image
 from segtrain.contracts import IGNORE_INDEX, HasPairs, Sample, Split
 from segtrain.data.checks.scan import label_counts
 from segtrain.errors import SegtrainError
+from segtrain.input_spec import DTYPES, MOST_CHANNELS
 
 KINDS = {
     "made": "what keeps the data set from being made",
@@ -112,7 +113,7 @@ class SampleCheck:
 
     def _sample(self, index: int) -> SampleReport:
         """A sample of a data set that is not a list of files."""
-        image, mask, where = sample = self.split[index]
+        image, mask, where, _ = sample = self.split[index]
         faults = sample_faults(sample, self.classes)
         readable = all(fault.kind != "mask" for fault in faults)
         return SampleReport(where, faults, _digest(image), _counts(mask) if readable else None)
@@ -141,10 +142,13 @@ class SampleCheck:
 
 def sample_faults(sample: Sample, classes: int) -> list[Fault]:
     """What keeps a sample from being what a data set is to yield."""
-    image, mask, where = sample
+    image, mask, where, _ = sample
     faults = []
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        what = f"the image is {image.dtype} {image.shape}, not uint8 H×W×3"
+    if str(image.dtype) not in DTYPES or image.ndim != 3 or not 1 <= image.shape[2] <= MOST_CHANNELS:
+        what = (
+            f"the image is {image.dtype} {image.shape}, not H×W×C of {', '.join(DTYPES)} with 1 to"
+            f" {MOST_CHANNELS} channels"
+        )
         faults.append(Fault("unreadable", where, what))
     several = mask.ndim == 3 and mask.shape[2] == classes
     if mask.dtype != np.uint8 or not (mask.ndim == 2 or several):

@@ -62,10 +62,18 @@ def split_stats(split: Split, advance: Callable[[int], None] | None = None) -> S
 
 def _sample_stats(split: Split, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int], np.ndarray]:
     """Mean and std a channel, (width, height), and the pixels of each label."""
-    image, mask, _ = split[index]
-    mean, std = cv2.meanStdDev(image)
+    image, mask, *_ = split[index]
     size = (mask.shape[1], mask.shape[0])
-    return mean.ravel(), std.ravel(), size, label_counts(mask)
+    mean, std = channel_moments(image)
+    return mean, std, size, label_counts(mask)
+
+
+def channel_moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and std of each channel of an image H×W×C, float64 C."""
+    few = 4  # channels that OpenCV takes
+    parts = [cv2.meanStdDev(image[..., first : first + few]) for first in range(0, image.shape[2], few)]
+    mean, std = (np.concatenate([part[i].ravel() for part in parts]) for i in range(2))
+    return mean, std
 
 
 def to_json(stats: dict[str, SplitStats], class_names: tuple[str, ...], weights: list[float]) -> dict:

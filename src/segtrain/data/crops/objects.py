@@ -36,7 +36,8 @@ class Objects(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         place, (label, number, box) = self.objects[index]
-        image, mask, name = self.images[place]
+        sample = self.images[place]
+        mask = sample.mask
         own = object_pixels(mask, read_instances(self.images, place, mask), label, number)
         alone = np.where(own | (mask == IGNORE_INDEX), mask, BACKGROUND).astype(np.uint8)
-        return cut(Sample(image, alone, name), box.extended(self.context))
+        return cut(sample._replace(mask=alone), box.extended(self.context))

@@ -23,13 +23,14 @@ def cut(sample: Sample, box: Box) -> Sample:
         >>> cut(voc.train[0], Box(-10, -10, 64, 64)).image.shape
         (64, 64, 3)
     """
-    image = np.zeros((box.height, box.width, 3), np.uint8)
+    image = np.zeros((box.height, box.width, sample.image.shape[2]), sample.image.dtype)
     mask = np.full((box.height, box.width), IGNORE_INDEX, np.uint8)
     x, y, width, height = box.inside(*sample.mask.shape)
     there = np.s_[y : y + height, x : x + width]
     here = np.s_[y - box.y : y - box.y + height, x - box.x : x - box.x + width]
     image[here], mask[here] = sample.image[there], sample.mask[there]
-    return Sample(image, mask, f"{sample.name}_{box.x}_{box.y}_{box.width}x{box.height}")
+    name = f"{sample.name}_{box.x}_{box.y}_{box.width}x{box.height}"
+    return sample._replace(image=image, mask=mask, name=name)
 
 
 def check_context(context: float) -> None:

@@ -1,17 +1,18 @@
 """Your own images and masks, without a line of Python."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from segtrain.contracts import IGNORE_INDEX, Pair, Sample
+from segtrain.contracts import IGNORE_INDEX, InputHints, Pair, Sample
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.datasets.classes import find_classes
 from segtrain.data.datasets.pairing import Folders, seeded_split
-from segtrain.data.io.files import PairedFiles, read_image
+from segtrain.data.io.files import PairedFiles
+from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.label_map import LabelMap, parse_label_map
 from segtrain.data.io.masks import read_colours, snap_numbers
 from segtrain.errors import InputError, MaskError
@@ -24,8 +25,9 @@ class Folder:
     """Two folders of images and masks, or lists of them.
 
     Masks hold an index a pixel (grey or palette), any numbers that `label_map` turns into labels,
-    or colours that it does. 255 is ignored. Images may be grey or RGB, with 8 or 16 bits; more
-    channels and transparency are dropped (`read_image`).
+    or colours that it does. 255 is ignored. Images have 1 to 64 channels of 8 or 16 bits or of
+    float32; grey and RGB with 8 bits become RGB (`data/io/images.py`). A pixel without data (NaN, or
+    a GeoTIFF's nodata) is ignored.
 
     Args:
         root: the folder that all else is relative to.
@@ -42,7 +44,13 @@ class Folder:
         snap: a number or colour that is not in `label_map` takes the label of the nearest that is.
         unlabelled: images without a mask: null refuses them, skip leaves them out, background makes
             all of their pixels class 0.
-        white: the number in a 16-bit grey image that becomes 255: 4095 where 12 bits are used.
+        channels: of the images, counted from 1, in the order that the network gets; null: all.
+        bands: suffixes of the files that hold an image's channels, `[_B02,_B03]` for a_B02.tif and
+            a_B03.tif with the mask a.png; null: one file an image.
+        rgb: the three channels that are shown and given to the CRF; null: the first three.
+        range: [lowest, highest] number of the images, which are taken to the network's mean and std;
+            null: 0 to 255 of 8 bits, else the training images' own mean and std.
+        white: short for range=[0,white] of 16-bit grey images: 4095 where 12 bits are used.
 
     Raises:
         InputError: an argument that does not fit; when a split is first asked for, nothing found, a
@@ -68,14 +76,17 @@ class Folder:
         label_map: Mapping[int | str, int] | str | None = None,
         snap: bool = False,
         unlabelled: Literal["skip", "background"] | None = None,
-        white: int = 65535,
+        channels: list[int] | None = None,
+        bands: list[str] | None = None,
+        rgb: list[int] | None = None,
+        range: list[float] | None = None,
+        white: int | None = None,
     ):
-        if not 1 <= white <= 65535:
-            raise InputError(f"data.white={white}", do="give 1 to 65535")
+        self.image_files = ImageFiles(channels=channels, bands=bands, rgb=rgb, range=range, white=white)
         self.root = Path(root).expanduser()
         self.images, self.masks, self.mask_suffix = images, masks, mask_suffix
         self.train_split, self.val_split = train_split, val_split
-        self.val_fraction, self.seed, self.white = val_fraction, seed, white
+        self.val_fraction, self.seed = val_fraction, seed
         self.unlabelled: str | None = unlabelled
         classes = find_classes(self.root, num_classes, class_names, palette, label_map)
         self.class_names, self.palette = classes.names, classes.palette
@@ -133,10 +144,21 @@ class Folder:
         raise InputError(f"data.{key}={name}: no {looked}", do="check data.root and the split")
 
     def _folders(self, images: str, masks: str) -> Folders:
-        return Folders(self.root / images, self.root / masks, self.mask_suffix, self.unlabelled)
+        bands = self.image_files.bands
+        return Folders(self.root / images, self.root / masks, self.mask_suffix, self.unlabelled, bands)
 
     def _split(self, pairs: list[Pair]) -> "FolderSplit":
-        return FolderSplit(pairs, len(self.class_names), self.label_map, snap=self.snap, white=self.white)
+        return FolderSplit(pairs, len(self.class_names), self.label_map, self._image_files, snap=self.snap)
+
+    def _image_files(self) -> ImageFiles:
+        """What the images are, by those of the training split."""
+        if not self.image_files.paths:
+            self.image_files.paths = [pair.image for pair in self.train.pairs]
+        return self.image_files
+
+    def input_hints(self) -> InputHints:
+        """What the user, or a look at the images, says of their numbers. Raises InputError."""
+        return self._image_files().hints()
 
 
 class FolderSplit(PairedFiles):
@@ -148,15 +170,18 @@ class FolderSplit(PairedFiles):
         pairs: list[Pair],
         num_classes: int,
         label_map: LabelMap,
+        image_files: Callable[[], ImageFiles],
         *,
         snap: bool = False,
-        white: int = 65535,
     ):
         super().__init__(pairs, num_classes=num_classes, label_map=label_map.numbers)
-        self.colours, self.snap, self.white = label_map.colours, snap, white
+        self.colours, self.snap, self.image_files = label_map.colours, snap, image_files
 
     def image(self, index: int) -> np.ndarray:
-        return read_image(self.pairs[index].image, self.white)
+        return self.image_with_invalid(index)[0]
+
+    def image_with_invalid(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.image_files().reader.with_invalid(self.pairs[index].image)
 
     def stored(self, index: int) -> np.ndarray:
         _, image, mask = self.pairs[index]

@@ -1,14 +1,16 @@
 """Your own images whose pixels may be of several classes, for `task=multilabel`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from segtrain.contracts import Pair, Sample
+from segtrain.contracts import IGNORE_INDEX, Pair, Sample
 from segtrain.data.datasets.classes import FILE
 from segtrain.data.datasets.folder import Folder, FolderSplit
 from segtrain.data.datasets.pairing import Folders
 from segtrain.data.datasets.voc import voc_palette
+from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.label_map import LabelMap
 from segtrain.data.io.opening import unequal_sizes
 from segtrain.data.io.stacks import IGNORED, class_files, read_stack
@@ -26,7 +28,7 @@ class MultilabelFolder(Folder):
         train_split, val_split, val_fraction, seed: as those of `Folder`.
         class_names: null takes those of `root/classes.yaml`, else the files' names, in order.
         palette: a colour a class, null VOC's.
-        white: the number in a 16-bit grey image that becomes 255.
+        channels, bands, rgb, range, white: what the images are, as of `Folder`.
 
     Raises:
         InputError: as `Folder`; on reading, as `read_stack`.
@@ -45,7 +47,11 @@ class MultilabelFolder(Folder):
         seed: int = 0,
         class_names: list[str] | None = None,
         palette: list[list[int]] | None = None,
-        white: int = 65535,
+        channels: list[int] | None = None,
+        bands: list[str] | None = None,
+        rgb: list[int] | None = None,
+        range: list[float] | None = None,
+        white: int | None = None,
     ):
         folder = Path(root).expanduser()
         if class_names is None and not (folder / FILE).is_file():
@@ -61,16 +67,20 @@ class MultilabelFolder(Folder):
             seed=seed,
             class_names=class_names,
             palette=palette,
+            channels=channels,
+            bands=bands,
+            rgb=rgb,
+            range=range,
             white=white,
         )
         if palette is None and self.palette == voc_palette(len(self.palette)):
             self.palette = voc_palette(len(self.palette) + 1)[1:]  # no class is the background, in black
 
     def _folders(self, images: str, masks: str) -> Folders:
-        return StackFolders(self.root / images, self.root / masks, "")
+        return StackFolders(self.root / images, self.root / masks, "", bands=self.image_files.bands)
 
     def _split(self, pairs: list[Pair]) -> "StackSplit":
-        return StackSplit(pairs, self.class_names, self.white)
+        return StackSplit(pairs, self.class_names, self._image_files)
 
 
 class StackFolders(Folders):
@@ -95,8 +105,10 @@ class StackFolders(Folders):
 class StackSplit(FolderSplit):
     """Pairs whose masks are stacks: H×W×C of 0, 1 and 255."""
 
-    def __init__(self, pairs: list[Pair], class_names: tuple[str, ...], white: int):
-        super().__init__(pairs, len(class_names), LabelMap({}, {}), white=white)
+    def __init__(
+        self, pairs: list[Pair], class_names: tuple[str, ...], image_files: Callable[[], ImageFiles]
+    ):
+        super().__init__(pairs, len(class_names), LabelMap({}, {}), image_files)
         self.class_names = class_names
 
     def stored(self, index: int) -> np.ndarray:
@@ -110,12 +122,14 @@ class StackSplit(FolderSplit):
 
     def __getitem__(self, index: int) -> Sample:
         name, image_path, mask_path = self.pairs[index]
-        image, mask = self.image(index), self.stored(index)
+        (image, invalid), mask = self.image_with_invalid(index), self.stored(index)
         if mask.shape[:2] != image.shape[:2]:
             raise InputError(
                 f"{mask_path}: {unequal_sizes(image, mask, image_path, mask_path)}",
                 do="both must have the same size",
             )
+        if invalid is not None:
+            mask[invalid] = IGNORE_INDEX
         return Sample(image, mask, name)
 
 

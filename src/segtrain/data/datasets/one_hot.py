@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from segtrain.contracts import IGNORE_INDEX, Dataset, Sample, Split
+from segtrain.contracts import IGNORE_INDEX, Dataset, HasInputHints, InputHints, Sample, Split
 
 
 class OneHot:
@@ -18,6 +18,10 @@ class OneHot:
     def __init__(self, data: Dataset):
         self.data = data
         self.class_names, self.palette = data.class_names, data.palette
+
+    def input_hints(self) -> InputHints:
+        """Those of the data set. Raises InputError."""
+        return self.data.input_hints() if isinstance(self.data, HasInputHints) else InputHints()
 
     @cached_property
     def train(self) -> "OneHotSplit":

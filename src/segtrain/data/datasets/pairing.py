@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -23,12 +23,14 @@ class Folders(NamedTuple):
         images, masks: the folders.
         mask_suffix: what the masks' names have on top.
         unlabelled: what an image without a mask is: a fault (None), left out (skip), or all background.
+        bands: suffixes of the files that hold an image's channels; the first names the image.
     """
 
     images: Path
     masks: Path
     mask_suffix: str
     unlabelled: str | None = None
+    bands: Sequence[str] = ()
 
     def pairs(self) -> list[Pair]:
         """Every image with its mask, in the order of their names; an image that is all background stands
@@ -106,6 +108,9 @@ class Folders(NamedTuple):
 
     def _images(self) -> dict[str, Path]:
         found = _by_name(self.images, self.masks)
+        if self.bands:
+            first = self.bands[0]
+            found = {name.removesuffix(first): path for name, path in found.items() if name.endswith(first)}
         if self.images != self.masks:
             return found
         if not self.mask_suffix:

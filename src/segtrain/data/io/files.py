@@ -8,18 +8,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageSequence
 from torch.utils.data import Dataset
 
 from segtrain.contracts import IGNORE_INDEX, Pair, Sample
 from segtrain.data.checks.refusal import refuse
+from segtrain.data.io.images import read_image
 from segtrain.data.io.masks import read_mask
-from segtrain.data.io.opening import as_rgb, open_image, reading, unequal_sizes
+from segtrain.data.io.opening import FORMATS, check_regular, reading, unequal_sizes
 from segtrain.errors import InputError, MaskError
 
-STORE = "store 8 or 16 bits a channel"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-WHITE = 65535  # of 16-bit grey images: the value that becomes 255
 
 
 class PairedFiles(Dataset):
@@ -59,16 +58,23 @@ class PairedFiles(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         name, image_path, mask_path = self.pairs[index]
-        image, mask = self.image(index), self.stored(index)
+        (image, invalid), mask = self.image_with_invalid(index), self.stored(index)
         if mask.shape != image.shape[:2]:
             raise InputError(
                 f"{mask_path}: {unequal_sizes(image, mask, image_path, mask_path)}",
                 do="both must have the same size",
             )
-        return Sample(image, self._labels(mask, mask_path), name)
+        labels = self._labels(mask, mask_path)
+        if invalid is not None:
+            labels[invalid] = IGNORE_INDEX
+        return Sample(image, labels, name)
+
+    def image_with_invalid(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """A sample's image, and bool H×W where it has no data, or None. Raises InputError."""
+        return self.image(index), None
 
     def image(self, index: int) -> np.ndarray:
-        """A sample's image, uint8 H×W×3 RGB. Raises InputError."""
+        """A sample's image, H×W×C, RGB with 8 bits but where a data set says otherwise. Raises InputError."""
         return read_image(self.pairs[index].image)
 
     def stored(self, index: int) -> np.ndarray:
@@ -165,29 +171,12 @@ def _look_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 def read_pages(path: Path) -> np.ndarray:
     """uint8 N×H×W, the pages of a grey TIFF. Raises InputError."""
-    with reading(path), Image.open(path) as stack:
+    check_regular(path)
+    with reading(path), Image.open(path, formats=FORMATS) as stack:
         pages = np.stack([np.asarray(page) for page in ImageSequence.Iterator(stack)])
     if pages.ndim != 3 or pages.dtype != np.uint8:
         raise InputError(f"{path}: its pages are not 8-bit grey", do="get the file anew")
     return pages
-
-
-def read_image(path: Path, white: int = WHITE) -> np.ndarray:
-    """uint8 H×W×3 RGB, upright: a camera's EXIF orientation is applied. Raises InputError.
-
-    Transparency and channels past the third are dropped. Of 16-bit colours the high byte is kept;
-    16-bit grey is scaled so that `white` becomes 255.
-    """
-    image = ImageOps.exif_transpose(open_image(path))
-    if image.mode.startswith("I"):
-        numbers = np.asarray(image)
-        if numbers.min() < 0 or numbers.max() > 65535:
-            raise InputError(f"{path}: {numbers.min()} to {numbers.max()} are no 16-bit pixels", do=STORE)
-        grey = (numbers * np.float32(255 / white)).round().clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.mode == "F":
-        raise InputError(f"{path}: its pixels are floating-point numbers", do=STORE)
-    return np.asarray(as_rgb(image, path))
 
 
 def read_list(path: Path) -> list[str]:

@@ -7,23 +7,38 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from segtrain.errors import InputError
+from segtrain.errors import InputError, SegtrainError
+
+# That Pillow may open: it would start Ghostscript on a file that looks like EPS.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what Pillow raises into an InputError."""
+    """Turns what a reader raises into an InputError."""
     try:
         yield
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not an image that Pillow reads" if isinstance(error, UnidentifiedImageError) else str(error)
+    except SegtrainError:
+        raise
+    except Exception as error:  # a damaged file leads a reader into errors of every kind
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"not an image of {', '.join(FORMATS)}"
         raise InputError(f"{path}: cannot be read ({reason})", do="get the file anew") from error
+
+
+def check_regular(path: Path) -> None:
+    """Raises InputError where a path is no file; a pipe would never end."""
+    if not path.is_file():
+        what = "not a regular file" if path.exists() else "no such file"
+        raise InputError(f"{path}: {what}", do="take it out of the data, or add the file")
 
 
 def open_image(path: Path) -> Image.Image:
     """The image of a file, decoded, as it is stored. Raises InputError."""
+    check_regular(path)
     with reading(path), path.open("rb") as file:
-        image = Image.open(file)
+        image = Image.open(file, formats=FORMATS)
         image.load()
     return image
 
@@ -49,7 +64,8 @@ def orientation_of(image: Image.Image) -> int:
 def orientation(path: Path) -> int:
     """The EXIF orientation of a file; 1 where it is no image."""
     try:
-        with Image.open(path) as image:
+        check_regular(path)
+        with Image.open(path, formats=FORMATS) as image:
             return orientation_of(image)
     except Exception:
         return 1
