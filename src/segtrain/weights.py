@@ -14,10 +14,10 @@ from segtrain.errors import InputError
 
 Pretrained = bool | str  # no, torchvision's, or a local file of torchvision's
 
+RGB = 3
 # What training runs wrap a network's tensors in; otherwise it is the only dict of tensors alone.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 # What DataParallel, Lightning and torch.compile put before all names, also one after the other.
-RGB = 3
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.")
 
 

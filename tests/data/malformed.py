@@ -130,7 +130,7 @@ def broken_masks() -> dict[str, tuple[bytes, str]]:
         "rgb.jpg": (encoded(coloured, "JPEG"), "colours (mode RGB)"),
         "inks.jpg": (encoded(Image.fromarray(coloured).convert("CMYK"), "JPEG"), "colours (mode CMYK)"),
         "floats.tif": (encoded(floats / 2, "TIFF"), "floating-point"),
-        "nan.tif": (encoded(floats * np.nan, "TIFF"), "1 channel of float32"),
+        "nan.tif": (encoded(floats * np.nan, "TIFF"), "floating-point"),
         "lower.png": (encoded(labels(height=HEIGHT - 1)), "the mask is 32×23"),
         "wider.png": (encoded(labels(width=WIDTH + 1)), "the mask is 33×24"),
         "transposed.png": (encoded(good.T), "the mask is 24×32"),
