@@ -48,7 +48,7 @@ from segtrain.data.io.images import read_image
 from segtrain.distributed.signals import Stopped
 from segtrain.engine.device import Compute
 from segtrain.errors import InputError
-from segtrain.evaluation.prediction import Prediction
+from segtrain.evaluation.prediction import Prediction, sample_of
 from segtrain.evaluation.predictor import Predictor, evaluating
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.inference import Whole
@@ -272,7 +272,7 @@ def predict(
     """
     network = model if isinstance(model, nn.Module) else load_model(model)
     spec, read = (network.input_spec, network.read) if isinstance(network, HasReader) else (RGB8, read_image)
-    sample = _sample(image, spec, read)
+    sample = sample_of(image, spec, read)
     device = next(network.parameters()).device
     task = cast(Task, network.task) if isinstance(network, HasTask) else Task()
     if crf and task.multilabel:
@@ -290,22 +290,6 @@ def predict(
     if isinstance(network, HasClasses):
         names, palette = network.class_names, network.palette
     return Prediction(sample.rgb, task.image_labels(probabilities), probabilities, names, palette)
-
-
-def _sample(
-    image: np.ndarray | Image.Image | str | Path, spec: InputSpec, read: Callable[[Path], np.ndarray]
-) -> Sample:
-    if isinstance(image, str | Path):
-        pixels = read(Path(image).expanduser())
-    else:
-        pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
-    if str(pixels.dtype) != spec.dtype or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
-        wanted = f"{spec.dtype} H×W×{spec.channels}" + " RGB" * (spec == RGB8)
-        raise InputError(
-            f"image must be {wanted}, got {pixels.dtype} {'×'.join(map(str, pixels.shape))}", do="convert it"
-        )
-    mask = np.broadcast_to(np.uint8(IGNORE_INDEX), pixels.shape[:2])
-    return Sample(pixels, mask, "image", spec)
 
 
 def _grey_palette(classes: int) -> tuple[Colour, ...]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from segtrain.contracts import Colour
+from segtrain.contracts import IGNORE_INDEX, Colour, Sample
+from segtrain.errors import InputError
+from segtrain.input_spec import RGB8, InputSpec
 from segtrain.viz.drawing import overlay, with_legend
 
 
@@ -42,3 +46,29 @@ class Prediction:
         return (
             f'<img alt="prediction" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
         )
+
+
+def sample_of(
+    image: np.ndarray | Image.Image | str | Path, spec: InputSpec, read: Callable[[Path], np.ndarray]
+) -> Sample:
+    """An image as a model takes it, without a mask.
+
+    Args:
+        image: an array, a PIL image or the path of a file.
+        spec: what the model takes.
+        read: reads a file.
+
+    Raises:
+        InputError: another kind of image, or a file that cannot be read.
+    """
+    if isinstance(image, str | Path):
+        pixels = read(Path(image).expanduser())
+    else:
+        pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    if str(pixels.dtype) != spec.dtype or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
+        wanted = f"{spec.dtype} H×W×{spec.channels}" + " RGB" * (spec == RGB8)
+        raise InputError(
+            f"image must be {wanted}, got {pixels.dtype} {'×'.join(map(str, pixels.shape))}", do="convert it"
+        )
+    mask = np.broadcast_to(np.uint8(IGNORE_INDEX), pixels.shape[:2])
+    return Sample(pixels, mask, "image", spec)
