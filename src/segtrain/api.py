@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
@@ -43,7 +43,7 @@ from segtrain.config.overrides import as_overrides, complete_overrides
 from segtrain.config.resumed import all_choices
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
-from segtrain.contracts import IGNORE_INDEX, Colour, HasClasses, HasReader, HasTask, Sample
+from segtrain.contracts import Colour, HasClasses, HasReader, HasTask
 from segtrain.data.io.images import read_image
 from segtrain.distributed.signals import Stopped
 from segtrain.engine.device import Compute
@@ -52,7 +52,7 @@ from segtrain.evaluation.prediction import Prediction, sample_of
 from segtrain.evaluation.predictor import Predictor, evaluating
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.inference import Whole
-from segtrain.input_spec import RGB8, InputSpec
+from segtrain.input_spec import RGB8
 from segtrain.tasks import Task
 
 TIMM = "timm/"  # before the names of timm's networks, among those of ours

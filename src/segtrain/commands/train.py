@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +24,7 @@ from segtrain.commands.build import (
     saved_config,
     with_channels,
 )
+from segtrain.commands.determinism import make_deterministic, refusing_by_name, repeatability
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log, precision_of, result_table
 from segtrain.commands.paths import relative, write_yaml
@@ -264,42 +263,6 @@ def show_plan(state: TrainState, size: int, validation_size: int, log: RunLog) -
         count = sum(p.numel() for p in group["params"])
         groups.add_row(group["name"], f"{count:,}", f"{group['base_lr']:.2e}", f"{group['weight_decay']:g}")
     log.say(groups)
-
-
-def make_deterministic(wanted: bool) -> None:
-    """Sets torch's deterministic algorithms, before CUDA starts: cuBLAS reads its variable only then."""
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if wanted != torch.are_deterministic_algorithms_enabled():  # the call costs seconds: it imports inductor
-        torch.use_deterministic_algorithms(wanted)
-
-
-@contextmanager
-def refusing_by_name(config: dict[str, Any]) -> Iterator[None]:
-    """Turns torch's refusal of an operation into an InputError that names the setting."""
-    try:
-        yield
-    except RuntimeError as error:
-        refused = re.match(r"(\S+) does not have a deterministic implementation", str(error))
-        if not refused:
-            raise
-        raise InputError(
-            f"deterministic=true: torch's {refused[1]} has no fixed order on device={config['device']}",
-            do="use device=cpu, or deterministic=false",
-        ) from error
-
-
-def repeatability(device: torch.device, deterministic: bool) -> str:
-    """What another run of the same command will have in common with this one."""
-    threads = f"{torch.get_num_threads()} threads"
-    if deterministic:
-        return f"deterministic: the same weights again on such a machine with {threads}"
-    if device.type == "cpu":
-        return f"repeatable on such a machine with {threads}; another number adds up in another order"
-    return (
-        "not deterministic: cuDNN's choice of convolutions, and sums whose order varies (the backward pass of"
-        " upsampling and of pooling, the loss's gradient); deterministic=true refuses those"
-    )
 
 
 def hyperparameters(config: dict[str, Any], choices: dict[str, str]) -> dict[str, Any]:
