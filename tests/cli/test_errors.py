@@ -188,7 +188,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_with_4(tiny, monkeypatch):
 
 
 def test_an_operation_without_a_fixed_order_is_refused_by_its_name():
-    from segtrain.commands.train import refusing_by_name
+    from segtrain.commands.determinism import refusing_by_name
 
     maxima = torch.ones(1, 1, 1, 1)
     torch.use_deterministic_algorithms(True)
@@ -201,7 +201,7 @@ def test_an_operation_without_a_fixed_order_is_refused_by_its_name():
 
 
 def test_a_run_says_what_another_run_would_share(tiny):
-    from segtrain.commands.train import repeatability
+    from segtrain.commands.determinism import repeatability
 
     assert "repeatable on such a machine" in tiny("max_steps=1").out
     assert "deterministic: the same weights" in repeatability(torch.device("cuda"), True)

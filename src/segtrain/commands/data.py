@@ -111,11 +111,12 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
         classes.add_row(name, *(text for pair in cells for text in pair), f"{weights[i]:.3f}")
     console.print(classes)
     for split, one in found.items():
+        colours = "RGB" if len(one.mean) == 3 else f"{len(one.mean)} channels,"
         mean, std = (", ".join(f"{v:.2f}" for v in values) for values in (one.mean, one.std))
         sizes = ", ".join(f"{w}×{h}: {n}" for (w, h), n in list(one.sizes.items())[:4])
         more = f" and {len(one.sizes) - 4} more sizes" if len(one.sizes) > 4 else ""
         console.print(
-            f"{split}: {len(one.counts)} images; RGB mean {mean}, std {std}; {sizes}{more}",
+            f"{split}: {len(one.counts)} images; {colours} mean {mean}, std {std}; {sizes}{more}",
             highlight=False,
         )
     _write_json(to_json(found, names, weights), folder / "stats.json")

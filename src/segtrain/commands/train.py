@@ -48,7 +48,6 @@ from segtrain.engine.state import TrainSettings, TrainState, freeze_norms
 from segtrain.engine.train import fit
 from segtrain.errors import InputError
 from segtrain.evaluation.result import EvaluationResult
-from segtrain.input_spec import InputSpec
 from segtrain.loggers.run_log import RunLog
 from segtrain.losses.composite import CompositeLoss
 from segtrain.viz.tables import table
@@ -109,11 +108,7 @@ def run_training(
         Stopped: a signal came, and the run is saved.
     """
     config = with_task(config)
-    check_groups(config)
-    keep_freed_memory()
-    torch.manual_seed(config["seed"])
-    make_deterministic(config["deterministic"])
-    compute = choose(config["device"], str(config["precision"]))
+    compute = prepared(config)
     check_unused(config, folder)
     with ExitStack() as stack:
         stack.enter_context(process_group.join(compute.device))
@@ -124,11 +119,8 @@ def run_training(
         with process_group.first_of_each_machine(compute.device):
             data = build_data(config)
         check_start(data, several_labels=config["task"] == "multilabel")
-        transforms = instantiate(config["augment"], "augment")
-        spec = measure_input(data, log.say, partial(refuse_colour_changes, transforms))
-        log.say(f"images: {spec.words()}")
-        config["model"] = with_channels(config["model"], spec.channels)
-        dataset = build_dataset(config, data, transforms, spec, log)
+        dataset = build_dataset(config, data, log)
+        config["model"] = with_channels(config["model"], dataset.spec.channels)
         source = find_resume(config, folder, others)
         state = build_state(config, data, dataset, compute, log, resumed=source is not None)
         state.run_meta |= run_meta(config, choices, data)
@@ -146,7 +138,8 @@ def run_training(
         def should_stop() -> bool:
             return process_group.any_rank_so_far(stop.requested)
 
-        validation = Validation(data, compute, config, log, crf, should_stop, state.meta.update, spec=spec)
+        keep = state.meta.update
+        validation = Validation(data, compute, config, log, crf, should_stop, keep, spec=dataset.spec)
         drawings = Drawings(data, log, config["max_steps"])
 
         def validate(model: nn.Module, step: int) -> EvaluationResult:
@@ -163,10 +156,20 @@ def run_training(
     return TrainResult(result, count_parameters(state.model), state.seconds_per_step, folder)
 
 
-def build_dataset(
-    config: dict[str, Any], data: Dataset, transforms: dict[str, Any], spec: InputSpec, log: RunLog
-) -> Augmented:
+def prepared(config: dict[str, Any]) -> Compute:
+    """Checks every key, prepares torch, and chooses the device. Raises InputError."""
+    check_groups(config)
+    keep_freed_memory()
+    torch.manual_seed(config["seed"])
+    make_deterministic(config["deterministic"])
+    return choose(config["device"], str(config["precision"]))
+
+
+def build_dataset(config: dict[str, Any], data: Dataset, log: RunLog) -> Augmented:
     """The training split, its images or the crops of `crops=`, under the augmentation."""
+    transforms = instantiate(config["augment"], "augment")
+    spec = measure_input(data, log.say, partial(refuse_colour_changes, transforms))
+    log.say(f"images: {spec.words()}")
     images = data.train
     if config.get("crops"):
         log.say("looking for objects in every mask, once")

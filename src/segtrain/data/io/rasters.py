@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from segtrain.data.io.opening import FORMATS, check_regular, reading
-from segtrain.errors import InputError
+from segtrain.errors import InputError, how_to_install
 from segtrain.input_spec import DTYPES, MOST_CHANNELS
 
 ALPHA = {1, 2}  # of TIFF's extra samples: premultiplied or not
@@ -115,12 +115,13 @@ def _channels_last(series: Any, path: Path) -> np.ndarray:
     try:
         values, axes = series.asarray(), series.axes
     except ValueError as error:
-        if "imagecodecs" in str(error):
+        if "imagecodecs" not in str(error):
+            raise
+        values, axes = _few_channels(path), "YXS"
+        if values is None:
             raise InputError(
-                f"{path}: its compression needs the package imagecodecs",
-                do="run: make install EXTRAS=geo, or pip install 'segtrain-papers[geo]'",
+                f"{path}: its compression needs the package imagecodecs", do=how_to_install("geo")
             ) from error
-        raise
     keep = [
         i for i, (axis, size) in enumerate(zip(axes, values.shape, strict=True)) if size > 1 or axis in "YX"
     ]
@@ -134,6 +135,16 @@ def _channels_last(series: Any, path: Path) -> np.ndarray:
     order = [axes.index("Y"), axes.index("X"), *others]
     values = values.transpose(order)
     return values if others else values[..., None]
+
+
+def _few_channels(path: Path) -> np.ndarray | None:
+    """H×W×C by OpenCV, which decompresses TIFFs of one page and up to four channels; None of others."""
+    if cv2.imcount(str(path)) != 1:
+        return None
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim == 2:
+        return None if pixels is None else pixels[..., None]
+    return np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
 
 
 def _read_numpy(path: Path) -> Raster:
@@ -164,7 +175,7 @@ def _read_rasterio(path: Path) -> Raster:
     except ImportError as error:
         raise InputError(
             f"{path}: reading it needs the package rasterio",
-            do="run: make install EXTRAS=geo, or pip install 'segtrain-papers[geo]'",
+            do=how_to_install("geo"),
         ) from error
     with reading(path), rasterio.open(path) as source:
         return without_data(known_numbers(source.read().transpose(1, 2, 0), path), source.nodata)
@@ -177,7 +188,7 @@ def _read_nifti(path: Path) -> Raster:
     except ImportError as error:
         raise InputError(
             f"{path}: reading it needs the package nibabel",
-            do="run: make install EXTRAS=medical, or pip install 'segtrain-papers[medical]'",
+            do=how_to_install("medical"),
         ) from error
     with reading(path):
         values = np.squeeze(np.asanyarray(nibabel.load(path).dataobj))
@@ -228,6 +239,8 @@ def without_data(values: np.ndarray, nodata: float | None) -> Raster:
         here[missing[..., channel]] = good.mean() if good.size else 0
     return Raster(values, invalid)
 
+
+cv2.setLogLevel(2)  # errors: a warning of libtiff does not say of which file it is
 
 READERS: dict[str, Callable[[Path], Raster]] = {
     **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp"), _read_pillow),
