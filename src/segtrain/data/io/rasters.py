@@ -240,7 +240,7 @@ def without_data(values: np.ndarray, nodata: float | None) -> Raster:
     return Raster(values, invalid)
 
 
-cv2.setLogLevel(2)  # errors: a warning of libtiff does not say of which file it is
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its warnings name no file
 
 READERS: dict[str, Callable[[Path], Raster]] = {
     **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp"), _read_pillow),
