@@ -4,6 +4,8 @@ import argparse
 import collections
 import datetime
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -59,6 +61,25 @@ def test_the_networks_tensors_are_found_by_their_names(tmp_path, content):
     found = read(tmp_path, content)
     assert found.keys() == STATE.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in STATE.items())
+
+
+def test_a_log_of_mmengine_is_skipped_where_its_package_is_not_installed(tmp_path, monkeypatch):
+    class HistoryBuffer:
+        def __init__(self):
+            self._log_history = np.arange(4.0)
+
+    HistoryBuffer.__module__ = "mmengine.logging.history_buffer"
+    HistoryBuffer.__qualname__ = "HistoryBuffer"
+    module = types.ModuleType(HistoryBuffer.__module__)
+    module.HistoryBuffer = HistoryBuffer
+    with monkeypatch.context() as installed:
+        for name in ("mmengine", "mmengine.logging"):
+            installed.setitem(sys.modules, name, types.ModuleType(name))
+        installed.setitem(sys.modules, HistoryBuffer.__module__, module)
+        content = {"state_dict": STATE, "message_hub": {"log_scalars": {"train/loss": HistoryBuffer()}}}
+        torch.save(content, tmp_path / "w.pth")
+    found = read_tensors(tmp_path / "w.pth", "weights", wanted="a file")
+    assert found.keys() == STATE.keys()
 
 
 class Bomb:

@@ -42,13 +42,16 @@ PARAMETERS = {
     "segnet_basic": 1_417_237,
     "pspnet50": 49_081_578,
     "pspnet101": 68_073_706,
+    "pspnet50_mmseg": 49_081_578 - 104_544,  # a narrower stem
     "fcn_resnet50": 35_322_218,
     "deeplabv3": 39_048_533,
     "deeplabv3_resnet101": 58_040_661,
     "deeplabv3_torchvision": 39_638_869,
+    "deeplabv3_mmseg": 65_749_365,
     "deeplabv3plus": 40_352_181,
     "deeplabv3plus_resnet101": 59_344_309,
     "deeplabv3plus_xception65": 41_055_413,
+    "deeplabv3plus_mmseg": 41_226_213,
     "unet_encoder": 23_508_032 + 9_006_645,
     "linear": 23_508_032 + 2 * 2048 + 2049 * 21,
 }

@@ -28,7 +28,7 @@ from segtrain.weights import Pretrained, load_pretrained, torchvision_state
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 CHANNELS = {4: 64, 8: 128, 16: 256, 32: 512}  # of the 3×3 convolutions, by stage
 EXPANSION = 4
-DEEP_STEM = (64, 64, 128)
+STEMS = {"conv7": (64,), "deep": (64, 64, 128), "deep32": (32, 32, 64)}  # channels of the convolutions
 
 
 class Bottleneck(nn.Module):
@@ -75,7 +75,8 @@ class ResNet(nn.Module):
     Args:
         depth: 50 or 101.
         output_stride: of the deepest features; layers beyond it are dilated instead of strided.
-        stem: `conv7`, or `deep`: three 3×3 convolutions to 64, 64 and 128 channels.
+        stem: `conv7`, or three 3×3 convolutions: `deep` to 64, 64 and 128 channels (PSPNet), `deep32` to
+            32, 32 and 64 (mmsegmentation's ResNet v1c).
         stride_in: the convolution of a bottleneck that strides: `3x3` (torchvision's, PSPNet's)
             or `1x1` (the paper's, DeepLab v2's).
         dilation: `every_block` of a layer with dilation has the layer's own (DeepLab, PSPNet), or
@@ -110,7 +111,7 @@ class ResNet(nn.Module):
         *,
         depth: Literal[50, 101],
         output_stride: Literal[8, 16, 32] = 32,
-        stem: Literal["conv7", "deep"] = "conv7",
+        stem: Literal["conv7", "deep", "deep32"] = "conv7",
         stride_in: Literal["3x3", "1x1"] = "3x3",
         dilation: Literal["every_block", "torchvision"] = "every_block",
         multi_grid: tuple[int, ...] = (1, 1, 1),
@@ -123,10 +124,10 @@ class ResNet(nn.Module):
         if len(multi_grid) != 3:
             problem = f"multi_grid={list(multi_grid)}: layer4 has three blocks"
             raise InputError(problem, do="give three factors")
-        self.deep, self.dilation, self.multi_grid = stem == "deep", dilation, tuple(multi_grid)
+        self.deep, self.dilation, self.multi_grid = stem != "conv7", dilation, tuple(multi_grid)
         self.caffe = stride_in == "1x1"
         self.normalize = normalization(in_channels)
-        channels = self.feature_info.channels[2] = self._add_stem(in_channels, width)
+        channels = self.feature_info.channels[2] = self._add_stem(in_channels, STEMS[stem], width)
         for number, (stage, blocks) in enumerate(zip(CHANNELS, BLOCKS[depth], strict=True), start=1):
             bottleneck_channels, layer = scaled(CHANNELS[stage], width), []
             for i in range(blocks):
@@ -168,9 +169,8 @@ class ResNet(nn.Module):
         layer3 = self.layer3(layer2)
         return {2: x, 4: layer1, 8: layer2, 16: layer3, 32: self.layer4(layer3)}
 
-    def _add_stem(self, channels: int, width: float) -> int:
+    def _add_stem(self, channels: int, out_channels: tuple[int, ...], width: float) -> int:
         """The convolutions before the pooling; returns their channels."""
-        out_channels = DEEP_STEM if self.deep else DEEP_STEM[:1]
         kernel, stride = 3 if self.deep else 7, 2
         for number, out in enumerate(out_channels, start=1):
             out = scaled(out, width)

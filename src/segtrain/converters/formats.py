@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from segtrain.converters import caffe, deeplab_pytorch, pytorch_fcn, semseg, smp, torchvision
+from segtrain.converters import caffe, deeplab_pytorch, mmseg, pytorch_fcn, semseg, smp, torchvision
 from segtrain.converters.network import Node, PublishedNetwork, State
 from segtrain.weights import read_tensors
 
@@ -16,6 +16,7 @@ FORMATS: dict[str, Callable[[State, Node], PublishedNetwork]] = {
     "deeplab-pytorch": deeplab_pytorch.network,
     "semseg": semseg.network,
     "smp": smp.network,
+    "mmseg": mmseg.network,
     "caffe": caffe.network,
 }
 

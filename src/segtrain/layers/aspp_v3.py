@@ -22,6 +22,7 @@ class ASPPv3(nn.Module):
         rates: dilations of the 3×3 convolutions.
         separable: the 3×3 convolutions are depthwise-separable (v3+).
         dropout: after the projection.
+        project_kernel: of the projection; mmsegmentation's is 3×3.
 
     Raises:
         InputError: in training mode, one image.
@@ -35,13 +36,14 @@ class ASPPv3(nn.Module):
         rates: Sequence[int],
         separable: bool = False,
         dropout: float = 0.1,
+        project_kernel: int = 1,
     ):
         super().__init__()
         conv = SeparableConv if separable else ConvBNReLU
         atrous = [conv(channels, out_channels, 3, dilation=rate) for rate in rates]
         self.views = nn.ModuleList([ConvBNReLU(channels, out_channels, 1), *atrous])
         self.image_pooling = ConvBNReLU(channels, out_channels, 1)
-        self.project = ConvBNReLU(out_channels * (len(rates) + 2), out_channels, 1)
+        self.project = ConvBNReLU(out_channels * (len(rates) + 2), out_channels, project_kernel)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ class DeepLabV3(nn.Module):
         rates: of ASPP at an output stride of 16; doubled at 8, halved at 32.
         dropout: after ASPP.
         head: between ASPP and the scores: nothing, or torchvision's 3×3 convolution.
+        channels: of ASPP.
+        project_kernel: of ASPP's last convolution.
         width: multiplies the numbers of channels of ASPP; below 1 for tests only.
 
     Raises:
@@ -56,14 +58,22 @@ class DeepLabV3(nn.Module):
         rates: tuple[int, ...] = (6, 12, 18),
         dropout: float = 0.1,
         head: Literal["paper", "torchvision"] = "paper",
+        channels: int = CHANNELS,
+        project_kernel: int = 1,
         width: float = 1.0,
     ):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [32])
-        channels = scaled(CHANNELS, width)
+        channels = scaled(channels, width)
         scaled_rates = [rate * 16 // output_stride for rate in rates]
-        self.aspp = ASPPv3(backbone.feature_info.channels[32], channels, rates=scaled_rates, dropout=dropout)
+        self.aspp = ASPPv3(
+            backbone.feature_info.channels[32],
+            channels,
+            rates=scaled_rates,
+            dropout=dropout,
+            project_kernel=project_kernel,
+        )
         self.head = ConvBNReLU(channels, channels, 3) if head == "torchvision" else nn.Sequential()
         self.score = Score(channels, num_classes)
         nn.init.trunc_normal_(self.score.weight, std=SCORE_STD, a=-2 * SCORE_STD, b=2 * SCORE_STD)

@@ -42,6 +42,8 @@ class DeepLabV3Plus(nn.Module):
         rates: of ASPP at an output stride of 16; doubled at 8, halved at 32.
         separable: the 3×3 convolutions of ASPP and decoder are depthwise-separable.
         dropout: after ASPP.
+        channels: of ASPP and decoder.
+        project_kernel: of ASPP's last convolution.
         width: multiplies the numbers of channels of ASPP and decoder; below 1 for tests only.
 
     Raises:
@@ -59,12 +61,14 @@ class DeepLabV3Plus(nn.Module):
         rates: tuple[int, ...] = (6, 12, 18),
         separable: bool = False,
         dropout: float = 0.1,
+        channels: int = CHANNELS,
+        project_kernel: int = 1,
         width: float = 1.0,
     ):
         super().__init__()
         self.backbone = backbone
         set_output_stride(self, backbone, output_stride, [4, 32])
-        channels, low = (scaled(c, width) for c in (CHANNELS, LOW_CHANNELS))
+        channels, low = (scaled(c, width) for c in (channels, LOW_CHANNELS))
         scaled_rates = [rate * 16 // output_stride for rate in rates]
         self.aspp = ASPPv3(
             backbone.feature_info.channels[32],
@@ -72,6 +76,7 @@ class DeepLabV3Plus(nn.Module):
             rates=scaled_rates,
             separable=separable,
             dropout=dropout,
+            project_kernel=project_kernel,
         )
         conv = SeparableConv if separable else ConvBNReLU
         self.low = ConvBNReLU(backbone.feature_info.channels[4], low, 1)
