@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="segtrain-tests-")  # nothing is left at home
+if (
+    "PYTEST_XDIST_WORKER" not in os.environ
+):  # nothing is left at home, and numba compiles once for all workers
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="segtrain-tests-")
 
 TINY = ["width=0.0625", "data.size=32", "data.train_images=8", "data.val_images=3"]
 FAST = ["max_steps=2", "batch_size=2", "num_workers=0", "device=cpu", "precision=32"]
@@ -22,6 +25,15 @@ class Outcome:
 
     def __init__(self, code: int, out: str, err: str, folder: Path):
         self.code, self.out, self.err, self.folder = code, out, err, folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _composed_once():
+    """Without Hydra's composing of every config twice, for a `hydra.mode` in it, which no test sets: a fifth
+    of a tiny run's time. Commands that tests start as processes compose as they do for a user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from segtrain.engine.checkpoint import BEST, LAST, PREVIOUS, load, load_newest
 PROMISE = "kill -9 at any moment, saving included: the same weights in the end, and nothing left lying about"
 FULL, SAMPLE = 100, 1
 
-STEPS, EVERY = 300, 7
-RUN = [*TINY, f"max_steps={STEPS}", f"checkpoint_every={EVERY}", "val_every=50", "log_every=5", "ema=0.9"]
+EVERY = 7
+RUN = [*TINY, f"checkpoint_every={EVERY}", "val_every=50", "log_every=5", "ema=0.9"]
 FILES = {"open", "os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree"}
 
 
@@ -29,7 +29,9 @@ def run(count: int, seed: int, folder: Path) -> str:
     usual = folder / "tmp"  # torch makes a folder there, killed or not
     usual.mkdir()
     before = partial(prepare, usual, None)
-    whole = Command("segtrain", [*RUN, "hydra.run.dir=run"], folder / "whole", before=before).finish()
+    steps = 300 if count > SAMPLE else 100
+    arguments = [*RUN, f"max_steps={steps}"]
+    whole = Command("segtrain", [*arguments, "hydra.run.dir=run"], folder / "whole", before=before).finish()
     seconds = time.monotonic() - start
     assert whole.code == 0, whole.err
     wanted = load(folder / "whole/run/checkpoints" / LAST)
@@ -42,7 +44,7 @@ def run(count: int, seed: int, folder: Path) -> str:
             temporary = Path(elsewhere) if runs % 2 else here / "tmp"
             temporary.mkdir(parents=True, exist_ok=True)
             case = f"run {runs}, seed {seed}, TMPDIR={temporary}"
-            kills += until_done(here, temporary, count - kills, seconds, rng, case)
+            kills += until_done(arguments, here, temporary, count - kills, seconds, rng, case)
             same(load(here / "run/checkpoints" / LAST).tensors, wanted.tensors, case)
             assert logged(here / "run") == lines, f"another metrics.jsonl: {case}"
             left = {p.name for p in (here / "run/checkpoints").iterdir()}
@@ -50,11 +52,17 @@ def run(count: int, seed: int, folder: Path) -> str:
             strays = {p.name for p in temporary.iterdir()} - {p.name for p in usual.iterdir()}
             assert not strays, f"left in TMPDIR: {strays}, {case}"
             runs += 1
-    return f"{kills} of {kills} kills in {runs} runs of {STEPS} steps: weights and logs equal, no stray file"
+    return f"{kills} of {kills} kills in {runs} runs of {steps} steps: weights and logs equal, no stray file"
 
 
 def until_done(
-    here: Path, temporary: Path, most: int, seconds: float, rng: np.random.Generator, case: str
+    arguments: list[str],
+    here: Path,
+    temporary: Path,
+    most: int,
+    seconds: float,
+    rng: np.random.Generator,
+    case: str,
 ) -> int:
     """Starts the run with `resume=auto` until it is through, killing it; gives the number of kills."""
     kills, step = 0, 0
@@ -64,7 +72,7 @@ def until_done(
         operation = int(rng.integers(0, 300)) if rng.random() < 0.5 and kills < most else None
         moment = rng.uniform(0, seconds) if operation is None and kills < most else None
         before = partial(prepare, temporary, operation)
-        command = Command("segtrain", [*RUN, "resume=auto", "hydra.run.dir=run"], here, before=before)
+        command = Command("segtrain", [*arguments, "resume=auto", "hydra.run.dir=run"], here, before=before)
         command.process.join(moment)
         if command.process.exitcode is None:
             command.process.kill()

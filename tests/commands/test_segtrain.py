@@ -187,7 +187,7 @@ def test_a_failed_run_is_a_row_with_its_reason_and_stops_no_other(run):
 
 
 def test_a_sweep_goes_over_every_model_of_the_zoo(run):
-    done = run("segtrain", "-m", "model=glob(*)", *TINY, *FAST)
+    done = run("segtrain", "-m", "model=glob(*)", *TINY, *FAST, "max_steps=1", "logger=[]")
     assert done.code == 0, done.err
     zoo = {path.stem for path in (CONFIG_DIR / "model").glob("*.yaml")}
     rows = comparison(done)

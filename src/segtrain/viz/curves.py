@@ -42,19 +42,26 @@ def results_figure(records: Sequence[Mapping[str, Any]], title: str) -> Figure:
     _draw_loss(loss, train)
     _draw_mean_iou(mean_iou, val)
     rate.plot(*_curve(train, "lr"), color=BLUE, linewidth=2)
-    rate.set_title("learning rate", fontsize=SIZE + 1)
-    rate.set_ylabel("learning rate", fontsize=SIZE)
+    _label(rate, "learning rate", "learning rate")
     rate.yaxis.get_offset_text().set_size(SIZE)
-    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     last = max((record["step"] for record in records), default=1)
     for axes in (loss, mean_iou, rate):
-        axes.set_xlabel("step", fontsize=SIZE)
         axes.set(xlim=(0, 1.02 * last), ylim=(0 if axes.dataLim.ymin >= 0 else None, None))
         axes.tick_params(labelsize=SIZE)
         axes.locator_params(axis="x", nbins=6, integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
     return figure
+
+
+def _label(axes: Axes, title: str, quantity: str) -> None:
+    """Writes titles at fixed places: to look for room, matplotlib would lay out every number twice."""
+    axes.set_title(title, fontsize=SIZE + 1, y=1.03)
+    axes.set_xlabel("step", fontsize=SIZE)
+    axes.set_ylabel(quantity, fontsize=SIZE)
+    axes.xaxis.set_label_coords(0.5, -0.1)
+    axes.yaxis.set_label_coords(-0.115, 0.5)
 
 
 def _draw_loss(axes: Axes, train: list[Mapping[str, Any]]) -> None:
@@ -68,8 +75,7 @@ def _draw_loss(axes: Axes, train: list[Mapping[str, Any]]) -> None:
             continue
         axes.plot(steps, values, color=colour, linewidth=1, alpha=0.3)
         axes.plot(steps, moving_mean(values), color=colour, linewidth=2, label=f"{label}, moving mean")
-    axes.set_title("loss on the training split", fontsize=SIZE + 1)
-    axes.set_ylabel("loss", fontsize=SIZE)
+    _label(axes, "loss on the training split", "loss")
     if names:
         axes.legend(frameon=False, fontsize=SIZE)
 
@@ -77,8 +83,7 @@ def _draw_loss(axes: Axes, train: list[Mapping[str, Any]]) -> None:
 def _draw_mean_iou(axes: Axes, val: list[Mapping[str, Any]]) -> None:
     """The network's mean IoU with its best validation, and the CRF's where it was measured."""
     steps, values = _curve(val, "mean_iou", 100)
-    axes.set_title("mean IoU on the validation split", fontsize=SIZE + 1)
-    axes.set_ylabel("mean IoU %", fontsize=SIZE)
+    _label(axes, "mean IoU on the validation split", "mean IoU %")
     if not np.isfinite(values).any():
         return
     axes.plot(steps, values, color=BLUE, linewidth=2, marker="o", markersize=5, label="network")
