@@ -67,6 +67,15 @@ def test_binary_trains_chooses_a_threshold_and_keeps_it(run, blobs):
     assert np.array_equal(labels[clear], (p[1] > found["threshold"])[clear])
 
 
+def test_masks_of_ignored_pixels_alone_are_said_to_have_no_labels(run, blobs):
+    for path in (blobs / "binary/masks").iterdir():
+        Image.fromarray(np.full((32, 40), 255, np.uint8)).save(path)
+    data = ["data=folder", f"data.root={blobs / 'binary'}", "loss=[bce,tversky,boundary,cldice]"]
+    done = run("segtrain", *SMALL, *FAST, *data)
+    assert metrics(done)["mean_iou"] is None
+    assert "no pixel of these images has a label: there is nothing to measure" in done.out
+
+
 def test_multilabel_trains_and_writes_what_it_reads(run, blobs):
     data = ["data=multilabel_folder", f"data.root={blobs / 'several'}"]
     options = ["task=multilabel", "loss=[bce,dice]", "metric=[hd95]"]

@@ -219,6 +219,8 @@ class Validation:
         result = replace(result, precision=self.compute.precision)
         self._log(step, result)
         self.log.say(f"step {step}: {summary(result)}")
+        if result.network.pixel_accuracy is None:
+            self.log.say("no pixel of these images has a label: there is nothing to measure")
         return result
 
     def _log(self, step: int, result: EvaluationResult) -> None:

@@ -46,7 +46,8 @@ class Sample(NamedTuple):
 
     Attributes:
         image: H×W×C, as stored: uint8 RGB, or other channels of uint8, uint16, int16 or float32.
-        mask: uint8 H×W of class indices; 255 is an ignored pixel.
+        mask: uint8 H×W of class indices; 255 is an ignored pixel. Where a pixel may have several classes
+            (`task=multilabel`) uint8 H×W×C of 0, 1 and 255.
         name: of the image, for messages and files.
         input: what the image's numbers mean; a data set may leave it out.
     """
