@@ -1,10 +1,14 @@
 """Every mistake of a user is one line with what, where and what to do, and exit code 2."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from segtrain.cli import entry
 from segtrain.errors import InputError
 from tests.conftest import FAST, TINY
 
@@ -135,6 +139,32 @@ def test_a_stopped_sweep_stops_all_its_runs(run, monkeypatch):
     assert done.code == 143
     assert "stopped by SIGTERM at step 0" in done.err
     assert not (done.folder / "1").exists()
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "/proc/none"])
+def test_a_folder_that_cannot_be_made_is_said(run, tmp_path, monkeypatch, where):
+    (tmp_path / "file").touch()
+    command = entry.run_command
+
+    def into(kind, arguments):
+        command(kind, [*arguments[:-1], f"hydra.run.dir={where}"])
+
+    monkeypatch.setattr(entry, "run_command", into)
+    done = run("segtrain", *TINY, *FAST)
+    assert done.code == 4
+    assert "could not be written" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_sweep_on_a_full_disk_fails(run, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.json")
+
+    monkeypatch.setattr("segtrain.cli.runner.write_metrics", full)
+    done = run("segtrain", "-m", "seed=0,1", *TINY, *FAST)
+    assert done.code == 4
+    assert "Traceback" not in done.err + done.out
+    assert "metrics.json: could not be written" in done.err
 
 
 def test_a_network_that_diverges_leaves_with_3(tiny):

@@ -1,5 +1,6 @@
 """Labels and overlays of images, folders, lists and videos."""
 
+import errno
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from segtrain.commands import predict
 from segtrain.commands.inputs import find_images
 from segtrain.commands.made_from import MadeFrom
 from segtrain.data.io.listing import SUFFIXES
-from segtrain.errors import InputError
+from segtrain.errors import InputError, SaveError
 from segtrain.evaluation.predictor import Predictor
 
 EVAL = ["device=cpu", "precision=32"]
@@ -192,6 +193,33 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tiny, run, folder, mon
     assert done.code == 4
     assert "a.npy: could not be written (No space left on device)" in done.err
     assert {p.name for p in done.folder.rglob("*") if p.is_file()} == {"config.yaml", "made_from.jsonl"}
+
+
+@pytest.mark.parametrize(("number", "others"), [(errno.ENAMETOOLONG, 2), (errno.ENOSPC, 0)])
+def test_one_output_that_cannot_be_written_stops_the_others_on_a_full_disk_alone(
+    tiny, run, folder, monkeypatch, number, others
+):
+    write = predict.write_image
+
+    def fails(image, path, **options):
+        if path.stem == "a" and path.parent.name == "overlays":
+            raise SaveError.of(path, OSError(number, os.strerror(number)))
+        write(image, path, **options)
+
+    trained = tiny().folder
+    monkeypatch.setattr(predict, "write_image", fails)
+    done = run("segpredict", f"ckpt={trained}", f"input={folder}", *EVAL)
+    assert done.code == 4
+    assert f"overlays/a.jpg: could not be written ({os.strerror(number)})" in done.err
+    assert len(list((done.folder / "labels").rglob("*.png"))) == others
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tiny, run, tmp_path):
+    (tmp_path / "long").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "long" / f"{'x' * 251}.png")
+    done = run("segpredict", f"ckpt={tiny().folder}", f"input={tmp_path}/long", *EVAL)
+    assert done.code == 0, done.err
+    assert [len(p.name) for p in (done.folder / "labels").iterdir()] == [255]
 
 
 def test_probabilities_are_only_made_for_who_wants_them(tiny, run, folder, monkeypatch):

@@ -72,6 +72,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
         arguments = settle_empty_groups(command.root, map(unquote_keys, arguments))
         arguments = command.complete(adopt_data_files(arguments))
         sys.argv[1:] = arguments  # where Hydra reads them
+        job.is_starting = True
         main()
         if job.failure is not None:
             raise job.failure
@@ -91,7 +92,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno in CANNOT_WRITE:
+        if error.errno in CANNOT_WRITE or job.is_starting:
             _leave(command.root, _cannot_write(error, job.folder), SaveError.exit_code)
         _leave_with_traceback(error)
     except Exception as error:
@@ -105,16 +106,18 @@ class Job:
 
     Attributes:
         folder: of the last run. sweeping: whether it is one of a sweep.
-        failure: of a run that was no part of a sweep.
+        failure: of a run that was no part of a sweep, or whose folder could not take it.
+        is_starting: Hydra makes the run's folder.
     """
 
     def __init__(self, command: Command):
         self.command, self.folder, self.sweeping = command, Path(), False
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
+        self.is_starting = False
 
     def run(self, config: DictConfig) -> float:
         """Runs the command; gives the mean IoU, which a sweeper may maximise."""
-        settings = HydraConfig.get()
+        self.is_starting, settings = False, HydraConfig.get()
         self.folder, overrides = Path(settings.runtime.output_dir), list(settings.overrides.task)
         self.sweeping = settings.mode == RunMode.MULTIRUN
         if self.sweeping and launch.rank() == 0:
@@ -138,16 +141,20 @@ class Job:
             return self.command.function(config, self.folder)
         try:
             metrics = self.command.function(config, self.folder)
+            if metrics is not None:
+                write_metrics(metrics, overrides, self.folder)
         except BaseException as error:
-            reason = (
-                explain(error, self.command.root, overrides) if isinstance(error, CONFIG_ERRORS) else error
-            )
+            reason: BaseException = error
+            if isinstance(error, CONFIG_ERRORS):
+                reason = explain(error, self.command.root, overrides)
+            elif isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+                reason = _cannot_write(error, self.folder)
             failed = {"error": str(reason), "exit_code": getattr(reason, "exit_code", 1)}
-            with suppress(OSError, SaveError):  # a full disk may be the very error
+            try:
                 write_metrics(failed, overrides, self.folder)
-            raise
-        if metrics is not None:
-            write_metrics(metrics, overrides, self.folder)
+            except (OSError, SaveError):  # a full disk may be the very error
+                self.failure = reason
+            raise (reason if isinstance(reason, SaveError) else error) from None
         return metrics
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, read_write
 from rich.console import Console
 
 from segtrain.distributed import launch
+from segtrain.errors import SaveError
 from segtrain.files import write_atomically
 from segtrain.loggers.run_log import WIDTH
 from segtrain.viz.tables import METRIC_LABELS, percent, table
@@ -30,11 +31,12 @@ COLUMNS = (
 
 
 class SweepFailed(BaseException):
-    """A run of a sweep failed; no Exception, for Hydra turns one of a callback into a warning."""
+    """A run of a sweep failed, or its table could not be written; no Exception, for Hydra turns one of a
+    callback into a warning."""
 
-    def __init__(self, run: dict[str, Any], failed: int, runs: int):
-        super().__init__(f"{failed} of {runs} runs failed, run {run['run']}: {run['error']}")
-        self.exit_code = run["exit_code"]
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Comparison(Callback):
@@ -57,11 +59,17 @@ class Comparison(Callback):
         runs = read_runs(folder)
         if not runs or launch.rank() > 0:
             return
-        write_csv(runs, folder / "comparison.csv")
         print_runs(runs, folder)
         failed = [run for run in runs if run["error"]]
+        try:
+            write_csv(runs, folder / "comparison.csv")
+        except SaveError as error:
+            raise SweepFailed(str(error), error.exit_code) from error
         if failed:
-            raise SweepFailed(failed[0], len(failed), len(runs))
+            message = (
+                f"{len(failed)} of {len(runs)} runs failed, run {failed[0]['run']}: {failed[0]['error']}"
+            )
+            raise SweepFailed(message, failed[0]["exit_code"])
 
 
 def read_runs(folder: Path) -> list[dict[str, Any]]:

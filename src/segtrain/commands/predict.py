@@ -22,7 +22,7 @@ from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
 from segtrain.errors import InputError, SaveError
-from segtrain.files import inside, write_atomically
+from segtrain.files import as_argument, inside, write_atomically
 from segtrain.progress import progress_bar
 from segtrain.viz.crf_steps import Steps
 from segtrain.viz.drawing import save_labels, write_image
@@ -246,7 +246,7 @@ def predict_images(
     with StopSignals() as stop, bar as advance:
         for done, (name, path) in enumerate(missing):
             if stop.requested:
-                resume = f"to continue, run it again with output={relative(writer.folder)}"
+                resume = f"to continue, run it again with {as_argument('output', relative(writer.folder))}"
                 raise Stopped(stop.number, f"after {done} of {len(missing)} images; {resume}")
             try:
                 writer.write(name, path)

@@ -38,7 +38,7 @@ def predict_video(
     path = folder / f"{source.stem}.mp4"
     if path.is_file() and path.samefile(source):
         raise InputError(f"output={folder}: the video would replace itself", do="choose another output=")
-    partial = path.with_name(f".{path.name}.part.mp4")
+    partial = path.with_name(".part.mp4")  # OpenCV goes by the suffix
     folder.mkdir(parents=True, exist_ok=True)
     writer, done = None, 0
     bar = progress_bar(
@@ -61,6 +61,9 @@ def predict_video(
                 f"input={source}: not a video, or none that OpenCV reads", do="give another file"
             )
         writer.release()
+        if round(cv2.VideoCapture(str(partial)).get(cv2.CAP_PROP_FRAME_COUNT)) != done:
+            # OpenCV says nothing of a full disk.
+            raise SaveError(f"{path}: could not be written whole", do="free some space, run again")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from segtrain.config.resumed import resume_path, saved_options, with_saved
 from segtrain.contracts import Dataset
 from segtrain.distributed import process_group
 from segtrain.engine import checkpoint
+from segtrain.engine.checkpoint_schema import EVALUATED, check_keys
 from segtrain.engine.state import TrainState
 from segtrain.errors import InputError
 from segtrain.files import as_argument, write_atomically
@@ -96,6 +97,7 @@ def _run_of(meta: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[str,
             f"resume={path}: holds weights alone, no state of the optimizer",
             do=f"{instead}, or start a new run with {as_argument('init_from', path)}",
         )
+    check_keys(meta, EVALUATED, path)
     for key, form in forms.items():
         if not fits(meta.get(key), form):
             raise InputError(f"resume={path}: its {key} is missing or of another form", do="give another")

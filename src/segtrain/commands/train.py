@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -48,6 +49,7 @@ from segtrain.engine.state import TrainSettings, TrainState, freeze_norms
 from segtrain.engine.train import fit
 from segtrain.errors import InputError
 from segtrain.evaluation.result import EvaluationResult
+from segtrain.files import as_argument
 from segtrain.loggers.run_log import RunLog
 from segtrain.losses.composite import CompositeLoss
 from segtrain.viz.tables import table
@@ -281,10 +283,10 @@ def say_next_commands(log: RunLog, folder: Path, *, refined: bool) -> None:
     Args:
         refined: whether the CRF can refine the predictions.
     """
-    best = f"{relative(folder)}/checkpoints/{checkpoint.BEST}"
+    best = as_argument("ckpt", f"{relative(folder)}/checkpoints/{checkpoint.BEST}")
     log.say(f"curves and images:    {relative(folder)}/{RESULTS}, {BATCH}")
-    log.say(f"of all steps:         tensorboard --logdir {relative(folder.parent)}")
+    log.say(f"of all steps:         tensorboard --logdir {shlex.quote(relative(folder.parent))}")
     if refined:
-        log.say(f"evaluate with CRF:    segeval ckpt={best} crf=true")
+        log.say(f"evaluate with CRF:    segeval {best} crf=true")
     else:
-        log.say(f"evaluate:             segeval ckpt={best}")
+        log.say(f"evaluate:             segeval {best}")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.errors import InputError
 
+OPTION = 100  # characters of an option's name
 DEPTH = 32  # of a config
 PRECISIONS = ("32", "bf16", "16")
 SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
@@ -70,6 +71,14 @@ def _is_batch(value: Any) -> bool:
     return is_count(value["images"]) and (pair is None or (list_of(is_count)(pair) and len(pair) == 2))
 
 
+def _is_choice(value: Any) -> bool:
+    """Whether it holds options of groups: names, lists of them, or null."""
+    options = [value] if not isinstance(value, dict | list) else list(value)
+    if isinstance(value, dict):
+        return all(map(_is_choice, value.values()))
+    return all(option is None or (is_text(option) and len(option) <= OPTION) for option in options)
+
+
 def _is_scaler(value: Any) -> bool:
     if not isinstance(value, dict) or not value:
         return value == {}
@@ -98,7 +107,7 @@ FORMS = {
     "threshold": Form(lambda v: is_number(v) and 0 <= v <= 1, "a threshold from 0 to 1"),
     "imported": Form(lambda v: isinstance(v, dict), "what was imported"),
     "training": Form(_is_config, "the rest of a run's config"),
-    "choices": Form(_is_config, "the options of groups"),
+    "choices": Form(_is_choice, "the options of groups"),
     "lr": Form(is_number, "a learning rate"),
     "at": Form(_is_moment, "a step with its learning rate, loss and seed"),
     "precision": Form(lambda v: v in PRECISIONS, " or ".join(PRECISIONS)),

@@ -14,6 +14,7 @@ from segtrain.engine.freezing import hold_frozen
 from segtrain.engine.loader import Batch
 from segtrain.engine.state import TrainState, freeze_norms
 from segtrain.errors import DivergedError
+from segtrain.files import as_argument
 from segtrain.seeds import seed_for
 
 NAMED = 8  # images that the message of a diverged step names
@@ -109,7 +110,7 @@ def _diverged(
     names = [name for _, _, names in batches for name in names]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     what = f"{where}; images {', '.join(names[:NAMED])}{more})"
-    return DivergedError(what, do=f"{do}; the layer that did it: segtrain replay={path}")
+    return DivergedError(what, do=f"{do}; the layer that did it: segtrain {as_argument('replay', path)}")
 
 
 def _class_weights(state: TrainState) -> list[float] | None:

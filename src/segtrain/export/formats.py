@@ -7,7 +7,7 @@ import logging
 import operator
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -122,14 +122,15 @@ def export_model(
     except SegtrainError:
         raise
     except OSError as error:
-        raise SaveError(f"{path}: could not be written ({error})", do="give another out=") from error
+        raise SaveError.of(path, error) from error
     except Exception as error:  # exporters raise whatever they like
         sizes = "images of any size" if dynamic else f"images of {size[0]}×{size[1]}"
         what = f"format={form}: {type(model).__name__} cannot be exported for {sizes} ({_reason(error)})"
         one = "add dynamic=false size=[HEIGHT,WIDTH], for images of that size alone"
         raise InputError(what, do=one if dynamic else "try another format") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
     return differences
 
 
@@ -222,7 +223,9 @@ def write_torch_export(network: FullSize, path: Path, size: Size, about: str, dy
     Returns:
         The program that was read back.
     """
-    torch.export.save(trace(network, size, dynamic), path, extra_files={"segtrain.json": about})
+    program = io.BytesIO()  # of a full disk torch says nothing that one understands
+    torch.export.save(trace(network, size, dynamic), program, extra_files={"segtrain.json": about})
+    path.write_bytes(program.getbuffer())
     return torch.export.load(path).module()
 
 
