@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_made_is_said(run, tmp_path, monkeypatch, where)
     monkeypatch.setattr(entry, "run_command", into)
     done = run("segtrain", *TINY, *FAST)
     assert done.code == 4
-    assert "could not be written" in done.err
+    assert "cannot be written" in done.err
     assert done.err.count("\n") == 1
 
 

@@ -72,7 +72,6 @@ def run_command(command: Command, arguments: list[str]) -> None:
         arguments = settle_empty_groups(command.root, map(unquote_keys, arguments))
         arguments = command.complete(adopt_data_files(arguments))
         sys.argv[1:] = arguments  # where Hydra reads them
-        job.is_starting = True
         main()
         if job.failure is not None:
             raise job.failure
@@ -92,7 +91,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno in CANNOT_WRITE or job.is_starting:
+        if error.errno in CANNOT_WRITE:
             _leave(command.root, _cannot_write(error, job.folder), SaveError.exit_code)
         _leave_with_traceback(error)
     except Exception as error:
@@ -107,17 +106,15 @@ class Job:
     Attributes:
         folder: of the last run. sweeping: whether it is one of a sweep.
         failure: of a run that was no part of a sweep, or whose folder could not take it.
-        is_starting: Hydra makes the run's folder.
     """
 
     def __init__(self, command: Command):
         self.command, self.folder, self.sweeping = command, Path(), False
         self.failure: BaseException | None = None
-        self.is_starting = False
 
     def run(self, config: DictConfig) -> float:
         """Runs the command; gives the mean IoU, which a sweeper may maximise."""
-        self.is_starting, settings = False, HydraConfig.get()
+        settings = HydraConfig.get()
         self.folder, overrides = Path(settings.runtime.output_dir), list(settings.overrides.task)
         self.sweeping = settings.mode == RunMode.MULTIRUN
         if self.sweeping and launch.rank() == 0:
