@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segtrain.commands.convert_data import DATA, convert_data
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.propose_data import propose_data
 from segtrain.config.instantiate import describe_type, fits, instantiate
@@ -27,7 +28,13 @@ from segtrain.viz.preview import draw_samples
 from segtrain.viz.tables import table
 
 SHOWN = 6  # faults of a kind that the terminal shows; the report has all
-TYPES = {"action": Literal["check", "stats", "preview"], "accept": list[str], "images": int, "seed": int}
+TYPES = {
+    "action": Literal["check", "stats", "preview", "convert"],
+    "to": str | None,
+    "accept": list[str],
+    "images": int,
+    "seed": int,
+}
 
 
 def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
@@ -49,7 +56,8 @@ def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
         raise InputError(f"accept={unknown[0]}: no such kind", do=f"there are {', '.join(KINDS)}")
     console = Console(soft_wrap=True, width=None if Console().is_terminal else WIDTH)
     write_yaml(config, folder / "config.yaml")
-    {"check": check, "stats": stats, "preview": preview}[config["action"]](config, option, folder, console)
+    actions = {"check": check, "stats": stats, "preview": preview, "convert": convert}
+    actions[config["action"]](config, option, folder, console)
 
 
 def check(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
@@ -142,6 +150,20 @@ def preview(config: dict[str, Any], option: str, folder: Path, console: Console)
     path = folder / "preview.png"
     Image.fromarray(draw_samples(samples, data.class_names, data.palette)).save(path)
     console.print(f"data={option}: {len(samples)} augmented samples: {relative(path)}", highlight=False)
+
+
+def convert(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+    """Writes the data set as folders of images and index masks to `to`."""
+    if config["to"] is None:
+        raise InputError("to= is missing", do="add to=DIR, a folder for the converted data set")
+    to = Path(config["to"]).expanduser()
+    data = instantiate(config["data"], "data")
+    written = convert_data(data, f"data={option}", to, partial(_progress, console))
+    sizes = " and ".join(f"{len(getattr(data, split))} in {split}" for split in written)
+    changed = f"{sum(written.values())} files written" if any(written.values()) else "nothing changed"
+    console.print(
+        f"data={option}: {sizes}; {changed}; train on it: segtrain data={to}/{DATA}", highlight=False
+    )
 
 
 @contextmanager
