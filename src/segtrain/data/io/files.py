@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image, ImageSequence
 from torch.utils.data import Dataset
@@ -14,9 +13,10 @@ from torch.utils.data import Dataset
 from segtrain.contracts import IGNORE_INDEX, Pair, Sample
 from segtrain.data.checks.refusal import refuse
 from segtrain.data.io.images import read_image
+from segtrain.data.io.labels import as_labels
 from segtrain.data.io.masks import read_mask
 from segtrain.data.io.opening import FORMATS, check_regular, reading, unequal_sizes
-from segtrain.errors import InputError, MaskError
+from segtrain.errors import InputError
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -92,25 +92,7 @@ class PairedFiles(Dataset):
         return [self.num_classes, sorted(self.label_map.items()), masks]
 
     def _labels(self, mask: np.ndarray, path: Path) -> np.ndarray:
-        """The mask as uint8 labels; the range is checked first, since a cast would wrap 300 to 44."""
-        plain = mask.dtype == np.uint8 and not self.label_map
-        if plain and (mask + np.uint8(1)).max() <= self.num_classes:  # 255, ignored, wraps to 0
-            return mask if mask.flags.writeable else mask.copy()  # Pillow's cannot be written to
-        if mask.dtype == np.uint8:
-            values, indices = np.arange(256), mask
-        else:
-            values, indices = np.unique(mask, return_inverse=True)
-            indices = indices.reshape(mask.shape)
-        labels = np.array([self.label_map.get(value, value) for value in values.tolist()])
-        outside = (labels != IGNORE_INDEX) & ((labels < 0) | (labels >= self.num_classes))
-        found = labels[indices[_look_up(outside.astype(np.uint8), indices) == 1]]
-        if found.size:
-            raise MaskError(
-                f"{path}: label {found[0]} ({found.size} pixels) is outside the classes"
-                f" 0..{self.num_classes - 1} and is not {IGNORE_INDEX} (ignored)",
-                do="correct the mask, data.num_classes or data.label_map",
-            )
-        return _look_up(labels.astype(np.uint8), indices)
+        return as_labels(mask, self.label_map, self.num_classes, str(path))
 
 
 class Images(Dataset):
@@ -162,11 +144,6 @@ def stamp(path: Path) -> list:
     """Where a file is, its size and its time. Raises OSError."""
     status = path.stat()
     return [str(path.absolute()), status.st_size, status.st_mtime_ns]
-
-
-def _look_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """`table[indices]`; bytes by OpenCV, which is ten times as fast."""
-    return cv2.LUT(indices, table) if indices.dtype == np.uint8 else table[indices]
 
 
 def read_pages(path: Path) -> np.ndarray:

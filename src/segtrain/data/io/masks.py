@@ -30,7 +30,11 @@ def read_mask(path: Path) -> np.ndarray:
         MaskError: it has colours, numbers with a fraction, or differs in its alpha channel alone.
         InputError: it cannot be read.
     """
-    mask = open_upright(path)
+    return numbers_of(open_upright(path), path)
+
+
+def numbers_of(mask: Image.Image, path: Path) -> np.ndarray:
+    """The numbers of a mask that was opened; `path` names it. As `read_mask`."""
     if mask.mode in INDEX_MODES:
         numbers = np.asarray(mask)
         return numbers.astype(numbers.dtype.newbyteorder("="), copy=False)
