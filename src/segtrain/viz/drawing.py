@@ -107,22 +107,37 @@ def strip(
 
 
 def confusion_figure(matrix: list[list[int]], class_names: Sequence[str]) -> Figure:
-    """A matplotlib figure of the confusion matrix, each row in percent of its class's pixels; the numbers
-    are written where there are few classes: 22,500 would take half a minute."""
+    """Draws a confusion matrix, each row in percent of its class's pixels.
+
+    The numbers are written where there are few classes: 22,500 would take half a minute.
+
+    Args:
+        matrix: C×C, the pixels of each class (row) that are predicted as each (column).
+        class_names: of the C classes.
+
+    Returns:
+        A matplotlib figure.
+    """
     from matplotlib.figure import Figure
 
     pixels = np.array(matrix, float)
     percent = 100 * pixels / np.maximum(pixels.sum(1, keepdims=True), 1)
     cell = min(0.42, 18 / len(class_names))  # inches
-    side = 2 + cell * len(class_names)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    ticks = range(len(class_names))
     fontsize = min(10, 60 * cell)
+    # Margins by the longest name, in inches: a layout engine would draw everything twice.
+    side, names = max(cell * len(class_names), 2), 0.25 + 0.0085 * fontsize * max(map(len, class_names))
+    width, height = names + side + 0.5, names + side + 0.8
+    figure = Figure(figsize=(width, height))
+    left, bottom = (names + 0.3) / width, (names + 0.3) / height
+    axes = figure.add_axes((left, bottom, side / width, side / height))
+    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    ticks = range(len(class_names))
     axes.set_xticks(ticks, class_names, rotation=90, fontsize=fontsize)
     axes.set_yticks(ticks, class_names, fontsize=fontsize)
-    axes.set(xlabel="predicted", ylabel="label", title="% of the class's pixels")
+    axes.set(xlabel="predicted", ylabel="label")
+    axes.set_title("% of the class's pixels", y=1 + 0.1 / side)
+    axes.xaxis.set_label_coords(0.5, -names / side)
+    axes.yaxis.set_label_coords(-names / side, 0.5)
     if len(class_names) <= READABLE:
         for i, j in zip(*np.nonzero(percent >= 0.5), strict=True):
             colour = "white" if percent[i, j] > 60 else "black"
