@@ -41,7 +41,7 @@ def test_two_images_have_three_draws():
     # IoU 1 and 0 in images of the same size: drawn twice the one, both, or twice the other
     counts = np.array([[[5], [5], [5]], [[0], [5], [0]]])
     assert bootstrap.interval(counts) == (0.0, 1.0)
-    draws = np.concatenate([bootstrap.mean_iou(drawn) for drawn in bootstrap._resampled(counts, 0)])
+    draws = np.concatenate([bootstrap.mean_iou(drawn) for drawn in bootstrap.resampled(counts, 0)])
     assert set(draws.tolist()) == {0.0, 0.5, 1.0}
     assert (draws == 0.5).mean() == pytest.approx(0.5, abs=0.05)
 

@@ -6,17 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-FIXED = (
-    "seed",
-    "width",
-    "task",
-    "model",
-    "data",
-    "crops",
-    "augment",
-    "loss",
-    "task",
-)  # they decide every step
+FIXED = ("seed", "width", "task", "model", "data", "crops", "augment", "loss")  # they decide every step
 SAID = ("root", "download", "pretrained")  # below those: where things come from
 LISTS = ("loss", "metric", "logger")  # groups of several options, each under its name
 ABSENT = "absent"

@@ -1,10 +1,14 @@
-"""`segeval ckpt=[A,B] compare=true`: which of two checkpoints is better, and how sure is that?"""
+"""`segeval ckpt=[A,B] compare=true`: which checkpoint, or which model of several seeds, is better, and how
+sure is that?"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.table import Table
 
 from segtrain.commands.build import build_crf, build_data, saved_input
@@ -14,19 +18,21 @@ from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
 from segtrain.errors import InputError
-from segtrain.evaluation.bootstrap import Difference, difference
+from segtrain.evaluation.groups import GroupDifference, compare_groups
 from segtrain.evaluation.report import Report, write_rows
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import Scores
 from segtrain.viz.tables import METRIC_LABELS, gain, interval_text, percent, table
 
-NAMES = ("A", "B")
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SEVERAL = "ckpt={A:[RUN,RUN],B:[RUN,RUN]}, runs of several seeds of each"
 
 
 class Compared(NamedTuple):
-    """One of the two checkpoints, evaluated."""
+    """One of the checkpoints, evaluated. name: of its folder."""
 
+    name: str
     path: str
     result: EvaluationResult
     report: Report
@@ -37,10 +43,39 @@ class Compared(NamedTuple):
         return self.result.as_json() | {"ckpt": self.path, "parameters": self.parameters}
 
 
+def checkpoint_paths(ckpt: Any) -> list[str]:
+    """The paths of `ckpt=`: a path, a list, or lists by the names of their groups, in order."""
+    if isinstance(ckpt, Mapping):
+        return [path for each in ckpt.values() for path in checkpoint_paths(each)]
+    return [ckpt] if isinstance(ckpt, str) else list(ckpt)
+
+
+def named_groups(ckpt: Any) -> dict[str, list[int]]:
+    """The groups that are compared: of each name the places of its checkpoints in `checkpoint_paths`.
+
+    Raises:
+        InputError: fewer than two.
+    """
+    if isinstance(ckpt, Mapping):
+        sizes = {str(name): len(checkpoint_paths(each)) for name, each in ckpt.items()}
+    else:
+        sizes = dict.fromkeys(LETTERS[: len(checkpoint_paths(ckpt))], 1)
+    if odd := [name for name in sizes if not re.fullmatch(r"\w[\w.-]*", name)]:
+        raise InputError(f"ckpt: {odd[0]!r} names a group and its folder", do="use letters, digits, _ . -")
+    if len(sizes) < 2 or not all(sizes.values()):
+        raise InputError(
+            f"compare=true needs two checkpoints, got {sum(sizes.values())}",
+            do=f"give ckpt=[A,B], or {SEVERAL}",
+        )
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return {name: list(range(end - size, end)) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+
+
 def compare_checkpoints(
     configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
 ) -> tuple[EvaluationResult, dict[str, Any]]:
-    """Evaluates two checkpoints, each below `folder`/A and /B, and compares them image by image.
+    """Evaluates checkpoints, each in a folder of its own below `folder`, and compares them, or the groups
+    that they are seeds of, image by image.
 
     Args:
         configs: of each checkpoint, with the user's keys on top; the data set, the CRF and the
@@ -48,77 +83,139 @@ def compare_checkpoints(
         folder: of the run.
 
     Returns:
-        A's result, and what `metrics.json` holds beside it: B's metrics and the difference.
+        The first checkpoint's result, and what `metrics.json` holds beside it.
 
     Raises:
-        InputError: not two checkpoints.
+        InputError: fewer than two checkpoints, or a group whose members are of several models, or one twice.
     """
     config = configs[0]
-    if len(saved) != 2:
-        raise InputError(f"compare=true needs two checkpoints, got {len(saved)}", do="give two: ckpt=[A,B]")
+    groups, paths = named_groups(config["ckpt"]), checkpoint_paths(config["ckpt"])
+    check_groups_members(groups, paths, saved)
     compute = choose(config["device"], str(config["precision"]))
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         write_yaml(config, folder / "config.yaml")
         log.start(config)
         data, crf = build_data(config), build_crf(config)
-        both = []
-        for name, path, node, checkpoint in zip(NAMES, config["ckpt"], configs, saved, strict=True):
-            log.say(f"{name}: {path}")
-            with RunLog(folder / name, "eval", silent=process_group.rank() > 0) as own:
-                predict, parameters = build_predictor([node], [checkpoint], compute)
-                validation = Validation(data, compute, config, own, crf, spec=saved_input(checkpoint))
-                both.append(
-                    Compared(path, *examine(validation, predict, checkpoint.meta["step"]), parameters)
-                )
-        a, b = both
-        found = difference(a.report.counts(), b.report.counts())
-        log.say(comparison_table(a.result.final, b.result.final, found))
-        log.say(verdict(found, a.result.images))
+        compared: list[Compared] = []
+        for group, places in groups.items():
+            for number, i in enumerate(places, 1):
+                name = group if len(places) == 1 else f"{group}_{number}"
+                log.say(f"{name}: {paths[i]}")
+                with RunLog(folder / name, "eval", silent=process_group.rank() > 0) as own:
+                    predict, parameters = build_predictor([configs[i]], [saved[i]], compute)
+                    validation = Validation(data, compute, config, own, crf, spec=saved_input(saved[i]))
+                    examined = examine(validation, predict, saved[i].meta["step"])
+                    compared.append(Compared(name, paths[i], *examined, parameters))
+        found = compare_groups([[compared[i].report.counts() for i in places] for places in groups.values()])
+        members = {name: [compared[i] for i in places] for name, places in groups.items()}
+        log.say(comparison_table(members, found))
+        for line in verdicts(members, found):
+            log.say(line)
         if process_group.rank() == 0:
-            write_files(folder, a, b)
+            write_files(folder, compared)
         log.say(f"metrics: {relative(folder)}/metrics.json")
-    shown = found._asdict() | {"significant": found.is_significant}
-    beside = {"ckpt": a.path, "parameters": a.parameters, "compared_with": b.as_json(), "difference": shown}
-    return a.result, beside
+    return compared[0].result, _beside(members, found)
 
 
-def comparison_table(a: Scores, b: Scores, found: Difference) -> Table:
-    """Every class's IoU and the four metrics of both, and B's gain."""
-    result = table("IoU %", "", *NAMES, "B - A")
+def check_groups_members(groups: dict[str, list[int]], paths: list[str], saved: list[Checkpoint]) -> None:
+    """Raises InputError where the members of a group are not different trainings of one model."""
+    for name, places in groups.items():
+        first = saved[places[0]]
+        for k, i in enumerate(places[1:], 1):
+            if saved[i].meta["config"]["model"] != first.meta["config"]["model"]:
+                raise InputError(
+                    f"ckpt={name}: {paths[i]} is of another model than {paths[places[0]]}",
+                    do="give a group seeds of one model",
+                )
+            if saved[i].digest in [saved[other].digest for other in places[:k]]:
+                raise InputError(f"ckpt={name}: {paths[i]} is in it twice", do="give several seeds")
 
-    def add(label: str, before: float | None, after: float | None) -> None:
-        result.add_row(label, percent(before), percent(after), gain(before, after))
 
-    for name, values in a.per_class.items():
-        add(name, values["iou"], b.per_class[name]["iou"])
+def _beside(members: dict[str, list[Compared]], found: list[GroupDifference]) -> dict[str, Any]:
+    names = list(members)
+    shown = [
+        {"first": names[each.first], "second": names[each.second]}
+        | {key: getattr(each, key) for key in ("mean_iou", "interval", "p", "p_holm", "over_seeds")}
+        | {"significant": each.is_significant}
+        for each in found
+    ]
+    first = members[names[0]][0]
+    groups = {name: [one.as_json() for one in of] for name, of in members.items()}
+    beside = {"ckpt": first.path, "parameters": first.parameters, "groups": groups, "differences": shown}
+    if len(members) == 2:
+        beside |= {"compared_with": groups[names[1]][0], "difference": shown[0]}
+    return beside
+
+
+def comparison_table(members: dict[str, list[Compared]], found: list[GroupDifference]) -> Table:
+    """Every class's IoU and the other metrics, means over a group's seeds; with two groups the gain."""
+    two = len(members) == 2
+    titles = [name if len(of) == 1 else f"{name} ({len(of)} seeds)" for name, of in members.items()]
+    result = table("IoU %", "", *titles, *(["B - A" if [*members] == ["A", "B"] else "gain"] if two else []))
+    finals = [[one.result.final for one in of] for of in members.values()]
+
+    def add(label: str, values: list[float | None]) -> None:
+        result.add_row(label, *map(percent, values), *([gain(values[0], values[1])] if two else []))
+
+    for name in finals[0][0].per_class:
+        add(name, [_mean([scores.per_class[name]["iou"] for scores in of]) for of in finals])
     result.add_section()
     for key, label in METRIC_LABELS.items():
-        add(label, getattr(a, key), getattr(b, key))
+        add(label, [_mean([getattr(scores, key) for scores in of]) for of in finals])
         if key == "mean_iou":
-            own = [interval_text(scores.mean_iou_interval) for scores in (a, b)]
-            result.add_row("  95 % interval", *own, interval_text(found.interval, "+"))
+            own = [_spread(of) for of in finals]
+            result.add_row(
+                "  95 % interval, or seeds", *own, *([interval_text(found[0].interval, "+")] * two)
+            )
     return result
 
 
-def verdict(found: Difference, images: int) -> str:
-    """In a line: which checkpoint is better, by how much, how sure."""
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _spread(of: list[Scores]) -> str:
+    """One checkpoint's interval over images, or the least and the largest of several seeds."""
+    if len(of) == 1:
+        return interval_text(of[0].mean_iou_interval)
+    values = [scores.mean_iou or 0.0 for scores in of]
+    return f"{100 * min(values):.1f} to {100 * max(values):.1f}"
+
+
+def verdicts(members: dict[str, list[Compared]], found: list[GroupDifference]) -> list[str]:
+    """A line a pair: which is better, by how much, how sure; and what the comparison cannot say."""
+    names, images = list(members), next(iter(members.values()))[0].result.images
+    lines = [verdict(names[each.first], names[each.second], each, images) for each in found]
+    if len(found) > 1:
+        lines.append(f"{len(found)} pairs: significant is what Holm's correction leaves so")
+    if not all(each.over_seeds for each in found):
+        what = "of one checkpoint a side: another seed of the same model may differ as much, so this"
+        lines.append(f"{what} cannot tell models apart; give {SEVERAL}")
+    return lines
+
+
+def verdict(first: str, second: str, found: GroupDifference, images: int) -> str:
+    """In a line: which of two is better, by how much, how sure."""
     if found.interval is None or found.mean_iou is None:
-        return "one image cannot decide between A and B"
+        return f"one image cannot decide between {first} and {second}"
     (low, high), points = found.interval, 100 * found.mean_iou
-    of = f"mean IoU, 95 % interval over {images} images; another seed of the same model may differ as much"
+    what = "models" if found.over_seeds else "checkpoints"
+    over = f"seeds and {images} images" if found.over_seeds else f"{images} images"
+    of = f"mean IoU, 95 % interval over {over}, p = {found.p_holm:.2g}"
     if not found.is_significant:
         spread = interval_text((low, high), "+")
-        return f"no significant difference between checkpoints A and B: {points:+.1f} {spread} {of}"
-    if high < 0:
-        return f"checkpoint A is better by {-points:.1f} {interval_text((-high, -low))} {of}"
-    return f"checkpoint B is better by {points:.1f} {interval_text((low, high))} {of}"
+        return f"no significant difference between {what} {first} and {second}: {points:+.1f} {spread} {of}"
+    better = second if points > 0 else first
+    low, high = (low, high) if points > 0 else (-high, -low)
+    return f"{what[:-1]} {better} is better by {abs(points):.1f} {interval_text((low, high))} {of}"
 
 
-def write_files(folder: Path, a: Compared, b: Compared) -> None:
-    """Each one's metrics.json, and images.csv with both side by side."""
-    rows: list[list[Any]] = [["name", "mean_iou_A", "mean_iou_B"]]
-    for x, y in zip(a.report.images, b.report.images, strict=True):
-        rows.append([x.name, x.scores[-1].mean_iou, y.scores[-1].mean_iou])
+def write_files(folder: Path, compared: list[Compared]) -> None:
+    """Each one's metrics.json, and images.csv with all side by side."""
+    rows: list[list[Any]] = [["name", *(f"mean_iou_{one.name}" for one in compared)]]
+    for images in zip(*(one.report.images for one in compared), strict=True):
+        rows.append([images[0].name, *(image.scores[-1].mean_iou for image in images)])
     write_rows(rows, folder / "images.csv")
-    for name, one in zip(NAMES, (a, b), strict=True):
-        write_metrics(one.as_json(), [], folder / name)
+    for one in compared:
+        write_metrics(one.as_json(), [], folder / one.name)

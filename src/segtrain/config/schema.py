@@ -38,7 +38,7 @@ TYPES: dict[str, Any] = {
     "overlay": float,
     "legend": bool,
     "probabilities": bool,
-    "ckpt": str | list[str] | None,
+    "ckpt": str | list[str] | dict[str, str | list[str]] | None,
     "ensemble": Literal["mean", "product"],
     "compare": bool,
     "submission": bool,

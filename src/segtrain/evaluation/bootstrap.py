@@ -47,7 +47,7 @@ def mean_iou(counts: np.ndarray) -> np.ndarray:
 
 def interval(counts: np.ndarray, *, seed: int = 0) -> tuple[float, float] | None:
     """The 95 % interval of the mean IoU of images, counts N×3×C; None for fewer than two."""
-    return _percentiles(mean_iou(drawn) for drawn in _resampled(counts, seed))
+    return _percentiles(mean_iou(drawn) for drawn in resampled(counts, seed))
 
 
 def difference(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Difference:
@@ -56,13 +56,13 @@ def difference(first: np.ndarray, second: np.ndarray, *, seed: int = 0) -> Diffe
     What makes an image hard is so the same for both, and the interval far narrower than the two
     models' own would suggest.
     """
-    draws = zip(_resampled(first, seed), _resampled(second, seed), strict=True)
+    draws = zip(resampled(first, seed), resampled(second, seed), strict=True)
     spread = _percentiles(mean_iou(b) - mean_iou(a) for a, b in draws)
     gain = float(mean_iou(second.sum(0)) - mean_iou(first.sum(0)))
     return Difference(None if np.isnan(gain) else gain, spread)
 
 
-def _resampled(counts: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+def resampled(counts: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     """The summed counts of draws of N images with replacement, 100×3×C at a time; none of one image."""
     random, images = np.random.default_rng(seed), len(counts)
     if images < 2:
