@@ -8,6 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from segtrain.engine import checkpoint
+
 EVAL = ["num_workers=0", "device=cpu", "precision=32"]
 
 
