@@ -96,7 +96,7 @@ def test_two_checkpoints_are_evaluated_each_by_itself_and_compared(tiny, run):
     with open(done.folder / "images.csv") as file:
         assert next(csv.reader(file)) == ["name", "mean_iou_A", "mean_iou_B"]
     assert found["parameters"] == of_a["parameters"]
-    assert "cannot tell models apart; give ckpt={A:[RUN,RUN],B:[RUN,RUN]}" in done.out
+    assert "cannot separate the models; give ckpt={A:[RUN,RUN],B:[RUN,RUN]}" in done.out
 
 
 def other_seeds(folder, number):

@@ -51,7 +51,7 @@ def checkpoint_paths(ckpt: Any) -> list[str]:
 
 
 def named_groups(ckpt: Any) -> dict[str, list[int]]:
-    """The groups that are compared: of each name the places of its checkpoints in `checkpoint_paths`.
+    """The groups that are compared: of each name the indices of its checkpoints in `checkpoint_paths`.
 
     Raises:
         InputError: fewer than two.
@@ -97,17 +97,19 @@ def compare_checkpoints(
         log.start(config)
         data, crf = build_data(config), build_crf(config)
         compared: list[Compared] = []
-        for group, places in groups.items():
-            for number, i in enumerate(places, 1):
-                name = group if len(places) == 1 else f"{group}_{number}"
+        for group, indices in groups.items():
+            for number, i in enumerate(indices, 1):
+                name = group if len(indices) == 1 else f"{group}_{number}"
                 log.say(f"{name}: {paths[i]}")
                 with RunLog(folder / name, "eval", silent=process_group.rank() > 0) as own:
                     predict, parameters = build_predictor([configs[i]], [saved[i]], compute)
                     validation = Validation(data, compute, config, own, crf, spec=saved_input(saved[i]))
                     examined = examine(validation, predict, saved[i].meta["step"])
                     compared.append(Compared(name, paths[i], *examined, parameters))
-        found = compare_groups([[compared[i].report.counts() for i in places] for places in groups.values()])
-        members = {name: [compared[i] for i in places] for name, places in groups.items()}
+        found = compare_groups(
+            [[compared[i].report.counts() for i in indices] for indices in groups.values()]
+        )
+        members = {name: [compared[i] for i in indices] for name, indices in groups.items()}
         log.say(comparison_table(members, found))
         for line in verdicts(members, found):
             log.say(line)
@@ -119,15 +121,15 @@ def compare_checkpoints(
 
 def check_groups_members(groups: dict[str, list[int]], paths: list[str], saved: list[Checkpoint]) -> None:
     """Raises InputError where the members of a group are not different trainings of one model."""
-    for name, places in groups.items():
-        first = saved[places[0]]
-        for k, i in enumerate(places[1:], 1):
+    for name, indices in groups.items():
+        first = saved[indices[0]]
+        for k, i in enumerate(indices[1:], 1):
             if saved[i].meta["config"]["model"] != first.meta["config"]["model"]:
                 raise InputError(
-                    f"ckpt={name}: {paths[i]} is of another model than {paths[places[0]]}",
+                    f"ckpt={name}: {paths[i]} is of another model than {paths[indices[0]]}",
                     do="give a group seeds of one model",
                 )
-            if saved[i].digest in [saved[other].digest for other in places[:k]]:
+            if saved[i].digest in [saved[other].digest for other in indices[:k]]:
                 raise InputError(f"ckpt={name}: {paths[i]} is in it twice", do="give several seeds")
 
 
@@ -191,7 +193,7 @@ def verdicts(members: dict[str, list[Compared]], found: list[GroupDifference]) -
         lines.append(f"{len(found)} pairs: significant is what Holm's correction leaves so")
     if not all(each.over_seeds for each in found):
         what = "of one checkpoint a side: another seed of the same model may differ as much, so this"
-        lines.append(f"{what} cannot tell models apart; give {SEVERAL}")
+        lines.append(f"{what} cannot separate the models; give {SEVERAL}")
     return lines
 
 
