@@ -5,6 +5,7 @@ https://arxiv.org/abs/1502.03240: every iteration is filtering, compatibility, a
 a softmax, all of them differentiable; so a network can be trained together with the CRF on top of it.
 """
 
+import functools
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -112,7 +113,8 @@ def _refined(
     """The marginals of one image, float32 C×H×W, on a GPU where there is one."""
     check_probabilities(probabilities)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    images = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
+    copy = np.array(image, np.uint8 if image.dtype == np.uint8 else np.float32)
+    images = torch.from_numpy(copy).permute(2, 0, 1)[None]
     softmax = torch.from_numpy(probabilities)[None].to(device)
     return batch_marginals(images.to(device), softmax, kernels, iterations)[0]
 
@@ -146,9 +148,13 @@ def batch_marginals(
 def _infer(
     images: Tensor, unaries: Tensor, kernels: Sequence[Kernel], weights: list[Tensor], iterations: int
 ) -> Tensor:
+    return _iterate(unaries, [_Filter(images, kernel) for kernel in kernels], weights, iterations)
+
+
+def _iterate(unaries: Tensor, filters: list["_Filter"], weights: list[Tensor], iterations: int) -> Tensor:
+    """Reads nothing from the device: a GPU is given all iterations at once."""
     batch, classes, height, width = unaries.shape
-    rows = unaries.permute(0, 2, 3, 1).reshape(-1, classes)
-    filters = [_Filter(images, kernel) for kernel in kernels]
+    rows = unaries.permute(0, 2, 3, 1).reshape(-1, classes).contiguous()
     logits = rows
     for _ in range(iterations):
         values, logits = logits.softmax(1), rows
@@ -163,12 +169,20 @@ def _message(filtered: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Filter:
-    """A kernel's filter with its normalisation."""
+    """A kernel's filter with its normalisation, of values B·N×C.
+
+    A spatial lattice is the same for every image of a size: it is kept, and a batch's images are more
+    columns on one lattice. A bilateral one is made for the batch.
+    """
 
     def __init__(self, images: Tensor, kernel: Kernel):
-        self.lattice = _lattice(images, kernel)
-        ones = torch.ones(len(self.lattice.vertices), 1, device=images.device)
-        norm = LatticeFilter.apply(ones, self.lattice) + 1e-20
+        batch, _, height, width = images.shape
+        self.batch = batch if kernel.spatial else 1
+        if kernel.spatial:
+            self.lattice, norm = _spatial_lattice(height, width, kernel.stds, images.device)
+        else:
+            self.lattice, norm = _bilateral_lattice(images, kernel.stds)
+        ones = torch.ones_like(norm)
         factors = {
             "symmetric": (norm.rsqrt(), norm.rsqrt()),
             "before": (1 / norm, ones),
@@ -178,14 +192,44 @@ class _Filter:
         self.before, self.after = factors[kernel.normalization]
 
     def __call__(self, values: Tensor) -> Tensor:
-        return LatticeFilter.apply(values * self.before, self.lattice) * self.after
+        pixels, classes = len(self.before), values.shape[1]
+        rows = values.reshape(self.batch, pixels, classes).transpose(0, 1).reshape(pixels, -1)
+        filtered = LatticeFilter.apply(rows * self.before, self.lattice) * self.after
+        return filtered.reshape(pixels, self.batch, classes).transpose(0, 1).reshape(-1, classes)
+
+
+@functools.lru_cache(maxsize=4)
+def _spatial_lattice(
+    height: int, width: int, stds: tuple[float, ...], device: torch.device
+) -> tuple[TorchLattice, Tensor]:
+    """The lattice of an image's places and what its filter makes of ones, float32 N×1."""
+    with torch.inference_mode(False), torch.no_grad():  # a training may use it after an evaluation
+        return _normalised(_places(1, height, width, device), stds, [(0, width - 1), (0, height - 1)])
 
 
 @torch.no_grad()
-def _lattice(images: Tensor, kernel: Kernel) -> TorchLattice:
-    batch, _, height, width = images.shape
-    x = torch.arange(width, device=images.device, dtype=torch.float32).expand(batch, 1, height, width)
-    y = torch.arange(height, device=images.device, dtype=torch.float32)[:, None].expand_as(x)
-    features = torch.cat([x, y] if kernel.spatial else [x, y, images.float()], 1)
-    stds = torch.tensor(kernel.stds, device=images.device)  # float32, not by the reciprocal
-    return torch_lattice(features.permute(0, 2, 3, 1).flatten(1, 2) / stds)
+def _bilateral_lattice(images: Tensor, stds: tuple[float, ...]) -> tuple[TorchLattice, Tensor]:
+    """The lattice of all images' places and colours and what its filter makes of ones, float32 B·N×1."""
+    batch, channels, height, width = images.shape
+    features = torch.cat([_places(batch, height, width, images.device), images.float()], 1)
+    ends = None
+    if images.dtype == torch.uint8:
+        ends = [(0, width - 1), (0, height - 1), *[(0, 255)] * channels]
+    return _normalised(features, stds, ends)
+
+
+def _places(batch: int, height: int, width: int, device: torch.device) -> Tensor:
+    """x and y, float32 B×2×H×W."""
+    x = torch.arange(width, device=device, dtype=torch.float32).expand(height, width)
+    y = torch.arange(height, device=device, dtype=torch.float32)[:, None].expand(height, width)
+    return torch.stack([x, y]).expand(batch, -1, -1, -1)
+
+
+def _normalised(
+    features: Tensor, stds: tuple[float, ...], ends: list[tuple[int, int]] | None
+) -> tuple[TorchLattice, Tensor]:
+    by = torch.tensor(stds, device=features.device)  # float32, not by the reciprocal
+    scaled_ends = None if ends is None else np.array(ends, float) / np.array(stds, np.float32)[:, None]
+    lattice = torch_lattice(features.permute(0, 2, 3, 1).flatten(1, 2) / by, scaled_ends)
+    ones = torch.ones(len(lattice.vertices), 1, device=features.device)
+    return lattice, LatticeFilter.apply(ones, lattice) + 1e-20

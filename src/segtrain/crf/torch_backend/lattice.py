@@ -6,11 +6,13 @@ The images of a batch share one lattice whose keys begin with the image.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from segtrain.crf.coordinates import Keys, feature_scale, key_layout, slicing_scale
+from segtrain.errors import InputError
 
 
 class TorchLattice(NamedTuple):
@@ -19,8 +21,8 @@ class TorchLattice(NamedTuple):
     Attributes:
         vertices: int64 P×(d+1), from 1.
         weights: float32 P×(d+1).
-        pixels: int64 P·(d+1), the pixels of each vertex, one vertex after the other.
-        pixel_weights: float32 P·(d+1), their weights.
+        pixels: int64, P·(d+1) or more, the pixels of each vertex, one vertex after the other.
+        pixel_weights: float32, their weights; some are 0.
         starts: int64 M, where a vertex's pixels begin; vertex 0 has none.
         neighbours: int64 (d+1)×2×M; 0 is none.
     """
@@ -58,11 +60,15 @@ def _filter(values: Tensor, lattice: TorchLattice, *, reverse: bool) -> Tensor:
 
 
 @torch.no_grad()
-def torch_lattice(features: Tensor) -> TorchLattice:
-    """One lattice for the pixels of several images.
+def torch_lattice(features: Tensor, ends: np.ndarray | None = None) -> TorchLattice:
+    """One lattice for the pixels of several images, made where the features are.
+
+    One number is read from the device, how many vertices there are; a GPU works on meanwhile.
 
     Args:
         features: float32 B×N×d, of B images with N pixels each.
+        ends: float d×2, between which each feature lies, with 0; they are read from the device if not
+            given, or if keys between them take too many bits.
 
     Returns:
         The lattice of P = B·N pixels; no vertex belongs to two images.
@@ -73,47 +79,69 @@ def torch_lattice(features: Tensor) -> TorchLattice:
     batch, count, dimensions = features.shape
     if count % 4:  # as in `lattice`: pydensecrf fills up its last four pixels
         features = F.pad(features, (0, 0, 0, 1))
-    layout, keys, weights = _simplices(features)
-    image = torch.arange(batch, device=keys.device)[:, None, None] << int(layout.shifts[-1])
-    found, numbers = torch.unique(keys + image, return_inverse=True)
-    numbers, weights = numbers[:, :count].flatten(0, 1) + 1, weights[:, :count].flatten(0, 1)
-    steps = [((dimensions + 1) << int(shift)) - layout.ones for shift in layout.shifts[:-1]] + [-layout.ones]
-    neighbours = torch.stack([torch.stack([_find(found, s), _find(found, -s)]) for s in steps])
-    order = numbers.flatten().argsort(stable=True)
-    sizes = numbers.flatten().bincount(minlength=len(found) + 1)
+    layout = _layout(features, ends)
+    keys, weights = _simplices(features, layout)
+    keys += torch.arange(batch, device=keys.device)[:, None, None] << int(layout.shifts[-1])
+    weights[:, count:] = 0  # the pixel that fills up makes vertices, and nothing else
+    ordered, order = keys.flatten().sort(stable=True)
+    numbers = F.pad(ordered[1:] != ordered[:-1], (1, 0), value=True).cumsum(0)  # from 1
+    vertices = int(numbers[-1])  # the one number that is read
+    found = ordered.new_empty(vertices).scatter_(0, numbers - 1, ordered)
+    each = torch.arange(vertices + 1, device=keys.device)
+    image, pixel = order // keys[0].numel(), order % keys[0].numel() // (dimensions + 1)
     return TorchLattice(
-        vertices=numbers,
-        weights=weights,
-        pixels=order // (dimensions + 1),
+        vertices=torch.empty_like(numbers).scatter_(0, order, numbers).view_as(keys)[:, :count].flatten(0, 1),
+        weights=weights[:, :count].flatten(0, 1),
+        pixels=image * count + pixel.clamp(max=count - 1),
         pixel_weights=weights.flatten()[order],
-        starts=sizes.cumsum(0) - sizes,
-        neighbours=neighbours,
+        starts=torch.searchsorted(numbers, each.clamp(min=1)),
+        neighbours=torch.stack([_neighbours(found, each, step) for step in _steps(layout)]),
     )
 
 
-def _find(found: Tensor, step: int) -> Tensor:
-    """For vertex 0 and those found: the number of the vertex whose key is larger by `step`, or 0."""
+def _steps(layout: Keys) -> list[int]:
+    """What a key grows by from a vertex to its neighbour, on each of the d+1 axes."""
+    corners = len(layout.shifts)
+    return [(corners << int(shift)) - layout.ones for shift in layout.shifts[:-1]] + [-layout.ones]
+
+
+def _neighbours(found: Tensor, each: Tensor, step: int) -> Tensor:
+    """For vertex 0 and those found, the vertices one step further and one step back, or 0: int64 2×M."""
     place = torch.searchsorted(found, found + step).clamp(max=len(found) - 1)
-    return F.pad(torch.where(found[place] == found + step, place + 1, 0), (1, 0))
+    further = F.pad(torch.where(found[place] == found + step, place + 1, 0), (1, 0))
+    back = torch.zeros_like(further).scatter_(0, further, each)
+    back[:1] = 0  # where those without a neighbour wrote
+    return torch.stack([further, back])
 
 
-def _simplices(features: Tensor) -> tuple[Keys, Tensor, Tensor]:
-    """How keys are laid out, and keys and weights, B×N×(d+1), of the vertices around each pixel."""
-    batch, _, dimensions = features.shape
+def _layout(features: Tensor, ends: np.ndarray | None) -> Keys:
+    """Where the coordinates stand in a key."""
+    scale, more = feature_scale(features.shape[2]), int(len(features) - 1).bit_length()
+    if ends is not None:
+        try:
+            return key_layout(ends, scale, more)
+        except InputError:
+            pass  # the features may lie nearer to each other
+    read = torch.stack(torch.aminmax(features.flatten(0, 1), dim=0), 1).cpu().numpy()
+    return key_layout(read, scale, more)
+
+
+def _simplices(features: Tensor, layout: Keys) -> tuple[Tensor, Tensor]:
+    """The keys and the weights, B×N×(d+1), of the vertices around each pixel."""
+    dimensions = features.shape[2]
     corners = dimensions + 1
-    scale = feature_scale(dimensions)
-    ends = torch.stack(torch.aminmax(features.flatten(0, 1), dim=0), 1).cpu().numpy()
-    layout = key_layout(ends, scale, more_bits=int(batch - 1).bit_length())
+    reciprocal = float(np.float32(1) / np.float32(corners))
+    scale = torch.from_numpy(feature_scale(dimensions)).to(features.device)
 
     # Onto the plane whose coordinates sum to 0; then the nearest vertex of remainder 0.
-    scaled = features * torch.from_numpy(scale).to(features.device)
+    scaled = features * scale
     total = torch.zeros_like(scaled[..., 0])
     coordinates: list[Tensor] = []
     for i in range(dimensions, 0, -1):
         coordinates.insert(0, total - i * scaled[..., i - 1])
         total = total + scaled[..., i - 1]
     lifted = torch.stack([total, *coordinates], -1)
-    cells = (lifted * (1 / torch.tensor(corners, dtype=torch.float32)).item()).round()
+    cells = (lifted * reciprocal).round()
     base = cells * corners
     distance = lifted - base
     rank = torch.zeros_like(base, dtype=torch.int64)
@@ -126,7 +154,7 @@ def _simplices(features: Tensor) -> tuple[Keys, Tensor, Tensor]:
     shift = corners * ((rank < 0).long() - (rank >= corners).long())
     rank, base = rank + shift, base + shift
 
-    share = (lifted - base) * (1 / torch.tensor(corners, dtype=torch.float32)).item()
+    share = (lifted - base) * reciprocal
     by_rank = torch.empty_like(share).scatter_(-1, rank, share).flip(-1)
     weights = by_rank - by_rank.roll(1, -1)
     weights[..., 0] = by_rank[..., 0] + (1 - by_rank[..., -1])
@@ -135,4 +163,4 @@ def _simplices(features: Tensor) -> tuple[Keys, Tensor, Tensor]:
     steps = layout.ones - corners * torch.empty_like(rank).scatter_(-1, rank, units.expand_as(rank)).flip(-1)
     first = (base.long() * units).sum(-1, keepdim=True) + layout.offset
     keys = first + F.pad(steps[..., :-1].cumsum(-1), (1, 0))
-    return layout, keys, weights
+    return keys, weights
