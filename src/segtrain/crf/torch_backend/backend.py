@@ -204,21 +204,21 @@ def _spatial_lattice(
 ) -> tuple[TorchLattice, Tensor]:
     """The lattice of an image's places and what its filter makes of ones, float32 N×1."""
     with torch.inference_mode(False), torch.no_grad():  # a training may use it after an evaluation
-        return _normalised(_places(1, height, width, device), stds, [(0, width - 1), (0, height - 1)])
+        return _normalised(_positions(1, height, width, device), stds, [(0, width - 1), (0, height - 1)])
 
 
 @torch.no_grad()
 def _bilateral_lattice(images: Tensor, stds: tuple[float, ...]) -> tuple[TorchLattice, Tensor]:
     """The lattice of all images' places and colours and what its filter makes of ones, float32 B·N×1."""
     batch, channels, height, width = images.shape
-    features = torch.cat([_places(batch, height, width, images.device), images.float()], 1)
+    features = torch.cat([_positions(batch, height, width, images.device), images.float()], 1)
     ends = None
     if images.dtype == torch.uint8:
         ends = [(0, width - 1), (0, height - 1), *[(0, 255)] * channels]
     return _normalised(features, stds, ends)
 
 
-def _places(batch: int, height: int, width: int, device: torch.device) -> Tensor:
+def _positions(batch: int, height: int, width: int, device: torch.device) -> Tensor:
     """x and y, float32 B×2×H×W."""
     x = torch.arange(width, device=device, dtype=torch.float32).expand(height, width)
     y = torch.arange(height, device=device, dtype=torch.float32)[:, None].expand(height, width)
