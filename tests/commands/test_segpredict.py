@@ -138,6 +138,16 @@ def test_a_killed_run_leaves_nothing_that_passes_for_another(folder, tmp_path):
     assert not MadeFrom(tmp_path / "out", settings).is_current("b", ["labels"], digests)
 
 
+def test_every_file_of_an_image_counts(folder, tmp_path):
+    record = MadeFrom(tmp_path / "out", {"labels": 1})
+    files = folder / "a.jpg", folder / "b.png"
+    before = record.digests(*files)
+    assert record.digests(*files) == before
+    assert record.digests(*reversed(files)) != before
+    files[1].write_bytes(files[1].read_bytes() + b"more")
+    assert record.digests(*files) != before
+
+
 def test_files_of_others_are_not_replaced(tiny, run, into, folder):
     trained = tiny().folder
     (folder / "labels").mkdir()

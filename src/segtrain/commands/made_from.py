@@ -34,15 +34,19 @@ class MadeFrom:
         self._settings = {kind: json.dumps(of, sort_keys=True).encode() for kind, of in settings.items()}
         self._found = _read(self.path)
 
-    def digests(self, image: Path) -> dict[str, str]:
-        """The digest of each kind for an image as it is now, by its content. Raises InputError."""
+    def digests(self, *files: Path) -> dict[str, str]:
+        """The digest of each kind for an image as it is now, by the content of its files. Raises InputError."""
         content = hashlib.sha256()
-        try:
-            with image.open("rb") as file:
-                while block := file.read(CHUNK):
-                    content.update(block)
-        except OSError as error:
-            raise InputError(f"{image}: cannot be read ({error.strerror})", do="get the file anew") from error
+        for path in files:
+            content.update(path.stat().st_size.to_bytes(8, "little") if path.is_file() else b"")
+            try:
+                with path.open("rb") as file:
+                    while block := file.read(CHUNK):
+                        content.update(block)
+            except OSError as error:
+                raise InputError(
+                    f"{path}: cannot be read ({error.strerror})", do="get the file anew"
+                ) from error
         return {
             kind: hashlib.sha256(content.digest() + settings).hexdigest()[:32]
             for kind, settings in self._settings.items()

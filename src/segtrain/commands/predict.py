@@ -17,7 +17,7 @@ from segtrain.commands.made_from import MadeFrom
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.prediction import Classes, ImagePredictor, draw_overlay, image_reader
 from segtrain.contracts import IGNORE_INDEX
-from segtrain.data.io.images import ImageReader
+from segtrain.data.io.images import ImageReader, band_paths
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
@@ -201,7 +201,7 @@ class Writer:
 
     def write(self, name: str, path: Path) -> None:
         """Predicts an image and writes its outputs, each file whole or not at all."""
-        digests = self.made_from.digests(path)  # before it is read: if it changes now, the next run sees it
+        digests = self._digests(path)  # before it is read: if it changes now, the next run sees it
         image, invalid = self.read.with_invalid(path)
         self.made_from.begin(name, self.kinds)
         labels, probabilities = self.predict_image(image, name)
@@ -222,9 +222,13 @@ class Writer:
             save_labels(labels, self.output(name, "labels"), self.classes.palette)
         self.made_from.finish(name, self.kinds, digests)
 
+    def _digests(self, path: Path) -> dict[str, str]:
+        bands = self.read.bands
+        return self.made_from.digests(*(band_paths(path, bands) if bands else [path]))
+
     def _is_current(self, name: str, path: Path) -> bool:
         try:
-            return self.made_from.is_current(name, self.kinds, self.made_from.digests(path))
+            return self.made_from.is_current(name, self.kinds, self._digests(path))
         except InputError:  # it is said when it is its turn
             return False
 
