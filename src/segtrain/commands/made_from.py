@@ -35,7 +35,7 @@ class MadeFrom:
         self._found = _read(self.path)
 
     def digests(self, *files: Path) -> dict[str, str]:
-        """The digest of each kind for an image as it is now, by the content of its files. Raises InputError."""
+        """The digest of each kind for an image, by the content of its files now. Raises InputError."""
         content = hashlib.sha256()
         for path in files:
             content.update(path.stat().st_size.to_bytes(8, "little") if path.is_file() else b"")
