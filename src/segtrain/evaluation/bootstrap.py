@@ -29,15 +29,8 @@ class Difference(NamedTuple):
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
-def image_counts(matrices: np.ndarray) -> np.ndarray:
-    """All that the IoU needs of confusion matrices ...×C×C: int64 ...×3×C of each class's correct,
-    target and predicted pixels."""
-    diagonal = np.diagonal(matrices, axis1=-2, axis2=-1)
-    return np.stack([diagonal, matrices.sum(-1), matrices.sum(-2)], -2)
-
-
 def mean_iou(counts: np.ndarray) -> np.ndarray:
-    """The mean over the classes that occur of counts ...×3×C, NaN where none does."""
+    """The mean over the classes that occur of counts ...×3×C (`class_counts`), NaN where none does."""
     correct, union = counts[..., 0, :], counts[..., 1, :] + counts[..., 2, :] - counts[..., 0, :]
     present = union > 0
     iou = np.divide(correct, union, out=np.zeros(union.shape), where=present)

@@ -59,7 +59,7 @@ def compare_groups(groups: Sequence[Sequence[np.ndarray]], *, seed: int = 0) -> 
     """Compares every pair of models.
 
     Args:
-        groups: of each model, counts N×3×C (`bootstrap.image_counts`) of each of its checkpoints on the same
+        groups: of each model, counts N×3×C (`class_counts`) of each of its checkpoints on the same
             N images.
         seed: of the draws.
 
