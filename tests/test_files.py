@@ -1,9 +1,12 @@
 """Files are whole or not there, and lie below their folder."""
 
 import errno
+import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from segtrain.errors import InputError, SaveError
 from segtrain.files import inside, write_atomically
@@ -41,6 +44,21 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     assert refusal.value.full
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert path.read_bytes() == b"old"
+
+
+def test_what_pillow_and_numpy_could_not_write_is_said_as_it_was(tmp_path):
+    image = Image.effect_noise((200, 200), 80)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        for name, form in (("a.png", "PNG"), ("a.jpg", "JPEG")):
+            with pytest.raises(SaveError, match=r"could not be written \(File too large\); free some space"):
+                write_atomically(tmp_path / name, lambda file, form=form: image.save(file, form))
+        with pytest.raises(SaveError, match="File too large"):
+            write_atomically(tmp_path / "a.npy", lambda file: np.save(file, np.zeros(1000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_a_file_is_said(tmp_path):

@@ -1,6 +1,7 @@
 """Files are written whole or not at all, and never outside of the folder that they belong into."""
 
 import hashlib
+import io
 import re
 import shlex
 from collections.abc import Callable
@@ -47,6 +48,13 @@ def as_argument(key: str, path: Path | str) -> str:
     return shlex.quote(f"{key}='{quoted}'")
 
 
+class _Stream(io.BufferedWriter):
+    """A file without a descriptor: writing to that, Pillow would not say what kept it from it."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes `path` so that at every moment it is the old file, the new one, or missing.
 
@@ -64,7 +72,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     temporary = path.with_name(f".{hashlib.sha256(path.name.encode(errors='replace')).hexdigest()[:16]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with _Stream(io.FileIO(temporary, "w")) as file:
             write(file)
         temporary.replace(path)
     except OSError as error:

@@ -18,7 +18,7 @@ from segtrain.data.checks.scan import map_indices
 from segtrain.data.formats.drawing import DrawnSplit
 from segtrain.data.io.files import read_image
 from segtrain.errors import InputError
-from segtrain.files import write_atomically
+from segtrain.files import inside, write_atomically
 
 MADE_BY = "# Written by segdata action=convert. "
 IGNORED_COLOUR = (224, 224, 192)  # of ignored pixels in the PNGs, VOC's
@@ -123,7 +123,7 @@ def _convert(
     mask = f"{MASKS}/{name}.png"
     drawn = Image.fromarray(sample.mask)
     drawn.putpalette(_flat(palette))
-    return image, mask, _write(to / image, content) + _write(to / mask, _png(drawn))
+    return image, mask, _write(inside(to, image), content) + _write(inside(to, mask), _png(drawn))
 
 
 def _reads_the_same(path: Path, sample: Sample) -> bool:

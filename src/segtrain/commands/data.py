@@ -24,6 +24,7 @@ from segtrain.data.checks.stats import split_stats, stats_figure, to_json
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
 from segtrain.loggers.run_log import WIDTH
+from segtrain.viz.drawing import write_figure, write_image
 from segtrain.viz.preview import draw_samples
 from segtrain.viz.tables import table
 
@@ -128,7 +129,7 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
             highlight=False,
         )
     _write_json(to_json(found, names, weights), folder / "stats.json")
-    stats_figure(found, names, data.palette).savefig(folder / "stats.png", dpi=100)
+    write_figure(stats_figure(found, names, data.palette), folder / "stats.png", 100)
     console.print(f"plot: {relative(folder)}/stats.png\nnumbers: {relative(folder)}/stats.json")
 
 
@@ -148,7 +149,7 @@ def preview(config: dict[str, Any], option: str, folder: Path, console: Console)
             raise sample
         samples.append(sample)
     path = folder / "preview.png"
-    Image.fromarray(draw_samples(samples, data.class_names, data.palette)).save(path)
+    write_image(Image.fromarray(draw_samples(samples, data.class_names, data.palette)), path)
     console.print(f"data={option}: {len(samples)} augmented samples: {relative(path)}", highlight=False)
 
 

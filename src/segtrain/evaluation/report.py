@@ -18,7 +18,7 @@ from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import write_atomically
 from segtrain.metrics.regions import Scores, class_counts, scores
 from segtrain.viz.contact_sheet import BestAndWorst, contact_sheet
-from segtrain.viz.drawing import confusion_figure, trimap_figure
+from segtrain.viz.drawing import confusion_figure, trimap_figure, write_figure, write_image
 from segtrain.viz.tables import METRIC_LABELS
 
 
@@ -90,10 +90,10 @@ class Report:
         stages = {"network": result.network} | ({"with CRF": result.crf} if result.crf else {})
         curves: dict[str, Any] = {k: stage.extra.get("trimap_mean_iou") for k, stage in stages.items()}
         if all(curves.values()) and not result.final.several_labels:
-            trimap_figure(curves).savefig(folder / "trimap.png", dpi=120)
+            write_figure(trimap_figure(curves), folder / "trimap.png", 120)
         if self.extremes.rows:
             sheet = contact_sheet(self.extremes.rows, self.class_names, self.palette)
-            Image.fromarray(sheet).save(folder / "contact_sheet.png")
+            write_image(Image.fromarray(sheet), folder / "contact_sheet.png")
 
     def _write_confusion(self, folder: Path, final: Scores) -> None:
         """Writes the confusion matrix; where a pixel has several labels the four counts of each class."""
@@ -103,7 +103,7 @@ class Report:
             header = ["class", "true negatives", "false positives", "false negatives", "true positives"]
             matrix = [[*no, *yes] for no, yes in matrix]
         else:
-            confusion_figure(matrix, self.class_names).savefig(folder / "confusion_matrix.png", dpi=120)
+            write_figure(confusion_figure(matrix, self.class_names), folder / "confusion_matrix.png", 120)
         rows = ([name, *row] for name, row in zip(self.class_names, matrix, strict=True))
         write_rows([header, *rows], folder / "confusion_matrix.csv")
 

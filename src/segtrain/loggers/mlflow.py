@@ -94,5 +94,5 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _allowed(name: str) -> str:
-    """A name with nothing but what MLflow allows in one."""
-    return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in name)
+    """A name with nothing but what MLflow allows in one, and no step up."""
+    return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in name).replace("..", "_")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,9 +80,12 @@ def write_image(image: Image.Image, path: Path, **options: Any) -> None:
     Raises:
         SaveError: the disk is full, or the folder cannot be written.
     """
-    encoded = io.BytesIO()  # into a file, Pillow would not say what kept it from writing
-    image.save(encoded, FORMATS[path.suffix], **options)
-    write_atomically(path, lambda file: file.write(encoded.getbuffer()))
+    write_atomically(path, lambda file: image.save(file, FORMATS[path.suffix], **options))
+
+
+def write_figure(figure: Figure, path: Path, dpi: int) -> None:
+    """Writes a matplotlib figure as PNG, whole or not at all. Raises SaveError."""
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dpi))
 
 
 def strip(
