@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "loggers": set(),
     "viz": set(),
     "distributed": set(),
-    "models": {"layers"},
+    "models": {"layers", "weights"},
     "backbones": {"layers", "weights"},
     "layers": set(),
     "data": set(),

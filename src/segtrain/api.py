@@ -84,6 +84,7 @@ def list_backbones(pattern: str = "*") -> list[str]:
 
 def build_model(
     name: str,
+    /,
     *,
     num_classes: int,
     backbone: str | dict[str, Any] | None = None,

@@ -11,6 +11,9 @@ from torch.optim import Optimizer
 
 from segtrain.errors import InputError
 
+# What networks of libraries (model=smp, model=transformers) call their encoders, which may be pretrained.
+LIBRARY_ENCODERS = {"encoder", "backbone", "segformer", "dpt", "beit", "mobilevit", "mobilevitv2"}
+
 
 class Multipliers(NamedTuple):
     """Factors of the learning rate and the weight decay by kind of parameter.
@@ -103,6 +106,8 @@ def part_of(name: str) -> str:
     words = name.split(".")
     if "pyramid" in words:  # new layers on a backbone without strides
         return "head"
+    if words[0] == "net" and set(words) & LIBRARY_ENCODERS:
+        return "backbone"
     return next((part for part in ("backbone", "mean_field") if part in words), "head")
 
 

@@ -92,7 +92,7 @@ def downloaded(url: str) -> Path:
     return path
 
 
-def from_hub(repository: str, filename: str) -> Path:
+def from_hub(repository: str, filename: str, revision: str | None = None) -> Path:
     """A file of the Hugging Face Hub in its cache, where it is downloaded to once.
 
     Raises:
@@ -100,11 +100,11 @@ def from_hub(repository: str, filename: str) -> Path:
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
-    cached = try_to_load_from_cache(repository, filename)
+    cached = try_to_load_from_cache(repository, filename, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
     try:
-        return Path(hf_hub_download(repository, filename))
+        return Path(hf_hub_download(repository, filename, revision=revision))
     except Exception as error:  # its own, those of its HTTP library, and the disk's
         folder = f"models--{repository.replace('/', '--')}"
         raise InputError(

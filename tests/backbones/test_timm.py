@@ -11,12 +11,12 @@ from tests.backbones.timm_checks import (
     HEADS,
     SWIN,
     check_alignment,
-    check_export,
     check_features_are_timms_own,
     check_gradients,
     check_sizes,
     with_head,
 )
+from tests.export_checks import check_export
 
 pytest.importorskip("timm", reason="timm is not installed")
 

@@ -1,5 +1,7 @@
 """What every model of the zoo keeps, by its YAML: a new one is covered by adding its row."""
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 
@@ -7,7 +9,18 @@ from segtrain import build_model
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.sizes import stride_of, upsample_logits
 
-ZOO = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
+LIBRARIES = {"smp": "segmentation_models_pytorch", "transformers": "transformers"}  # extras
+NAMES = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
+ZOO = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            name in LIBRARIES and find_spec(LIBRARIES[name]) is None,
+            reason=f"{LIBRARIES.get(name)} is not installed",
+        ),
+    )
+    for name in NAMES
+]
 CLASSES = 21
 # Learnable parameters at 21 classes; the papers' documents say where each comes from.
 PARAMETERS = {
@@ -53,6 +66,8 @@ PARAMETERS = {
     "deeplabv3plus_xception65": 41_055_413,
     "deeplabv3plus_mmseg": 41_226_213,
     "unet_encoder": 23_508_032 + 9_006_645,
+    "smp": 26_078_609 + 20 * 145,  # as published for one class, and 16·9 + 1 for each other
+    "transformers": 3_752_694 - 129 * 257,  # SegFormer-B0 of 150 classes, 256 + 1 for each
     "linear": 23_508_032 + 2 * 2048 + 2049 * 21,
 }
 

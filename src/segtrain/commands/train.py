@@ -35,6 +35,7 @@ from segtrain.config.compose import offline
 from segtrain.config.instantiate import instantiate
 from segtrain.config.task import with_task
 from segtrain.contracts import Dataset
+from segtrain.contracts.optional import HasSavedKeys
 from segtrain.data.augment.fitting import fit_transforms, refuse_colour_changes
 from segtrain.data.checks.check import check_start
 from segtrain.data.checks.frequencies import class_frequencies, median_frequency_weights
@@ -203,8 +204,11 @@ def build_state(
     if config["compile"]:
         model.compile()
     balance_classes(loss, data, log)
+    saved = saved_config(config) | {"loss": config["loss"]}
+    if isinstance(model, HasSavedKeys):
+        saved["model"] = saved["model"] | model.saved_keys()
     meta = {
-        "config": saved_config(config) | {"loss": config["loss"]},
+        "config": saved,
         "class_names": list(data.class_names),
         "palette": [list(colour) for colour in data.palette],
         "input": dataset.spec.as_json(),

@@ -162,3 +162,12 @@ class RandomState(Protocol):
         ...
 
     def __call__(self, *, image: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]: ...
+
+
+@runtime_checkable
+class HasSavedKeys(Protocol):
+    """A model that was built from what lies elsewhere: on a hub, in a file."""
+
+    def saved_keys(self) -> dict[str, Any]:
+        """Keys of the model's config for a checkpoint, by which it is built without that."""
+        ...
