@@ -153,7 +153,8 @@ def _configuration(library: Any, given: dict[str, Any], num_classes: int, in_cha
         )
     keys = {k: v for k, v in given.items() if k not in (*NOT_KEPT, "model_type")}
     config = library.AutoConfig.for_model(kind, **keys, num_labels=num_classes)
-    for each in (config, getattr(config, "backbone_config", None)):
+    nodes: tuple[Any, ...] = (config, getattr(config, "backbone_config", None))
+    for each in nodes:
         if hasattr(each, "num_channels"):
             each.num_channels = in_channels
     config.use_auxiliary_head = False
