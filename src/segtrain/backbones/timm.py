@@ -26,7 +26,7 @@ from segtrain.backbones.timm_networks import REFUSED, Encoder, build_encoder, no
 from segtrain.errors import InputError
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.grid import Grid
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.layers.resample import lies_on_pixels
 from segtrain.layers.simple_pyramid import PyramidLevel
 from segtrain.layers.traced_grid import traced_grids
@@ -73,7 +73,7 @@ class TimmBackbone(nn.Module):
         self.name, self.frozen, self.options = name, frozen, {"in_chans": in_channels, **(options or {})}
         self.pyramid_channels = pyramid_channels
         self.output_stride = STAGES[-1]
-        self.normalize = Normalize(*normalization_of(name, in_channels))
+        self.normalize = normalization(in_channels, *normalization_of(name))
         self.pyramid = nn.ModuleDict()
         self._take(build_encoder(name, self.options, pretrained=pretrained))
         self.keep_stages(self.feature_info.stages)

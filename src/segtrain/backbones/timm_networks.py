@@ -57,13 +57,11 @@ def timm_names(pattern: str) -> list[str]:
     return [name for name in names if fnmatch(name, pattern)]
 
 
-def normalization_of(name: str, in_channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std of the images, 0..255, that the weights of a name were trained on."""
+def normalization_of(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of RGB, 0..255, that the weights of a name were trained on."""
     config = _config(name)
-    values = ([255 * v for v in config.mean], [255 * v for v in config.std])
-    if in_channels != 3:
-        values = tuple([sum(v) / 3] * in_channels for v in values)  # type: ignore[assignment]
-    return tuple(values[0]), tuple(values[1])
+    mean, std = (tuple(round(255 * value, 6) for value in values) for values in (config.mean, config.std))
+    return mean, std
 
 
 def build_encoder(

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from segtrain.errors import InputError, how_to_install
 from segtrain.layers.grid import crop
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.weights import from_hub
 
 UNIT = 32
@@ -61,7 +61,7 @@ class SmpModel(nn.Module):
             raise InputError(
                 f"model.arch={arch}: smp has no such network", do=f"there are {', '.join(known)}"
             )
-        self.normalize = normalize_grey_or_rgb(in_channels)
+        self.normalize = normalization(in_channels)
         weights = self._fetched(library, encoder_name, pretrained) if pretrained else None
         try:
             self.net = library.create_model(
@@ -115,15 +115,6 @@ class SmpModel(nn.Module):
         for buffer, values in ((self.normalize.mean, mean), (self.normalize.std, std)):
             if buffer.numel() == len(values):
                 buffer.copy_(torch.tensor(values).view(-1, 1, 1) * scale)
-
-
-def normalize_grey_or_rgb(in_channels: int) -> Normalize:
-    """ImageNet's mean and std; for other than three channels the mean of each."""
-    own = Normalize()
-    if in_channels == 3:
-        return own
-    mean, std = ((float(values.mean()),) * in_channels for values in (own.mean, own.std))
-    return Normalize(mean, std)
 
 
 def smp_library() -> Any:

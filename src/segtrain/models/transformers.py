@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from segtrain.errors import InputError, how_to_install
 from segtrain.layers.grid import crop
-from segtrain.layers.normalize import Normalize
+from segtrain.layers.normalize import normalization
 from segtrain.weights import from_hub
 
 UNIT = 32
@@ -77,11 +77,7 @@ class TransformersModel(nn.Module):
         if name and "model_type" not in given:
             given = json.loads(_file(name, "config.json").read_text()) | given
         built = _configuration(library, {"model_type": model_type} | given, num_classes, in_channels)
-        mean_std = Normalize()
-        if in_channels != 3:
-            numbers = ((float(values.mean()),) * in_channels for values in (mean_std.mean, mean_std.std))
-            mean_std = Normalize(*numbers)
-        self.normalize = mean_std
+        self.normalize = normalization(in_channels)
         self.square = built.model_type in SQUARE
         if pretrained:
             if not name:
