@@ -5,10 +5,11 @@ import warnings
 import torch
 
 from segtrain.export.formats import FullSize, trace
+from segtrain.input_spec import RGB8
 
 
 def check_export(model, *, dynamic=True):
-    whole = FullSize(model.eval(), (64, 96)).eval()
+    whole = FullSize(model.eval(), (64, 96), RGB8).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = trace(whole, (64, 96), dynamic).module()
