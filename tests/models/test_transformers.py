@@ -59,7 +59,7 @@ def test_logits_are_those_of_the_librarys_own_forward(kind):
 
 
 @pytest.mark.parametrize("kind", TINY)
-def test_gradients_reach_every_parameter(kind):
+def test_every_parameter_gets_a_gradient(kind):
     model = small(kind).train()
     model(torch.rand(2, 3, 64, 64) * 255)["out"].square().sum().backward()
     assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
