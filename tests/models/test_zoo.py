@@ -127,3 +127,15 @@ def test_images_are_taken_as_bytes_and_as_floats(name):
     model = with_scores(small(name)).eval()
     images = torch.randint(0, 256, (1, 3, 40, 56), dtype=torch.uint8)
     assert torch.equal(model(images)["out"], model(images.float())["out"])
+
+
+@pytest.mark.parametrize("channels", [1, 4, 13])
+@pytest.mark.parametrize("name", ZOO)
+def test_images_of_any_number_of_channels_are_taken(name, channels):
+    with_rgb, model = small(name), small(name, in_channels=channels)
+    images = torch.rand(2, channels, 64, 64) * 255
+    out = model.eval()(images)["out"]
+    assert out.shape == with_rgb.eval()(images[:, :1].expand(-1, 3, -1, -1))["out"].shape
+    own, rgb = (sum(p.numel() for p in m.parameters()) for m in (model, with_rgb))
+    assert (own - rgb) % (channels - 3) == 0  # of the first convolution alone
+    assert own != rgb

@@ -171,9 +171,11 @@ def find_layout(images: Iterable[tuple[Path, Raster]], *, chosen: bool) -> tuple
         transparent += not opaque
         channels = values.shape[2] - (raster.alpha and opaque)
         first.setdefault(ImageLayout(channels, str(values.dtype)), path)
+    if not first:  # none can be read, which is said of each
+        return RGB_LAYOUT, []
     kinds = set(first)
     dtypes = {kind.dtype for kind in kinds}
-    most = max((kind.channels for kind in kinds), default=RGB_CHANNELS)
+    most = max(kind.channels for kind in kinds)
     if len(kinds) == 1 and (chosen or dtypes != {"uint8"} or most > RGB_CHANNELS):
         return kinds.pop(), []
     grey16 = {kind for kind in kinds if kind == ImageLayout(1, "uint16")}

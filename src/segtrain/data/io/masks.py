@@ -92,7 +92,7 @@ def snap_numbers(mask: np.ndarray, numbers: Iterable[int]) -> np.ndarray:
 
 def open_upright(path: Path) -> Image.Image:
     """A mask's image, turned as its own EXIF orientation says. Raises InputError."""
-    mask = open_image(path)
+    mask = open_image(path, single=True)
     return mask if orientation_of(mask) == 1 else ImageOps.exif_transpose(mask)
 
 

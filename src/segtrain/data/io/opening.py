@@ -34,11 +34,15 @@ def check_regular(path: Path) -> None:
         raise InputError(f"{path}: {what}", do="take it out of the data, or add the file")
 
 
-def open_image(path: Path) -> Image.Image:
-    """The image of a file, decoded, as it is stored. Raises InputError."""
+def open_image(path: Path, *, single: bool = False) -> Image.Image:
+    """The image of a file, decoded, as it is stored. Raises InputError, with `single` also where there are
+    several in the file."""
     check_regular(path)
     with reading(path), path.open("rb") as file:
         image = Image.open(file, formats=FORMATS)
+        pages = getattr(image, "n_frames", 1) if single else 1
+        if pages > 1:
+            raise InputError(f"{path}: must be one image, got {pages} pages", do="store one a file")
         image.load()
     return image
 

@@ -17,6 +17,7 @@ from segtrain.data.io.opening import FORMATS, check_regular, reading
 from segtrain.errors import InputError, how_to_install
 from segtrain.input_spec import DTYPES, MOST_CHANNELS
 
+BY_PILLOW = ("PALETTE", "SEPARATED", "YCBCR", "CIELAB")  # TIFFs whose numbers are no channels yet
 ALPHA = {1, 2}  # of TIFF's extra samples: premultiplied or not
 NODATA_TAG = 42113  # of GDAL, in a GeoTIFF
 WITH_ALPHA = ("LA", "PA", "La", "RGBA", "RGBa")
@@ -97,13 +98,12 @@ def _read_tiff(path: Path) -> Raster:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong it raises as well
     with reading(path), tifffile.TiffFile(path) as file:
         page, series = file.pages.first, file.series[0]
-        palette = page.photometric in (tifffile.PHOTOMETRIC.PALETTE, tifffile.PHOTOMETRIC.SEPARATED)
-        if len(file.pages) == 1 and (palette or (page.dtype == np.uint8 and page.samplesperpixel <= 3)):
-            return _read_pillow(path)
-        if page.bitspersample == 1 or page.photometric == tifffile.PHOTOMETRIC.YCBCR:
+        kind = page.photometric.name
+        plain = page.dtype == np.uint8 and page.samplesperpixel == (3 if kind == "RGB" else 1)
+        if len(file.pages) == 1 and (kind in BY_PILLOW or page.bitspersample == 1 or plain):
             return _read_pillow(path)
         values, alpha = _channels_last(series, path), ALPHA & set(page.extrasamples or ())
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        if kind == "MINISWHITE":
             values = np.iinfo(values.dtype).max - values if values.dtype.kind == "u" else -values
         nodata = page.tags.get(NODATA_TAG)
         number = None if nodata is None else float(str(nodata.value).strip("\0 ") or "nan")
