@@ -142,12 +142,43 @@ def test_deeplab_v3_plus_with_separable_convolutions(model, imported, close):
         close(net(IMAGES)["out"], resize(scored(theirs, HEAD, x), (65, 97), corners=False))
 
 
+def test_unet_whose_skips_come_first(imported, close):
+    channels, shapes = (2, 4, 8, 16, 32), {}
+    for i, (above, below) in enumerate(zip((3, *channels), channels, strict=False)):
+        for j, ins in enumerate((above, below)):
+            shapes |= module(f"backbone.encoder.{i}.{min(i, 1)}.convs.{j}", below, ins, 3)
+    for i in range(4):
+        shapes |= module(f"backbone.decoder.{i}.upsample.interp_upsample.1", channels[i], channels[i + 1], 1)
+        for j, ins in enumerate((2 * channels[i], channels[i])):
+            shapes |= module(f"backbone.decoder.{i}.conv_block.convs.{j}", channels[i], ins, 3)
+    shapes |= module(f"{HEAD}.convs.0", 2, 2, 3) | score(HEAD, 2) | score("auxiliary_head", 2)
+    theirs = random_tensors(shapes)
+    net, done = imported("mmseg", checkpoint(theirs), "unet_mmseg")
+    images = IMAGES[..., :64, :96]
+    x, skips = imagenet(images), []
+    for i in range(5):
+        x = F.max_pool2d(x, 2) if i else x
+        for j in (0, 1):
+            x = conv_module(theirs, f"backbone.encoder.{i}.{min(i, 1)}.convs.{j}", x, padding=1)
+        skips.append(x)
+    for i in (3, 2, 1, 0):
+        x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        x = conv_module(theirs, f"backbone.decoder.{i}.upsample.interp_upsample.1", x)
+        x = torch.cat([skips[i], x], 1)
+        for j in (0, 1):
+            x = conv_module(theirs, f"backbone.decoder.{i}.conv_block.convs.{j}", x, padding=1)
+    x = conv_module(theirs, f"{HEAD}.convs.0", x, padding=1)
+    with torch.inference_mode():
+        close(net(images)["out"], scored(theirs, HEAD, x))
+    assert "the auxiliary head, which ours has not" in done.out
+
+
 def test_other_networks_are_refused_with_the_options_that_there_are(run, tmp_path):
     torch.save({"decode_head.conv_seg.weight": torch.zeros(2, 2, 1, 1)}, tmp_path / "a.pth")
     ask = ("segimport", "format=mmseg", f"weights={tmp_path / 'a.pth'}")
     done = run(*ask, "model=pspnet50")
     assert done.code == 2
-    assert "no PSPNet, DeepLab v3 or v3+; choose model=deeplabv3 or deeplabv3_mmseg or" in done.err
+    assert "no PSPNet, DeepLab v3, v3+ or U-Net; choose model=deeplabv3 or deeplabv3_mmseg or" in done.err
     torch.save({"decode_head.psp_modules.0.1.conv.weight": torch.zeros(2, 2, 1, 1)}, tmp_path / "a.pth")
     done = run(*ask, "model=deeplabv3")
     assert done.code == 2

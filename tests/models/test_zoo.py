@@ -45,6 +45,7 @@ PARAMETERS = {
     "fc_densenet103": 9_324_661,
     "unet": 31_033_045,
     "unet_valid": 31_033_045,
+    "unet_mmseg": 28_987_925,
     "fusionnet": 78_544_341,
     "fusionnet_keras": 62_806_997,
     "dcn": 10_899_854,

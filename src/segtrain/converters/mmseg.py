@@ -1,7 +1,7 @@
-"""mmsegmentation: PSPNet, DeepLab v3 and DeepLab v3+ on its ResNet-50 and 101 (v1c, stride 8).
+"""mmsegmentation: PSPNet, DeepLab v3 and DeepLab v3+ on its ResNet-50 and 101 (v1c, stride 8), and U-Net.
 
-Names are those of its decode heads (PSPHead, ASPPHead, DepthwiseSeparableASPPHead) and of
-`EncoderDecoder`. Rates are not in the files: those of its configs, 12, 24, 36 at stride 8, are taken.
+Names are those of its decode heads (PSPHead, ASPPHead, DepthwiseSeparableASPPHead, FCNHead on UNet) and
+of `EncoderDecoder`. Rates are not in the files: those of its configs, 12, 24, 36 at stride 8, are taken.
 """
 
 import torch
@@ -25,10 +25,12 @@ MARKS = {
     "image_pool.1.conv.weight": ("DeepLabV3", "StretchedDeepLabV3"),
     "psp_modules.0.1.conv.weight": ("PSPNet", "StretchedPSPNet"),
 }
+UNET = "backbone.decoder.0.upsample.interp_upsample.1.conv.weight"
+AUX = "the auxiliary head, which ours has not"
 
 
 def network(state: State, node: Node) -> PublishedNetwork:
-    """Maps PSPNet, DeepLab v3 or DeepLab v3+, whichever the tensors are of.
+    """Maps PSPNet, DeepLab v3, DeepLab v3+ or U-Net, whichever the tensors are of.
 
     Args:
         state: the published tensors by their names.
@@ -40,10 +42,16 @@ def network(state: State, node: Node) -> PublishedNetwork:
     Raises:
         InputError: the format has no such network, or the tensors are no ResNet-50 or 101.
     """
+    if UNET in state:
+        if target(node) != "MMSegUNet":
+            raise OtherModel(
+                f"format=mmseg: the weights are its U-Net, the model is a {target(node)}", ("MMSegUNet",)
+            )
+        return unet()
     ours = next((classes for mark, classes in MARKS.items() if f"{HEAD}{mark}" in state), None)
     if ours is None:
         every = tuple(name for classes in MARKS.values() for name in classes)
-        raise OtherModel("format=mmseg: the weights are no PSPNet, DeepLab v3 or v3+", every)
+        raise OtherModel("format=mmseg: the weights are no PSPNet, DeepLab v3, v3+ or U-Net", every)
     if target(node) not in ours:
         raise OtherModel(f"format=mmseg: the weights are a {ours[0]}, the model is a {target(node)}", ours)
     deep = "backbone.stem.0.weight" in state
@@ -65,7 +73,7 @@ def network(state: State, node: Node) -> PublishedNetwork:
     return PublishedNetwork(
         layers=layers | heads,
         form=form | own | {"backbone.multi_grid": [1, 1, 1], "rates": [6, 12, 18]},
-        dropped={"auxiliary_head": "the auxiliary head, which ours has not"},
+        dropped={"auxiliary_head": AUX},
         prepare=image_pooling_last,
         note="rates are taken for 12, 24, 36 at stride 8; model.rates= (at stride 16) are others",
     )
@@ -112,6 +120,51 @@ def aspp(state: State, node: Node) -> tuple[dict[str, str], dict[str, object]]:
     else:
         form["head"] = "paper"
     return layers, form
+
+
+def unet() -> PublishedNetwork:
+    """Maps U-Net, whose decoder is numbered from the finest stage, and ours from the coarsest.
+
+    Returns:
+        How the tensors go into our model; see `PublishedNetwork`.
+    """
+    layers = {f"{HEAD}conv_seg": "score"} | modules({f"{HEAD}convs.0": "head"})
+    for stage in range(5):
+        theirs = f"backbone.encoder.{stage}.{min(stage, 1)}.convs"  # behind a pooling, but for the first
+        layers |= two_modules(theirs, f"down.{stage}")
+    for stage in range(4):
+        theirs = f"backbone.decoder.{3 - stage}"
+        layers |= modules({f"{theirs}.upsample.interp_upsample.1": f"up.{stage}.1"})
+        layers |= two_modules(f"{theirs}.conv_block.convs", f"merge.{stage}")
+    return PublishedNetwork(layers=layers, dropped={"auxiliary_head": AUX}, prepare=skip_last)
+
+
+def two_modules(theirs: str, ours: str) -> dict[str, str]:
+    """Names the layers of two ConvModules that are one sequence here.
+
+    Args:
+        theirs: the modules, without their numbers.
+        ours: the sequence.
+
+    Returns:
+        Their layers -> ours.
+    """
+    places = {"conv": 0, "bn": 1}
+    return {f"{theirs}.{i}.{n}": f"{ours}.{3 * i + k}" for i in (0, 1) for n, k in places.items()}
+
+
+def skip_last(model: nn.Module, state: State) -> dict[str, Tensor]:
+    """The first convolutions of U-Net's decoder, which see the skip first, and ours last.
+
+    Args:
+        model: ours.
+        state: the published tensors by their names.
+
+    Returns:
+        The weights under their names.
+    """
+    names = [f"backbone.decoder.{i}.conv_block.convs.0.conv.weight" for i in range(4)]
+    return {name: torch.cat(state[name].chunk(2, 1)[::-1], 1) for name in names if name in state}
 
 
 def modules(pairs: dict[str, str]) -> dict[str, str]:

@@ -93,6 +93,7 @@ class UNet(nn.Module):
         for below, above in pairwise(reversed(channels)):
             self.up.append(nn.Sequential(UpConv(below, above, 2), nn.ReLU(inplace=True)))
             self.merge.append(double_conv(2 * above, above, pad, batch_norm))
+        self.head: nn.Module = nn.Identity()  # other libraries have one
         self.score = Score(channels[0], num_classes)
         he_normal(self)
 
@@ -118,7 +119,7 @@ class UNet(nn.Module):
             skips.append(x)
         for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
             x = merge(concatenate(up(x), skip))
-        return self.score(x)
+        return self.score(self.head(x))
 
 
 def enlarged(pixels: int) -> int:
