@@ -149,8 +149,8 @@ def two_modules(theirs: str, ours: str) -> dict[str, str]:
     Returns:
         Their layers -> ours.
     """
-    places = {"conv": 0, "bn": 1}
-    return {f"{theirs}.{i}.{n}": f"{ours}.{3 * i + k}" for i in (0, 1) for n, k in places.items()}
+    offsets = {"conv": 0, "bn": 1}
+    return {f"{theirs}.{i}.{n}": f"{ours}.{3 * i + k}" for i in (0, 1) for n, k in offsets.items()}
 
 
 def skip_last(model: nn.Module, state: State) -> dict[str, Tensor]:
