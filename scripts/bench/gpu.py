@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader
 from segtrain import build_model
 from segtrain.contracts import Pair
 from segtrain.crf import BILATERAL, GAUSSIAN
-from segtrain.crf.torch_backend.backend import MeanField
+from segtrain.crf.potentials import read_kernels
+from segtrain.crf.torch_backend.backend import batch_marginals
 from segtrain.data.datasets.shapes import Shapes
 from segtrain.data.io.files import PairedFiles
 from segtrain.engine.device import Compute, choose
@@ -142,19 +143,21 @@ def as_float(samples) -> tuple[Tensor, Tensor]:
     return images.contiguous().float().div(255).sub(0.45).div(0.225), labels.long()
 
 
-def crf(compute: Compute, batch: int, size: tuple[int, int]) -> float:
-    """Milliseconds an image of ten iterations over a batch."""
+def crf(compute: Compute, batch: int, size: tuple[int, int], infer: Callable) -> float:
+    """Milliseconds an image of ten iterations over a batch.
+
+    Args:
+        infer: `batch_marginals` or `triton_marginals`.
+    """
     images = torch.randint(0, 256, (batch, 3, *size), dtype=torch.uint8, device=compute.device)
     coarse = torch.randn(batch, CLASSES, 12, 16, device=compute.device) * 3
-    logits = F.interpolate(coarse, size, mode="bilinear")
-    field = MeanField(num_classes=CLASSES, gaussian=GAUSSIAN, bilateral=BILATERAL, iterations=10)
-    field = field.to(compute.device)
+    softmax = F.interpolate(coarse, size, mode="bilinear").softmax(1)
+    kernels = read_kernels(GAUSSIAN, BILATERAL, 3, CLASSES)
     seconds = 0.0
-    with torch.inference_mode():
-        for _ in range(2):  # the first warms up
-            start = time.perf_counter()
-            field(images, logits).sum().item()
-            seconds = time.perf_counter() - start
+    for _ in range(2):  # the first warms up
+        start = time.perf_counter()
+        infer(images, softmax, kernels, 10).sum().item()
+        seconds = time.perf_counter() - start
     return 1e3 * seconds / batch
 
 
@@ -210,13 +213,19 @@ def main() -> None:
     row("peak memory", "theirs", f"{own.memory:.1f} GiB", "reported", f"{other.memory:.1f} GiB")
     row("waiting for data", "theirs", f"{100 * own.waiting:.1f} %", "≤ 3 %", f"{100 * other.waiting:.1f} %")
     count, height, width = arguments.crf
-    took = crf(fast, count, (height, width))
-    row(
-        f"CRF on torch, {count}×{height}×{width}, 21 classes, 10 iterations",
-        "",
-        f"{took:.1f} ms",
-        "≤ 2 ms an image",
-    )
+    inferences: dict[str, Callable] = {"torch": batch_marginals}
+    if fast.device.type == "cuda":
+        from segtrain.crf.torch_backend.triton_backend import triton_marginals
+
+        inferences["triton"] = triton_marginals
+    for name, infer in inferences.items():
+        took = crf(fast, count, (height, width), infer)
+        row(
+            f"CRF on {name}, {count}×{height}×{width}, 21 classes, 10 iterations",
+            "",
+            f"{took:.1f} ms",
+            "≤ 2 ms an image",
+        )
     off, equal = agreement(full, side, arguments.width)
     row(
         "scores on the card, float32",

@@ -111,7 +111,7 @@ def test_the_iterations_need_no_values_at_all():
     """They run on tensors without any: whatever read a number, or a size that depends on one, would raise."""
     logits = torch.empty(2, 4, 20, 27, device="meta")
     crf = MeanField(num_classes=4, **KERNELS, iterations=10)
-    filters = [backend._Filter(photos(2, 20, 27), kernel) for kernel in crf.kernels]
+    filters = [backend.NormalisedFilter(photos(2, 20, 27), kernel) for kernel in crf.kernels]
     for one in filters:
         one.lattice = TorchLattice(*(part.to("meta") for part in one.lattice))
         one.before, one.after = one.before.to("meta"), one.after.to("meta")

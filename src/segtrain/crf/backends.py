@@ -9,10 +9,11 @@ import numpy as np
 from segtrain.crf.potentials import Kernel
 from segtrain.errors import InputError, how_to_install
 
-BackendName = Literal["auto", "numba", "torch", "pydensecrf"]
+BackendName = Literal["auto", "numba", "torch", "triton", "pydensecrf"]
 BACKENDS = {  # imported when they are wanted, as each needs a library of its own
     "numba": ("segtrain.crf.cpu.backend", "NumbaBackend"),
     "torch": ("segtrain.crf.torch_backend.backend", "TorchBackend"),
+    "triton": ("segtrain.crf.torch_backend.triton_backend", "TritonBackend"),
     "pydensecrf": ("segtrain.crf.pydensecrf_backend", "PydensecrfBackend"),
 }
 
@@ -50,7 +51,8 @@ def load_backend(name: str) -> Backend:
     """Imports and builds a backend.
 
     Args:
-        name: numba, torch or pydensecrf; or auto: torch where it has a GPU, else numba, else pydensecrf.
+        name: numba, torch, triton or pydensecrf; or auto: torch where it has a GPU, else numba, else
+            pydensecrf.
 
     Raises:
         InputError: a name that there is not, or a library that does not import.
@@ -60,7 +62,7 @@ def load_backend(name: str) -> Backend:
     """
     if name != "auto" and name not in BACKENDS:
         raise InputError(
-            f"dense_crf.backend must be auto, numba, torch or pydensecrf, got {name!r}",
+            f"dense_crf.backend must be auto, numba, torch, triton or pydensecrf, got {name!r}",
             do="auto takes what is installed",
         )
     for choice in _by_itself() if name == "auto" else (name,):

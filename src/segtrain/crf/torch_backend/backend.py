@@ -97,26 +97,30 @@ class TorchBackend:
     ) -> np.ndarray:
         """See `backends.Backend`."""
         with _device_is_free:
-            return _refined(image, probabilities, kernels, iterations).cpu().numpy()
+            return self._refined(image, probabilities, kernels, iterations).cpu().numpy()
 
     def labels(
         self, image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
     ) -> np.ndarray:
         """See `backends.Backend`; int64. The argmax is taken on the device."""
         with _device_is_free:
-            return _refined(image, probabilities, kernels, iterations).argmax(0).cpu().numpy()
+            return self._refined(image, probabilities, kernels, iterations).argmax(0).cpu().numpy()
 
+    def infer(
+        self, images: Tensor, probabilities: Tensor, kernels: Sequence[Kernel], iterations: int
+    ) -> Tensor:
+        """`batch_marginals`, of a batch of one image."""
+        return batch_marginals(images, probabilities, kernels, iterations)
 
-def _refined(
-    image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
-) -> Tensor:
-    """The marginals of one image, float32 C×H×W, on a GPU where there is one."""
-    check_probabilities(probabilities)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    copy = np.array(image, np.uint8 if image.dtype == np.uint8 else np.float32)
-    images = torch.from_numpy(copy).permute(2, 0, 1)[None]
-    softmax = torch.from_numpy(probabilities)[None].to(device)
-    return batch_marginals(images.to(device), softmax, kernels, iterations)[0]
+    def _refined(
+        self, image: np.ndarray, probabilities: np.ndarray, kernels: Sequence[Kernel], iterations: int
+    ) -> Tensor:
+        """The marginals of one image, float32 C×H×W, on a GPU where there is one."""
+        check_probabilities(probabilities)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        copy = np.array(image, np.uint8 if image.dtype == np.uint8 else np.float32)
+        images = torch.from_numpy(copy).permute(2, 0, 1)[None].to(device)
+        return self.infer(images, torch.from_numpy(probabilities)[None].to(device), kernels, iterations)[0]
 
 
 @torch.inference_mode()
@@ -148,10 +152,12 @@ def batch_marginals(
 def _infer(
     images: Tensor, unaries: Tensor, kernels: Sequence[Kernel], weights: list[Tensor], iterations: int
 ) -> Tensor:
-    return _iterate(unaries, [_Filter(images, kernel) for kernel in kernels], weights, iterations)
+    return _iterate(unaries, [NormalisedFilter(images, kernel) for kernel in kernels], weights, iterations)
 
 
-def _iterate(unaries: Tensor, filters: list["_Filter"], weights: list[Tensor], iterations: int) -> Tensor:
+def _iterate(
+    unaries: Tensor, filters: list["NormalisedFilter"], weights: list[Tensor], iterations: int
+) -> Tensor:
     """Reads nothing from the device: a GPU is given all iterations at once."""
     batch, classes, height, width = unaries.shape
     rows = unaries.permute(0, 2, 3, 1).reshape(-1, classes).contiguous()
@@ -168,7 +174,7 @@ def _message(filtered: Tensor, weight: Tensor) -> Tensor:
     return weight * filtered if weight.ndim == 0 else -filtered @ ((weight + weight.T) / 2)
 
 
-class _Filter:
+class NormalisedFilter:
     """A kernel's filter with its normalisation, of values B·N×C.
 
     A spatial lattice is the same for every image of a size: it is kept, and a batch's images are more
