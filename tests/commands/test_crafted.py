@@ -2,6 +2,7 @@
 
 import copy
 import random
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from segtrain.config.compose import compose_config, evaluation_config
 from segtrain.config.instantiate import instantiate
 from segtrain.config.wording import CONFIG_ERRORS
 from segtrain.engine.checkpoint import Checkpoint, load, load_optimizer, optimizer_tensors, save
-from segtrain.engine.checkpoint_schema import RESUMED, check_keys
+from segtrain.engine.checkpoint_schema import RESUMED, check_keys, check_meta
 from segtrain.errors import InputError
 
 JUNK = (None, True, -1, 0, 2**70, 1e300, float("inf"), float("nan"), "", "x", "???", "${oc.env:HOME}")
@@ -108,6 +109,10 @@ def test_no_crafted_step_that_diverged_ends_in_a_traceback(tiny, tmp_path):
         except SAID:
             refused += 1
     assert refused > 10
+    for seed, fits in ((-(2**63), True), (2**63 - 1, True), (2**63, False), (0.5, False)):  # of a hash
+        meta = saved.meta | {"at": saved.meta["at"] | {"seed": seed}}
+        with nullcontext() if fits else pytest.raises(InputError, match="its at must be a step with"):
+            check_meta(meta, path)
     masks = saved.tensors["batch.0.masks"].clone()
     masks[0, 0, 0] = 200
     save(saved._replace(tensors=saved.tensors | {"batch.0.masks": masks}), path)

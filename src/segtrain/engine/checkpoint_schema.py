@@ -89,7 +89,9 @@ def _is_moment(value: Any) -> bool:
     """Whether it says of what step a `diverged.ckpt` is."""
     if not isinstance(value, dict) or not {"step", "learning_rate", "loss", "seed"} <= value.keys():
         return False
-    return is_count(value["step"]) and is_count(value["seed"]) and is_number(value["learning_rate"])
+    seed = value["seed"]  # a hash, half of which are below 0
+    known = isinstance(seed, int) and not isinstance(seed, bool) and -(2**63) <= seed < 2**63
+    return known and is_count(value["step"]) and is_number(value["learning_rate"])
 
 
 FORMS = {
