@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from segtrain.config.compose import SAVED_GROUPS, compose_config, plain
+from segtrain.config.data_node import make_data
 from segtrain.config.instantiate import fits, instantiate
 from segtrain.contracts import Dataset, HasMetrics, Logger, Metric
 from segtrain.data.datasets.one_hot import OneHot
@@ -141,7 +142,7 @@ def count_parameters(model: nn.Module) -> int:
 
 def build_data(config: dict[str, Any]) -> Dataset:
     """The data set of `data=`, for the task. Raises InputError."""
-    data = instantiate(config["data"], "data")
+    data = make_data(config["data"])
     return OneHot(data) if task_of(config).multilabel else data
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from segtrain.commands.convert_data import DATA, convert_data
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.propose_data import propose_data
+from segtrain.config.data_node import make_data
 from segtrain.config.instantiate import describe_type, fits, instantiate
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.checks.check import SPLITS, DataReport, check_data
@@ -63,7 +64,7 @@ def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
 
 def check(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
     """Reports all that is wrong, and proposes a label map where the masks need one."""
-    report = check_data(partial(instantiate, config["data"], "data"), partial(_progress, console))
+    report = check_data(partial(make_data, config["data"]), partial(_progress, console))
     _show(report.faults, config["accept"], console)
     _write_json(_report_json(report, config["accept"]), folder / "check.json")
     propose_data(report, config["data"], folder, console, partial(_progress, console))
@@ -105,7 +106,7 @@ def _report_json(report: DataReport, accepted: list[str]) -> dict[str, Any]:
 
 def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
     """Mean, std, sizes, class frequencies and the weights that balance them."""
-    data = instantiate(config["data"], "data")
+    data = make_data(config["data"])
     names, found = data.class_names, {}
     for split in SPLITS:
         with _progress(console, f"reading {split}", len(getattr(data, split))) as advance:
@@ -135,7 +136,7 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
 
 def preview(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
     """The first samples that a training with this `augment`, `crops` and `seed` would take."""
-    data = instantiate(config["data"], "data")
+    data = make_data(config["data"])
     images = data.train
     if config.get("crops"):
         images = instantiate(config["crops"], "crops", partial=True)(images)
@@ -158,7 +159,7 @@ def convert(config: dict[str, Any], option: str, folder: Path, console: Console)
     if config["to"] is None:
         raise InputError("to= is missing", do="add to=DIR, a folder for the converted data set")
     to = Path(config["to"]).expanduser()
-    data = instantiate(config["data"], "data")
+    data = make_data(config["data"])
     written = convert_data(data, f"data={option}", to, partial(_progress, console))
     sizes = " and ".join(f"{len(getattr(data, split))} in {split}" for split in written)
     changed = f"{sum(written.values())} files written" if any(written.values()) else "nothing changed"

@@ -13,7 +13,8 @@ from rich.console import Console
 from segtrain.commands.build import build_network, saved_config
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.compose import offline, options_with
-from segtrain.config.instantiate import TARGET, fits, instantiate, locate
+from segtrain.config.data_node import make_data
+from segtrain.config.instantiate import TARGET, fits, locate
 from segtrain.contracts import HasClasses
 from segtrain.converters.formats import FORMATS, read
 from segtrain.converters.network import Account, OtherModel, PublishedNetwork, take, target
@@ -148,7 +149,7 @@ def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[s
     names, palette = (source.class_names, source.palette) if isinstance(source, HasClasses) else (None, None)
     if not isinstance(names, tuple) or len(names) != count:
         try:
-            built = instantiate(data, "data")
+            built = make_data(data)
             names, palette = built.class_names, built.palette
         except InputError as error:
             names, palette = tuple(map(str, range(count))), voc_palette(count)

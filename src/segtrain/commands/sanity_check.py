@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from segtrain.config.data_node import own_keys
 from segtrain.config.instantiate import REFUSALS, check_node
 from segtrain.engine.device import Compute
 from segtrain.engine.loader import Augmented
@@ -29,7 +30,8 @@ def check_groups(config: dict[str, Any]) -> None:
     """
     for group in GROUPS:
         if config.get(group) is not None:
-            check_node(config[group], group, partial=group in PARTIAL)
+            node = own_keys(config[group]) if group == "data" else config[group]
+            check_node(node, group, partial=group in PARTIAL)
     for group in LISTS:
         for name, node in (config.get(group) or {}).items():
             if isinstance(node, dict):

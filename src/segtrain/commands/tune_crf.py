@@ -12,7 +12,8 @@ from torch.utils.data import Subset
 from segtrain.commands.build import build_crf, saved_input
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.config.instantiate import fits, instantiate
+from segtrain.config.data_node import make_data
+from segtrain.config.instantiate import fits
 from segtrain.crf.tuning import Examples, Ranges, Trial, search, trials_in, with_values
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
@@ -60,7 +61,7 @@ def tune_checkpoints(
     compute = choose(config["device"], str(config["precision"]))
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         log.start(config)
-        data = instantiate(config["data"], "data")
+        data = make_data(config["data"])
         tuner = Tuner(config, data, saved_input(saved[0]), compute, log)
         predict, parameters = build_predictor(configs, saved, compute)
         trials = tuner.search(ranges, tuner.examples(predict))

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from segtrain.config.instantiate import instantiate
+from segtrain.config.data_node import make_data
 
 
 def fill_num_classes(config: DictConfig) -> None:
@@ -17,4 +17,6 @@ def fill_num_classes(config: DictConfig) -> None:
     node = config.get("data")
     if node is None or "num_classes" not in node or node.num_classes is not None or "_target_" not in node:
         return
-    node.num_classes = len(instantiate(OmegaConf.to_container(node, resolve=True), "data").class_names)
+    plain_node = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(plain_node, dict)
+    node.num_classes = len(make_data({str(key): value for key, value in plain_node.items()}).class_names)

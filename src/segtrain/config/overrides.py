@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.config.compose import CONFIG_DIR, SAVED_GROUPS
+from segtrain.config.data_node import FOLD_KEYS
 
 
 def as_overrides(keys: Mapping[str, Any]) -> list[str]:
@@ -50,10 +51,17 @@ def unquote_keys(argument: str) -> str:
     return f"{key}{equals}{quoted.sub(lambda found: _key(found[2]), value)}"
 
 
+def add_fold_keys(argument: str) -> str:
+    """An override of data.folds, data.fold or data.group with the `++` that lets any data set have it."""
+    key = argument.partition("=")[0]
+    return f"++{argument}" if key in {f"data.{name}" for name in FOLD_KEYS} else argument
+
+
 def complete_overrides(root: str, overrides: Sequence[str]) -> list[str]:
     """Adds `++` where a key is the checkpoint's: those of `eval` come from it."""
+    overrides = [add_fold_keys(override) for override in overrides]
     if root == "train":
-        return list(overrides)
+        return overrides
     group_key = re.compile(rf"({'|'.join(SAVED_GROUPS)})\.")
     return [f"++{o}" if group_key.match(o) else o for o in overrides]
 
