@@ -14,16 +14,17 @@ from segtrain.contracts import (
     IGNORE_INDEX,
     Dataset,
     HasIdentity,
+    HasInputHints,
     HasInstances,
+    HasMetrics,
     HasPairs,
+    HasSubmission,
     Pair,
     Sample,
     Split,
 )
 from segtrain.data.checks.scan import read_labels, scan_masks
 from segtrain.errors import InputError
-
-OPTIONAL = ("submission", "extra_metrics", "input_hints")  # what a data set may offer beyond its contract
 
 
 class Member(NamedTuple):
@@ -79,9 +80,13 @@ class Folded:
         self.data, self.folds, self.fold = data, folds, fold
         self.val_fraction, self.seed = val_fraction, seed
         self.class_names, self.palette = data.class_names, data.palette
-        for name in OPTIONAL:
-            if hasattr(data, name):
-                setattr(self, name, getattr(data, name))
+        # What a data set may offer beyond its contract stays offered.
+        if isinstance(data, HasSubmission):
+            self.submission = data.submission
+        if isinstance(data, HasMetrics):
+            self.extra_metrics = data.extra_metrics
+        if isinstance(data, HasInputHints):
+            self.input_hints = data.input_hints
 
     @cached_property
     def train(self) -> "Subset":
