@@ -23,9 +23,9 @@ def make_data(node: Mapping[str, Any]) -> Any:
     Raises:
         InputError: as `instantiate`.
     """
-    inner = own_keys(node)
-    keys = {key: value for key, value in node.items() if key not in inner}
-    data = instantiate(inner, "data")
+    plain = own_keys(node)
+    keys = {key: value for key, value in node.items() if key not in plain}
+    data = instantiate(plain, "data")
     if keys.get("folds") is None and keys.get("group") is None:
         return data
     shared = {key: node[key] for key in SHARED if key in node}
