@@ -1,5 +1,7 @@
 """`task=binary` is the softmax of two classes with logits (0, z); `task=multilabel` one for each class."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,11 @@ OPTIONS = sorted(
     for path in (CONFIG_DIR / "loss").glob("*.yaml")
     if path.stem not in ("aux", "dcn", "deeplabv2", "deeplab", "segnet", "segnet_camvid")
 )
+
+
+@cache
+def config_of(option: str):
+    return plain(compose_config("train", [f"loss={option}", "data.num_classes=2"]))
 
 
 class OneLogit(nn.Module):
@@ -93,7 +100,7 @@ def test_binary_has_the_confusion_matrix_of_two_logits(inference):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_binary_has_the_gradients_of_two_logits(option):
-    config = plain(compose_config("train", [f"loss={option}", "data.num_classes=2"]))
+    config = config_of(option)
     images = torch.stack([torch.from_numpy(Noise()[i].image) for i in range(3)]).permute(0, 3, 1, 2)
     masks = torch.stack([torch.from_numpy(Noise()[i].mask) for i in range(3)])
     gradients = []
@@ -111,7 +118,7 @@ def test_the_losses_of_one_logit_are_torchs_binary_cross_entropy():
     known = masks != 255
     expected = F.binary_cross_entropy_with_logits(z[:, 0][known], masks[known].float()).item()
     for option in ("cross_entropy", "bce"):
-        config = plain(compose_config("train", [f"loss={option}", "data.num_classes=2"]))
+        config = config_of(option)
         loss = build_loss(config | {"task": "binary"})
         value = (loss({"out": z}, masks) / loss.count(masks)).sum().item()
         assert value == pytest.approx(expected, rel=1e-6)
@@ -238,7 +245,7 @@ def test_multilabel_has_the_confusion_matrices_of_each_class_as_binary(inference
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_multilabel_has_the_gradients_of_every_class_as_binary(option):
-    config = plain(compose_config("train", [f"loss={option}", "data.num_classes=2"]))
+    config = config_of(option)
     samples = [Several()[i] for i in range(3)]
     masks = torch.stack([torch.from_numpy(sample.mask) for sample in samples]).movedim(3, 1)
     z = torch.randn(3, 3, 9, 13, generator=torch.Generator().manual_seed(0), requires_grad=True)
