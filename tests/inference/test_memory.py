@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from segtrain.contracts import Sample
 from segtrain.engine.device import Compute
 from segtrain.evaluation.predictor import Ensemble, Predictor
-from segtrain.inference import MultiScale, OverlapTile, Scaled, Sliding, Whole, rows
+from segtrain.inference import DeepLabCrop, MultiScale, OverlapTile, Scaled, Sliding, Whole, rows
 
 CLASSES, SIDE = 21, 300
 ALL = CLASSES * SIDE * SIDE  # scores of the whole image
@@ -62,6 +62,7 @@ INFERENCES = {
     "sliding": sliding,
     "multi_scale": lambda: MultiScale(scales=[0.5, 1.0, 1.5]),
     "pspnet": lambda: MultiScale(scales=[0.5, 1.0, 1.5], base=sliding()),
+    "deeplab": lambda: DeepLabCrop(crop=320),
     "overlap_tile": lambda: OverlapTile(tile=64, margin=16),
 }
 
