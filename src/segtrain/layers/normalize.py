@@ -32,10 +32,15 @@ class Normalize(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return (images.float() - self.mean) / self.std
 
+    @property
+    def changed(self) -> bool:
+        """Whether the numbers are others than the network was built with."""
+        return any(_differ(self.get_buffer(name), values) for name, values in self.built.items())
+
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         own = {name: self.get_buffer(name) for name in self.built}
-        if any(_differ(own[name], values) for name, values in self.built.items()):
+        if self.changed:
             destination.update({f"{prefix}{name}": values for name, values in own.items()})
 
     def _load_from_state_dict(self, state_dict, prefix, *others):

@@ -13,6 +13,7 @@ theirs learns a weight a label and kernel, and a matrix that both share.
 from torch import Tensor, nn
 
 from segtrain.errors import InputError
+from segtrain.layers.normalize import IMAGENET_MEAN, IMAGENET_STD, RGB, Normalize
 
 
 class CRFasRNN(nn.Module):
@@ -32,7 +33,17 @@ class CRFasRNN(nn.Module):
         outputs = self.network(images)
         if outputs["out"].shape[-2:] != images.shape[-2:]:
             raise InputError("model.network gives coarse logits", do="give an FCN, which upsamples them")
-        return outputs | {"out": self.mean_field(images, outputs["out"])}
+        return outputs | {"out": self.mean_field(self._colours(images), outputs["out"])}
+
+    def _colours(self, images: Tensor) -> Tensor:
+        """What the mean field compares: RGB in 0..255; of other images the first three channels, by the
+        network's own normalisation."""
+        own = next((layer for layer in self.network.modules() if isinstance(layer, Normalize)), None)
+        if own is None or (images.shape[1] == RGB and not own.changed):
+            return images
+        shown = own(images)
+        rgb = shown[:, :RGB] if shown.shape[1] >= RGB else shown[:, :1].expand(-1, RGB, -1, -1)
+        return rgb * IMAGENET_STD[0] + IMAGENET_MEAN[0]
 
 
 def _take_the_network_alone(model: CRFasRNN, state: dict[str, Tensor], *_) -> None:

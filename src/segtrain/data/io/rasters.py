@@ -18,6 +18,7 @@ from segtrain.errors import InputError, how_to_install
 from segtrain.input_spec import DTYPES, MOST_CHANNELS
 
 BY_PILLOW = ("PALETTE", "SEPARATED", "YCBCR", "CIELAB")  # TIFFs whose numbers are no channels yet
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # what such files begin with; BigTIFF's have +
 ALPHA = {1, 2}  # of TIFF's extra samples: premultiplied or not
 NODATA_TAG = 42113  # of GDAL, in a GeoTIFF
 WITH_ALPHA = ("LA", "PA", "La", "RGBA", "RGBa")
@@ -47,6 +48,8 @@ def read_raster(path: Path) -> Raster:
     """
     check_regular(path)
     name = path.name.lower()
+    if name.endswith((".tif", ".tiff")) and path.open("rb").read(4) not in TIFF:
+        return _read_pillow(path)  # an image under another's name
     suffix = next((s for s in READERS if name.endswith(s)), "")
     return READERS.get(suffix, _read_pillow)(path)
 
