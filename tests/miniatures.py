@@ -80,6 +80,18 @@ def multilabel_folder(root: Path) -> list[str]:
     return [f"data.root={root}", "task=multilabel"]
 
 
+def satellite(root: Path) -> list[str]:
+    """A file of 16 bits for each of four bands."""
+    (root / "images").mkdir(parents=True)
+    for name in "abcd":
+        for i, band in enumerate(("_B02", "_B03", "_B04", "_B08")):
+            rng = np.random.default_rng(i)
+            Image.fromarray(rng.integers(0, 4096, SHAPE, np.uint16)).save(root / f"images/{name}{band}.tif")
+        (root / "masks").mkdir(exist_ok=True)
+        Image.fromarray(labels()).save(root / f"masks/{name}.png")
+    return [f"data.root={root}", "data.bands=[_B02,_B03,_B04,_B08]"]
+
+
 def isbi2012(root: Path) -> list[str]:
     for name in range(4):
         write_pair(root / f"train/image/{name}.png", root / f"train/label/{name}.png", labels(inside=255))

@@ -32,6 +32,7 @@ def workplace(tmp_path, monkeypatch):
         miniatures.write_pair(tmp_path / f"photos/images/{name}.jpg", tmp_path / f"photos/masks/{name}.png")
     (tmp_path / "photos/mine.yaml").write_text("root: .\nnum_classes: 2\n")
     exports.coco(tmp_path / "pets")
+    miniatures.satellite(tmp_path / "satellite")
     miniatures.multilabel_folder(tmp_path / "layers")
     (tmp_path / "mydata.py").write_text(next(code for code in CODE if "class Rust" in code))
     (tmp_path / "conf/data").mkdir(parents=True)
