@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,8 @@ def work(rank: int, port: int, folder: str) -> None:
             resume(make_run(batch_size=4, max_steps=6), folder, rank)
         done["refused"] = str(error.value)
         done["norms"] = list(train_with_norms(Path(folder, f"norms{rank}")).buffers())
-        torch.save(done, f"{folder}/{rank}.pt")
+    torch.save(done, f"{folder}/{rank}.pt")
+    process_group.end_process(0)
 
 
 def resume(run, folder, rank):
@@ -145,3 +148,30 @@ def test_sruns_variables_are_said_as_torchruns_and_only_in_a_step_of_several_tas
     script = {"SLURM_JOB_ID": "12345", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
     launch.adopt_slurm(script)
     assert "RANK" not in script
+
+
+ENDING = """
+import atexit, os, torch
+from segtrain.distributed import process_group
+process_group.end_process(9)  # was in no group: returns
+atexit.register(print, "exit handlers run")
+with process_group.join(torch.device("cpu")):
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
+    model(torch.ones(1, 2)).sum().backward()
+print("trained")
+class Late:
+    def __del__(self): print("torn down", flush=True)
+late = Late()
+process_group.end_process(3)
+"""
+
+
+def test_a_process_of_a_group_ends_with_its_handlers_but_without_a_teardown():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    of_torchrun = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    environment = os.environ | of_torchrun
+    done = subprocess.run([sys.executable, "-c", ENDING], env=environment, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.splitlines() == ["trained", "exit handlers run"]

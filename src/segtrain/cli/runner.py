@@ -98,6 +98,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
         _leave_with_traceback(error)
     finally:
         leave_folders(remove=refused and not job.sweeping)
+        _end(sys.exc_info()[1])
 
 
 class Job:
@@ -188,6 +189,14 @@ def _leave(root: str, message: object, code: int, *, show: bool | None = None) -
         rank = f"rank {launch.rank()}: " if launch.several() else ""
         print(f"seg{root}: {rank}{message}", file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def _end(ending: BaseException | None) -> None:
+    """Ends this process at once where it was one of several (see `process_group.end_process`)."""
+    if launch.several() and (ending is None or isinstance(ending, SystemExit)):
+        from segtrain.distributed import process_group
+
+        process_group.end_process(0 if ending is None else int(ending.code or 0))
 
 
 def _leave_with_traceback(error: Exception) -> NoReturn:

@@ -1,6 +1,9 @@
 """The only file that talks to other ranks. In a process of its own everything here does nothing."""
 
+import atexit
 import itertools
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -16,6 +19,7 @@ from segtrain.errors import RankLost
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=30)  # of ranks for one another: one may be downloading a data set
+LEAVING = timedelta(minutes=1)  # at the end, when all that matters is saved
 _launched: dist.Store | None = None  # what this launch's processes have in common
 _board: dist.Store | None = None  # the present group's part of it
 _groups = itertools.count()  # of a sweep
@@ -44,12 +48,42 @@ def join(device: torch.device) -> Iterator[None]:
     )
     try:
         yield
+        _wait_before_leaving(device)
     except Exception as error:
         if _is_a_lost_connection(error):
             raise RankLost("another rank went away") from None
         raise
     finally:
         dist.destroy_process_group()
+
+
+def _wait_before_leaving(device: torch.device) -> None:
+    """A launcher takes the first rank that leaves for a sign to end the others; a lost or frozen one is
+    no failure of ours any more."""
+    with suppress(RuntimeError):
+        if device.type == "cuda":
+            wait_for_all(device)
+        else:
+            dist.monitored_barrier(timeout=LEAVING)
+
+
+def end_process(code: int) -> None:
+    """Ends a process that was in a group, with its exit handlers but without tearing the interpreter down.
+
+    DistributedDataParallel keeps gloo's group, and so its threads, to the end of the process, whatever
+    is deleted (torch 2.14). A thread that drops the last tensor while the interpreter ends wants the GIL, is
+    ended instead, and the C++ around it aborts: SIGABRT, "terminate called without an active exception",
+    after a training that was done. A process that was in no group returns.
+    """
+    global _launched, _board
+    if _launched is None:
+        return
+    atexit._run_exitfuncs()
+    _launched = _board = None
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read it is gone
+            stream.flush()
+    os._exit(code)
 
 
 def _is_a_lost_connection(error: Exception) -> bool:
