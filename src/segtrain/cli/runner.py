@@ -93,6 +93,9 @@ def run_command(command: Command, arguments: list[str]) -> None:
     except OSError as error:
         if error.errno in CANNOT_WRITE:
             _leave(command.root, _cannot_write(error, job.folder), SaveError.exit_code)
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            do = "raise the limit by ulimit -n 4096, or use num_workers=0"
+            _leave(command.root, InputError("too many open files", do=do), InputError.exit_code)
         _leave_with_traceback(error)
     except Exception as error:
         _leave_with_traceback(error)

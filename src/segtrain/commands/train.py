@@ -48,6 +48,7 @@ from segtrain.engine.freezing import freeze, hold_frozen
 from segtrain.engine.loader import Augmented
 from segtrain.engine.state import TrainSettings, TrainState, freeze_norms
 from segtrain.engine.train import fit
+from segtrain.engine.workers import explaining_workers
 from segtrain.errors import InputError
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import as_argument
@@ -150,7 +151,7 @@ def run_training(
             drawings.after_validation(step)
             return evaluated
 
-        with refusing_by_name(config), drawings.also_of_a_divergence():
+        with refusing_by_name(config), explaining_workers(), drawings.also_of_a_divergence():
             result = fit(state, dataset, log, validate, stop)
         log.say(result_table(result))
         log.say(precision_of(result))

@@ -1,12 +1,8 @@
 """From samples to batches: the order is a function of (seed, epoch), an augmentation of
 (seed, epoch, index), so that a run can be resumed anywhere, with any number of workers."""
 
-import os
 import random
-import signal
-import sys
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import cv2
@@ -16,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from segtrain.contracts import IGNORE_INDEX, RandomState, Sample, Split
-from segtrain.distributed.signals import STOP_SIGNALS, ask_when_parent_ends
+from segtrain.engine.workers import loader_options, read_batches, share
 from segtrain.errors import InputError, SegtrainError
 from segtrain.input_spec import RGB8, InputSpec
 from segtrain.seeds import rng_for, seed_for
@@ -155,23 +151,32 @@ def collate(samples: list[Sample | SegtrainError]) -> Batch | SegtrainError:
         masks[i, : mask.shape[0], : mask.shape[1]] = mask
     # The permuted view is channels-last in memory, which is what convolutions like best.
     maps = torch.from_numpy(masks).movedim(3, 1) if masks.ndim == 4 else torch.from_numpy(masks)
-    return torch.from_numpy(images).permute(0, 3, 1, 2), maps, [s.name for s in good]
+    pixels = torch.from_numpy(images)
+    return share([pixels, maps]) or (pixels.permute(0, 3, 1, 2), maps, [s.name for s in good])
 
 
-def training_batches(dataset: Augmented, stream: TrainingStream, *, num_workers: int) -> Iterator[Batch]:
-    """Endless batches in the stream's order. Raises a sample's InputError."""
+def training_batches(
+    dataset: Augmented,
+    stream: TrainingStream,
+    *,
+    num_workers: int,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Generator[Batch, None, None]:
+    """Endless batches in the stream's order, until `should_stop` says so while one is waited for.
+
+    Raises:
+        InputError: a sample's; or the loader's processes are lost.
+    """
     loader = DataLoader(
         dataset,
         batch_sampler=stream,
         collate_fn=collate,
-        num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
-        multiprocessing_context=FORK if num_workers else None,
-        worker_init_fn=_end_with_parent,
         generator=torch.Generator(),  # or making the iterator would draw from the global one
+        **loader_options(num_workers),
     )
-    for batch in _started(loader):
+    for batch in read_batches(loader, should_stop):
         if isinstance(batch, SegtrainError):
             raise batch
         yield batch
@@ -179,37 +184,6 @@ def training_batches(dataset: Augmented, stream: TrainingStream, *, num_workers:
 
 def _as_it_is(sample):
     return sample
-
-
-# joblib's processes have a way to start others that the loader knows nothing of.
-FORK = "fork" if sys.platform == "linux" else None
-
-
-def _started(loader: DataLoader) -> Iterator:
-    """The loader's iterator, whose processes no signal reaches: whoever stops a run may send one to
-    each of its processes, and they must outlive it until the run has saved."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        return iter(loader)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # a process inherits the mask
-    try:
-        return iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent(_worker: int) -> None:
-    """In a loader's process: only its parent's SIGTERM ends it, and its parent's end."""
-    ask_when_parent_ends(signal.SIGKILL)
-    if hasattr(signal, "sigwaitinfo"):
-        threading.Thread(target=_wait_for_parents_signal, daemon=True).start()
-    else:  # macOS does not say who sent a signal
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
-
-
-def _wait_for_parents_signal() -> None:
-    while signal.sigwaitinfo((signal.SIGTERM,)).si_pid != os.getppid():
-        pass
-    os._exit(0)
 
 
 def evaluation_batches(
@@ -220,24 +194,24 @@ def evaluation_batches(
     rank: int = 0,
     world_size: int = 1,
     spec: InputSpec = RGB8,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Sample]]:
     """Each of this rank's samples once and in order, in lists of images of one size: `batch_size`, or
     fewer where these are large (PIXELS).
 
-    Rank r takes samples r, r + world_size, ...: none is padded, none counts twice.
+    Rank r takes samples r, r + world_size, ...: none is padded, none counts twice. The lists end early where
+    `should_stop` says so while a sample is waited for.
     """
     loader = DataLoader(
         Plain(dataset, spec),
         batch_size=None,
         sampler=range(rank, len(dataset), world_size),
-        num_workers=num_workers,
         collate_fn=_as_it_is,
-        multiprocessing_context=FORK if num_workers else None,
-        worker_init_fn=_end_with_parent,
         generator=torch.Generator(),
+        **loader_options(num_workers),
     )
     group: list[Sample] = []
-    for sample in _started(loader):
+    for sample in read_batches(loader, should_stop):
         if isinstance(sample, SegtrainError):
             raise sample
         full = len(group) == batch_size or (len(group) + 1) * sample.mask.size > PIXELS

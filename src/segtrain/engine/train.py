@@ -1,8 +1,9 @@
 """The training loop: counted in optimizer steps, resumable at any of them."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -45,17 +46,22 @@ def fit(
         Stopped: SIGTERM, SIGUSR1 or Ctrl-C came; last.ckpt is of this very step.
     """
     settings, folder, device = state.settings, log.folder / "checkpoints", state.compute.device
-    batches, first, result = _batches(state, dataset), state.step, None
+    stopped = partial(_stop_everywhere, stop)
+    batches, first, result = _batches(state, dataset, stopped), state.step, None
     state.validation_pending |= state.step >= settings.max_steps
     meter, status = Meter(state.losses), ""
-    with stop, log.progress("training", settings.max_steps, done=state.step) as advance:
+    with stop, closing(batches), log.progress("training", settings.max_steps, done=state.step) as advance:
         while True:
             if state.validation_pending:
                 with meter.paused():
                     result = _validate(state, validate, folder)
 
             last = state.step >= settings.max_steps
-            stopping = process_group.any_rank(stop.requested, device)
+            # Taken before the ranks agree on whether to stop, for a loader may be stuck on one of them.
+            with meter.waiting():
+                taken = [] if last or stopped() else list(islice(batches, settings.accumulate))
+            enough = last or len(taken) == settings.accumulate
+            stopping = process_group.any_rank(stop.requested or not enough, device)
             due = state.step > first and (last or state.step % settings.checkpoint_every == 0)
             if stopping or due:
                 _save_last(state, log)
@@ -68,8 +74,6 @@ def fit(
             rate = _set_rates(state)
             # Dropout is then a function of (seed, step) too, and resume needs no random state.
             state.compute.seed(step_seed(state))
-            with meter.waiting():
-                taken = list(islice(batches, settings.accumulate))
             meter.add(train_step(state, taken, log.folder), sum(len(images) for images, _, _ in taken))
             state.step += 1
 
@@ -83,6 +87,11 @@ def fit(
             state.validation_pending = last or state.step % settings.val_every == 0
 
 
+def _stop_everywhere(stop: StopSignals) -> bool:
+    """Whether a signal came here or to another rank; the others hear of ours."""
+    return process_group.any_rank_so_far(stop.requested)
+
+
 def _validate(state: TrainState, validate: Validate[Result], folder: Path) -> Result | None:
     """Validates and writes best.ckpt; None where a signal stopped the validation."""
     try:
@@ -94,7 +103,9 @@ def _validate(state: TrainState, validate: Validate[Result], folder: Path) -> Re
     return result
 
 
-def _batches(state: TrainState, dataset: Augmented) -> Iterator[Batch]:
+def _batches(
+    state: TrainState, dataset: Augmented, should_stop: Callable[[], bool]
+) -> Generator[Batch, None, None]:
     settings, world_size = state.settings, process_group.world_size()
     stream = TrainingStream(
         len(dataset),
@@ -104,7 +115,7 @@ def _batches(state: TrainState, dataset: Augmented) -> Iterator[Batch]:
         rank=process_group.rank(),
         world_size=world_size,
     )
-    return training_batches(dataset, stream, num_workers=settings.num_workers)
+    return training_batches(dataset, stream, num_workers=settings.num_workers, should_stop=should_stop)
 
 
 def _set_rates(state: TrainState) -> float:

@@ -142,7 +142,7 @@ def evaluate_split(
         make_metrics: makes the metrics beyond the confusion matrix; called for the network and for the CRF.
         on_image: gets the result of each image of this process.
         advance: gets the number of images that were evaluated, for a progress bar.
-        should_stop: asked after every image.
+        should_stop: asked after every image, and while one is waited for.
         spec: of the images.
 
     Returns:
@@ -162,12 +162,14 @@ def evaluate_split(
         rank=rank,
         world_size=world_size,
         spec=spec,
+        should_stop=should_stop,
     )
     if crf is None:
         predicted = _predictions(predict, batches, with_confidence=bool(accumulators[0].metrics))
     else:
         predicted = _refined_predictions(predict, batches, crf)
-    stopped = False
+    stopped, expected = False, len(range(rank, len(dataset), world_size))
+    i = -1
     for i, (sample, predictions) in enumerate(predicted):
         pairs = zip(accumulators, predictions, strict=True)
         matrices = [accumulator.update(sample, *prediction) for accumulator, prediction in pairs]
@@ -177,7 +179,7 @@ def evaluate_split(
         advance(1)
         if stopped := should_stop():
             break
-    if process_group.any_rank(stopped, device):
+    if process_group.any_rank(stopped or i + 1 < expected, device):
         raise EvaluationStopped
 
     threshold = accumulators[0].best_threshold(device) if settings.choose_threshold else None
