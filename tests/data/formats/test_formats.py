@@ -123,6 +123,22 @@ def test_overlaps_follow_the_rule(tmp_path, overlap, label):
     assert mask[5, 5] == 1
 
 
+def test_overlaps_may_keep_both_classes(tmp_path):
+    dog = ("dog", [[10, 8], [20, 8], [20, 18], [10, 18]])
+    exports.coco(tmp_path, [exports.Scene(n, [dog, SCENES[0].polygons[0]]) for n in "ab"])
+    data = build("coco", tmp_path, overlap="all")
+    assert data.class_names == ("cat", "dog")
+    assert (0, 0, 0) not in data.palette
+    mask = samples(data)["a"].mask
+    assert mask[12, 15].tolist() == [1, 1]
+    assert mask[5, 5].tolist() == [1, 0]
+    outside = mask.max(-1) == 0
+    assert outside.any()
+    unlisted = samples(build("coco", tmp_path, overlap="all", unlisted="ignore"))["a"].mask
+    assert (unlisted[outside] == 255).all()
+    assert np.array_equal(unlisted[~outside], mask[~outside])
+
+
 def test_what_nobody_lists_is_background_or_ignored(tmp_path):
     exports.coco(tmp_path)
     data = build("coco", tmp_path, unlisted="ignore")

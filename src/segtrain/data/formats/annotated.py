@@ -41,7 +41,8 @@ class Annotated:
         num_classes: null counts them.
         class_names: which categories to take, in which order; null takes all.
         overlap: where regions of two classes lie over one another: the smaller wins (small_on_top), the
-            later in the file (order), or neither (ignore).
+            later in the file (order), neither (ignore), or both (all, for `task=multilabel`: there is then no
+            class `background`).
         unlisted: what a pixel is that no region has: background, or ignored (ignore).
         val_fraction, seed: of a random split.
 
@@ -60,7 +61,7 @@ class Annotated:
         images: str | None = None,
         num_classes: int | None = None,
         class_names: list[str] | None = None,
-        overlap: Literal["small_on_top", "order", "ignore"] = "small_on_top",
+        overlap: Literal["small_on_top", "order", "ignore", "all"] = "small_on_top",
         unlisted: Literal["background", "ignore"] = "background",
         val_fraction: float = 0.25,
         seed: int = 0,
@@ -68,12 +69,18 @@ class Annotated:
         self.val_fraction, self.seed = val_fraction, seed
         self.found = _read_once(read, Source(Path(root).expanduser(), annotations, val_annotations, images))
         names = list(self.found.categories) if class_names is None else class_names
-        names = _in_order([name for name in names if name not in IGNORED], unlisted)
+        names = [name for name in names if name not in IGNORED]
+        if overlap == "all" and self.found.stored is not None:
+            raise InputError(
+                "data.overlap=all: these masks are painted, one class a pixel",
+                do="leave it out; task=multilabel takes them too",
+            )
+        names = names if overlap == "all" else _in_order(names, unlisted)
         self.class_names = named(names, len(names) if num_classes is None else num_classes)
         colours = [self.found.categories.get(name) for name in self.class_names]
-        drawn = voc_palette(len(names))
+        drawn = voc_palette(len(names) + 1)[overlap == "all" :]  # its first is the background's black
         self.palette: tuple[Colour, ...] = tuple(
-            own or other for own, other in zip(colours, drawn, strict=True)
+            own or other for own, other in zip(colours, drawn, strict=False)
         )
         self.rules = Rules({name: i for i, name in enumerate(self.class_names)}, overlap, unlisted)
         self._refuse([*self.found.problems, *self._unknown()])

@@ -92,8 +92,10 @@ def combine(drawn: list[tuple[int, np.ndarray]], height: int, width: int, rules:
         rules: `overlap` decides between two classes, `unlisted` where there is no region.
 
     Returns:
-        uint8 H×W.
+        uint8 H×W; where `overlap` leaves both classes H×W×C of 0, 1 and 255.
     """
+    if rules.overlap == "all":
+        return _every_class(drawn, height, width, rules)
     mask = np.full((height, width), 0 if rules.unlisted == "background" else IGNORE_INDEX, np.uint8)
     for label, region in drawn:
         if label == IGNORE_INDEX:
@@ -110,3 +112,18 @@ def combine(drawn: list[tuple[int, np.ndarray]], height: int, width: int, rules:
     if rules.overlap == "ignore":
         mask[disputed] = IGNORE_INDEX
     return mask
+
+
+def _every_class(drawn: list[tuple[int, np.ndarray]], height: int, width: int, rules: Rules) -> np.ndarray:
+    """A yes or no for each class; ignored is what only ignored regions have, or, where unlisted pixels
+    are ignored, none."""
+    stack = np.zeros((height, width, len(rules.labels)), np.uint8)
+    listed, ignored = np.zeros((2, height, width), bool)
+    for label, region in drawn:
+        if label == IGNORE_INDEX:
+            ignored |= region
+        else:
+            listed |= region
+            stack[region, label] = 1
+    stack[~listed & (ignored | (rules.unlisted == "ignore"))] = IGNORE_INDEX
+    return stack
