@@ -10,7 +10,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from scripts.stress._command import TINY
-from segtrain.commands.build import build_loss
+from segtrain.commands.build import build_loss, build_network
 from segtrain.commands.sanity_check import GROUPS, check_groups, first_forward_pass
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
 from segtrain.config.instantiate import instantiate
@@ -19,6 +19,7 @@ from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.engine.device import choose
 from segtrain.engine.loader import Augmented
 from segtrain.errors import InputError
+from segtrain.input_spec import RGB8
 
 PROMISE = "A wrong configuration is named, key, value and what is allowed, before data are read"
 FULL, SAMPLE = 2000, 60
@@ -130,7 +131,7 @@ def refusal(overrides: list[str]) -> str:
         check_groups(config)
         compute = choose(config["device"], str(config["precision"]))
         data = instantiate(config["data"], "data")
-        model, loss = instantiate(config["model"], "model").train(), build_loss(config)
+        model, loss = build_network(config["model"], RGB8).train(), build_loss(config)
         for group in set(GROUPS) & {"schedule", "inference"}:
             instantiate(config[group], group)
         dataset = Augmented(data.train, instantiate(config["augment"], "augment").values(), seed=0)

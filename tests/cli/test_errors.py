@@ -45,6 +45,7 @@ def refused(outcome, *words):
         ("precision=16", ["precision=16", "needs a GPU"]),
         ("ema=1.5", ["ema=1.5"]),
         ("data.num_classes=3", ["data.num_classes=3", "7 classes"]),
+        ("in_channels=53", ["in_channels must be 3", "or 1, got 53"]),
         ("loss.cross_entropy.normalize=never", ["loss.cross_entropy.normalize=never", "pixels or images"]),
         ("loss.normalize=sum", ["loss.normalize", "did you mean loss.cross_entropy.normalize?"]),
         ("model.backbone.pretrained=no_such_file.pth", ["no_such_file.pth"]),

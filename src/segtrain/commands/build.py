@@ -65,7 +65,9 @@ def build_network(node: dict[str, Any], spec: InputSpec) -> nn.Module:
     Raises:
         InputError: a key that does not fit.
     """
-    model = instantiate(with_channels(node, spec.channels), "model")
+    fitted = with_channels(node, spec.channels)
+    _check_channels(fitted, spec.channels)
+    model = instantiate(fitted, "model")
     if not isinstance(model, nn.Module):
         raise InputError(f"model._target_={node.get('_target_')} must build a network", do="give another")
     set_input(model, spec)
@@ -81,6 +83,16 @@ def with_channels(node: Any, channels: int) -> Any:
         key: channels if key == "in_channels" and value == RGB_CHANNELS else with_channels(value, channels)
         for key, value in node.items()
     }
+
+
+def _check_channels(node: Any, channels: int) -> None:
+    """Raises InputError where a model would take other channels than the images have, and not their mean."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key == "in_channels" and value not in (1, channels):
+            raise InputError(
+                f"in_channels must be {channels} as in the images, or 1, got {value}", do="leave it out"
+            )
+        _check_channels(value, channels)
 
 
 def adapted_stem(node: Any, spec: InputSpec) -> str | None:
