@@ -2,14 +2,17 @@
 
 import errno
 import resource
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
+from segtrain.config.overrides import quote_value
 from segtrain.errors import InputError, SaveError
-from segtrain.files import inside, write_atomically
+from segtrain.files import as_argument, inside, write_atomically
 
 
 @pytest.mark.parametrize("name", ["a.png", "city/a.png", "..a/b..png", "a b/ü.png", "...png", "a:b.png"])
@@ -65,3 +68,27 @@ def test_a_folder_that_is_a_file_is_said(tmp_path):
     Path(tmp_path / "file").touch()
     with pytest.raises(SaveError, match="choose another folder"):
         write_atomically(tmp_path / "file/a", lambda file: file.write(b""))
+
+
+@pytest.mark.parametrize(
+    "path", ["runs/a.ckpt", "my runs (1)/a.ckpt", "ünï", "a=b", "a,b", "a[1]", "a$b!", "it's", 'a"b']
+)
+def test_a_printed_argument_comes_through_the_shell_and_hydra(path):
+    printed = as_argument("ckpt", path)
+    assert printed.startswith("ckpt=")
+    (argument,) = shlex.split(printed)
+    assert OverridesParser.create().parse_override(argument).value() == path
+
+
+@pytest.mark.parametrize(
+    "path", ["a (1)", "ünï", "数据集", "a=b", "a[1]", "a&b", "a#1", "a!b", "a;b", "it's"]
+)
+def test_paths_need_no_quotes_where_hydra_has_another_grammar(path):
+    assert OverridesParser.create().parse_override(quote_value(f"data.root={path}")).value() == path
+
+
+@pytest.mark.parametrize(
+    "argument", ["seed=1,2", "loss=[a,b]", "crf=true", "data.label_map={0:1}", "+x='a b'", "-m"]
+)
+def test_what_hydra_understands_stays(argument):
+    assert quote_value(argument) == argument

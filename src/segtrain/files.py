@@ -39,13 +39,14 @@ def as_argument(key: str, path: Path | str) -> str:
 
     Example:
         >>> as_argument("resume", "my runs/last.ckpt")
-        '"resume=\'my runs/last.ckpt\'"'
+        'resume="\'my runs/last.ckpt\'"'
     """
     text = str(path)
     if re.fullmatch(r"[\w./+-]+", text, re.ASCII):
         return f"{key}={text}"
-    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
-    return shlex.quote(f"{key}='{quoted}'")
+    of_hydra = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    of_shell = shlex.quote(of_hydra) if re.search(r'["$`\\!]', of_hydra) else f'"{of_hydra}"'
+    return f"{key}={of_shell}"
 
 
 class _Stream(io.BufferedWriter):

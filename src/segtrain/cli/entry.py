@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from segtrain.config.compose import evaluation_config, plain
 from segtrain.config.data_file import data_argument
 from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.overrides import complete_overrides
+from segtrain.config.recipes import recipes_for
 from segtrain.config.resumed import all_choices, resume_path
 from segtrain.config.schema import check_scalars
+from segtrain.distributed import launch
 from segtrain.errors import InputError, MaskError
 
 
@@ -42,12 +45,22 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
     from segtrain.commands.train import run_training  # torch is imported when there is something to train
 
     choices = all_choices(settings.runtime.choices, values)
+    say_recipe(choices)
     try:
         return run_training(values, choices, folder, lambda: _others(folder)).as_json()
     except MaskError as error:
         of_data = [o for o in settings.overrides.task if o.startswith("data.")]
         looking = " ".join([f"segdata data={data_argument(choices['data'])}", *of_data, "action=check"])
         raise MaskError(str(error), do=f"see what is wrong with all masks by {looking}") from error
+
+
+def say_recipe(choices: Mapping[str, Any]) -> None:
+    """Shows the paper's recipe for the model and the data that were chosen without it."""
+    names = recipes_for(choices)
+    if names and launch.rank() == 0:
+        of = f"{choices['model']} on {choices['data']}"
+        options = " or ".join(f"experiment={name}" for name in names)
+        print(f"the paper's training of {of}: {options} (yours is this command's own)", flush=True)
 
 
 def _others(folder: Path) -> list[Path]:

@@ -24,7 +24,7 @@ from segtrain.commands.paths import write_metrics
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.data_file import adopt_data_files
 from segtrain.config.no_option import settle_empty_groups
-from segtrain.config.overrides import add_fold_keys, unquote_keys
+from segtrain.config.overrides import add_fold_keys, quote_value, unquote_keys
 from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.distributed import launch
 from segtrain.distributed.signals import Stopped, ask_when_parent_ends
@@ -69,7 +69,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
     job, refused = Job(command), False
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:
-        arguments = settle_empty_groups(command.root, map(unquote_keys, arguments))
+        arguments = settle_empty_groups(command.root, [quote_value(unquote_keys(a)) for a in arguments])
         arguments = command.complete([add_fold_keys(one) for one in adopt_data_files(arguments)])
         sys.argv[1:] = arguments  # where Hydra reads them
         main()

@@ -67,7 +67,10 @@ def read_run(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
     names = (checkpoint.LAST, checkpoint.PREVIOUS) if source.is_dir() else ("",)
     for i, name in enumerate(names):
         try:
-            return _run_of(checkpoint.read_meta(source / name), source / name)
+            meta = checkpoint.read_meta(source / name)
+            run = _run_of(meta, source / name)
+            check_keys(meta, EVALUATED, source / name)
+            return run
         except InputError:
             if i == len(names) - 1 or not (source / names[i + 1]).is_file():
                 raise
@@ -97,7 +100,6 @@ def _run_of(meta: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[str,
             f"resume={path}: holds weights alone, no state of the optimizer",
             do=f"{instead}, or start a new run with {as_argument('init_from', path)}",
         )
-    check_keys(meta, EVALUATED, path)
     for key, form in forms.items():
         if not fits(meta.get(key), form):
             raise InputError(f"resume={path}: its {key} is missing or of another form", do="give another")
@@ -179,6 +181,7 @@ def restore(
     saved = checkpoint.load_newest(source, log.say) if source.is_dir() else checkpoint.load(source)
     path = source / checkpoint.LAST if source.is_dir() else source
     before, _ = _run_of(saved.meta, path)
+    check_keys(saved.meta, EVALUATED, path)
     changed = differences(before, config)
     check_changes(changed, saved.meta, data, path)
     if config["max_steps"] < saved.meta["step"]:

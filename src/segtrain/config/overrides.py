@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
 from segtrain.config.compose import CONFIG_DIR, SAVED_GROUPS
 from segtrain.config.data_node import FOLD_KEYS
+
+PLAIN = re.compile(r"[\w./+:,@%-]*", re.ASCII).fullmatch  # which needs no look
 
 
 def as_overrides(keys: Mapping[str, Any]) -> list[str]:
@@ -55,6 +60,34 @@ def add_fold_keys(argument: str) -> str:
     """An override of data.folds, data.fold or data.group with the `++` that lets any data set have it."""
     key = argument.partition("=")[0]
     return f"++{argument}" if key in {f"data.{name}" for name in FOLD_KEYS} else argument
+
+
+def quote_value(argument: str) -> str:
+    """An override whose value Hydra's grammar has no place for, with the value in quotes: a path with
+    blanks, brackets, `=`, or letters that are not English ones.
+
+    Example:
+        >>> quote_value("data.root=my photos (1)")
+        "data.root='my photos (1)'"
+    """
+    key, equals, value = argument.partition("=")
+    if (
+        not equals
+        or argument.startswith("-")
+        or value[:1] in ("", "[", "{", "(", "'", '"', "$")
+        or PLAIN(value)
+    ):
+        return argument
+    quoted = f"{key}={_value(value)}"
+    return quoted if _parses(quoted) and not _parses(argument) else argument
+
+
+def _parses(argument: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return True
 
 
 def complete_overrides(root: str, overrides: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segtrain.config.compose import CONFIG_DIR, compose_config
 from segtrain.errors import InputError, shorten
+from segtrain.files import as_argument
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 
@@ -29,13 +30,18 @@ def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> Input
     """
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return InputError(
-            f"{error.override}: must be of the form key=value", do="quote what has = or , in it"
-        )
+        key, equals, value = str(error.override).partition("=")
+        do = f"quote it: {as_argument(key, value)}" if equals else "add = and a value"
+        return InputError(f"{error.override}: must be of the form key=value", do=do)
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return InputError(
             f"{mark.name}, line {mark.line + 1}: not YAML ({shorten(error.problem)})", do="mend the file"
+        )
+    if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
+        meant = as_argument(found[1], found[2])
+        return InputError(
+            f"{found[1]}={shorten(found[2])}: a comma means several runs", do=f"add -m, or quote it: {meant}"
         )
     if found := re.search(r"Could not (?:find|load) '([\w/@.]+)/([^']+)'", text):
         group, option = found.groups()
