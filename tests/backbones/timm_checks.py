@@ -38,7 +38,8 @@ def check_features_are_timms_own(backbone):
     config = timm.get_pretrained_cfg(backbone.name)
     images = torch.randint(0, 256, (1, 3, 97, 130), dtype=torch.uint8)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (config.mean, config.std))
-    x = (images / 255 - mean) / std
+    x = backbone.normalize(images)
+    assert torch.allclose(x, (images / 255 - mean) / std, atol=1e-6)
     with torch.inference_mode():
         ours = backbone(images)
         if backbone.plain:
@@ -66,24 +67,28 @@ def padded(side, backbone):
     return -(-(side + backbone.beyond) // unit) * unit
 
 
-def check_alignment(backbone, *, side=256, positions=8):
+def check_alignment(*backbones, side=256, positions=8, finest=2):
     """A dot's traces in a stage's features have their centre on the dot, in the mean over its positions.
 
     The traces are what changes in the features of random weights.
 
     Args:
+        backbones: of one network, each with other weights.
         side: of the images; positions: of the dot, within the share of a cell.
+        finest: stage that is looked at.
     """
-    for stage, off in misalignment(backbone, side, positions).items():
-        stride = backbone.feature_info.grids[stage].stride
-        assert abs(off) < 0.25 * stride + 0.5, f"stage {stage}: {off:.2f} pixels off, stride {stride}"
+    found = [misalignment(backbone, side, positions) for backbone in backbones]
+    for stage, grid in backbones[0].feature_info.grids.items():
+        off = sum(each[stage] for each in found) / len(found)
+        wrong = stage >= finest and abs(off) >= 0.3 * grid.stride + 0.5
+        assert not wrong, f"stage {stage}: {off:.2f} pixels off, stride {grid.stride}"
 
 
 def misalignment(backbone, side, positions):
     """By stage, how many pixels a dot's traces lie beside it."""
-    for module in backbone.modules():  # branches that start at zero would not be seen
-        if isinstance(getattr(module, "weight", None), torch.nn.Parameter) and not module.weight.any():
-            torch.nn.init.ones_(module.weight)
+    for name, parameter in backbone.named_parameters():  # branches that start at zero would not be seen
+        if not parameter.any() and not name.endswith("bias"):
+            torch.nn.init.ones_(parameter)
     ground, found = torch.full((1, 3, side, side), 100.0), {}
     for stage, grid in backbone.feature_info.grids.items():
         step = max(grid.stride // positions, 1)
@@ -93,8 +98,8 @@ def misalignment(backbone, side, positions):
             image[:, pixel, pixel] = torch.tensor([255.0, 0.0, 255.0])
         with torch.no_grad():
             changed = (backbone(images)[stage] - backbone(ground)[stage]).square().sum(1)
-        little = changed < 0.05 * changed.amax((1, 2), keepdim=True)
-        changed[little] = 0  # attention changes all cells a little
+        little = changed < 0.3 * changed.amax((1, 2), keepdim=True)
+        changed[little] = 0  # attention changes all cells of a window
         cells = torch.arange(changed.shape[1]) * grid.stride + grid.offset
         centres = (changed.sum(2) * cells).sum(1) / changed.sum((1, 2))
         found[stage] = (centres - at).mean().item()

@@ -52,3 +52,13 @@ def test_optuna_looks_for_the_largest_mean_iou_and_a_diverged_run_is_the_worst(r
     best = yaml.safe_load((done.folder / "optimization_results.yaml").read_text())
     assert best["best_value"] == pytest.approx(float(good["mean_iou"]))
     assert best["best_params"]["optimizer.lr"] == 0.001
+
+
+def test_a_sweep_over_models_with_and_without_a_backbone_makes_the_runs_that_can_be(run):
+    sweep = ["-m", *TINY, *FAST, "max_steps=1", "model=fcn32s,unet", "model/backbone=vgg16_bn"]
+    done = run("segtrain", *sweep)
+    assert done.code == 2
+    assert "1 of 2 runs failed, run 1: model/backbone: UNet takes no backbone" in done.err
+    good, bad = comparison(done)
+    assert float(good["mean_iou"]) > 0
+    assert "takes no backbone" in bad["error"]

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from segtrain.errors import InputError
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import Grid, pad_to
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
@@ -37,6 +38,7 @@ class AlexNet(nn.Module):
         padding: of the first convolution: 5 keeps sizes, 100 is FCN's (fc6 is then unpadded).
         dropout: after fc6 and fc7.
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -57,6 +59,7 @@ class AlexNet(nn.Module):
         padding: int = 5,
         dropout: float = 0.5,
         in_channels: int = 3,
+        frozen: bool = False,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -86,6 +89,7 @@ class AlexNet(nn.Module):
         he_normal(self)
         if pretrained:
             load_pretrained(self, self.from_torchvision(torchvision_state("alexnet", pretrained)))
+        keep_frozen(self, frozen)
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x = pad_to(self.normalize(images), SMALLEST)

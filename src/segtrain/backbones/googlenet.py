@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from segtrain.errors import InputError
 from segtrain.layers.backbone import FeatureInfo
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import Grid, pad_to
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
@@ -77,6 +78,7 @@ class GoogLeNet(nn.Module):
         padding: of the first convolution: 3 keeps sizes.
         dropout: before the scores.
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -101,6 +103,7 @@ class GoogLeNet(nn.Module):
         padding: int = 3,
         dropout: float = 0.4,
         in_channels: int = 3,
+        frozen: bool = False,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -138,6 +141,7 @@ class GoogLeNet(nn.Module):
         he_normal(self)
         if pretrained:
             load_pretrained(self, self.from_torchvision(torchvision_state("googlenet", pretrained)))
+        keep_frozen(self, frozen)
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x = self.norm(self.pool(self.conv1(pad_to(self.normalize(images), SMALLEST))))

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from segtrain.errors import InputError
 from segtrain.layers.backbone import FeatureInfo
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import Grid
 from segtrain.layers.normalize import normalization
 from segtrain.layers.whole_cells import pad_to_whole_cells
@@ -83,6 +84,7 @@ class ResNet(nn.Module):
             the first one still that of the layer before (`torchvision`).
         multi_grid: factors of the dilations of layer4's three blocks (DeepLab v3).
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights, which strided in the 3×3) or a
             local file by torchvision's names; for the deep stem a file with conv1 to conv3 and
@@ -116,6 +118,7 @@ class ResNet(nn.Module):
         dilation: Literal["every_block", "torchvision"] = "every_block",
         multi_grid: tuple[int, ...] = (1, 1, 1),
         in_channels: int = 3,
+        frozen: bool = False,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -139,6 +142,7 @@ class ResNet(nn.Module):
         _initialise(self)
         if pretrained:
             load_pretrained(self, self._published(f"resnet{depth}", pretrained))
+        keep_frozen(self, frozen)
 
     def set_output_stride(self, output_stride: int) -> None:
         """Chooses strides and dilation for this stride of the deepest features; weights stay."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
@@ -68,6 +69,7 @@ class VGG16(nn.Module):
         dropout: after fc6 and fc7.
         batch_norm: after every convolution of the five blocks (torchvision's vgg16_bn).
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -89,6 +91,7 @@ class VGG16(nn.Module):
         dropout: float = 0.5,
         batch_norm: bool = False,
         in_channels: int = 3,
+        frozen: bool = False,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -117,6 +120,7 @@ class VGG16(nn.Module):
         if pretrained:
             name = "vgg16_bn" if batch_norm else "vgg16"
             load_pretrained(self, self.from_torchvision(torchvision_state(name, pretrained)))
+        keep_frozen(self, frozen)
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         pool1 = self.block1(self.normalize(images))

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
@@ -45,6 +46,7 @@ class AtrousVGG16(nn.Module):
             several dilations each has a fc6 and a fc7 of its own.
         dropout: after fc6 and fc7.
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -67,6 +69,7 @@ class AtrousVGG16(nn.Module):
         fc_channels: int = 1024,
         dropout: float = 0.5,
         in_channels: int = 3,
+        frozen: bool = False,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -96,6 +99,7 @@ class AtrousVGG16(nn.Module):
         he_normal(self)
         if pretrained:
             load_pretrained(self, self.from_torchvision(torchvision_state("vgg16", pretrained)))
+        keep_frozen(self, frozen)
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x = self.normalize(images)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segtrain.backbones.vgg import BLOCKS, block_weights, convolutions
 from segtrain.layers.backbone import FeatureInfo
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
@@ -25,6 +26,7 @@ class VGG16Blocks4(nn.Module):
 
     Args:
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -37,7 +39,14 @@ class VGG16Blocks4(nn.Module):
     block3: nn.Sequential
     block4: nn.Sequential
 
-    def __init__(self, *, in_channels: int = 3, width: float = 1.0, pretrained: Pretrained = False):
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        frozen: bool = False,
+        width: float = 1.0,
+        pretrained: Pretrained = False,
+    ):
         super().__init__()
         self.feature_info = FeatureInfo()
         self.normalize = normalization(in_channels)
@@ -54,6 +63,7 @@ class VGG16Blocks4(nn.Module):
         he_normal(self)
         if pretrained:
             load_pretrained(self, self.from_torchvision(torchvision_state("vgg16", pretrained)))
+        keep_frozen(self, frozen)
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         conv1 = self.block1(self.normalize(images))

@@ -20,6 +20,7 @@ from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
 from segtrain.errors import InputError
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.fc_conv import FCConv
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
@@ -42,6 +43,7 @@ class DilatedVGG16(nn.Module):
             instead: other borders for the same cells, without 372 more rows and columns.
         dropout: after fc6 and fc7.
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -61,6 +63,7 @@ class DilatedVGG16(nn.Module):
         padding: Literal["reflect", "zeros"] = "reflect",
         dropout: float = 0.5,
         in_channels: int = 3,
+        frozen: bool = False,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -84,6 +87,7 @@ class DilatedVGG16(nn.Module):
         he_normal(self)
         if pretrained:
             load_pretrained(self, self.from_torchvision(torchvision_state("vgg16", pretrained)))
+        keep_frozen(self, frozen)
 
     def forward(self, images: Tensor, *, whole_cells: bool = True) -> dict[int, Tensor]:
         height, width = images.shape[-2:]

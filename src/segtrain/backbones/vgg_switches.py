@@ -17,6 +17,7 @@ from segtrain.backbones.vgg import BLOCKS, FC, block_weights, convolutions
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.batch_statistics import require_batch_statistics
 from segtrain.layers.fc_conv import FCConv
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import pad_to
 from segtrain.layers.init import batch_norm_shift, he_normal
 from segtrain.layers.normalize import normalization
@@ -34,6 +35,7 @@ class SwitchesVGG16(nn.Module):
     Args:
         fc_channels: of fc6 and fc7, 4096 in DeconvNet; 0 leaves them out.
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
         pretrained: false, true (torchvision's ImageNet weights) or a local file of them.
 
@@ -55,6 +57,7 @@ class SwitchesVGG16(nn.Module):
         *,
         fc_channels: int = 0,
         in_channels: int = 3,
+        frozen: bool = False,
         width: float = 1.0,
         pretrained: Pretrained = False,
     ):
@@ -82,6 +85,7 @@ class SwitchesVGG16(nn.Module):
         batch_norm_shift(self)
         if pretrained:
             load_pretrained(self, self.from_torchvision(torchvision_state("vgg16_bn", pretrained)))
+        keep_frozen(self, frozen)
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Switches]]:
         x = self.normalize(images)

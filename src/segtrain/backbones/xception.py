@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from segtrain.layers.backbone import FeatureInfo
 from segtrain.layers.conv_bn_relu import ConvBNReLU
+from segtrain.layers.frozen import keep_frozen
 from segtrain.layers.grid import Grid
 from segtrain.layers.init import he_normal
 from segtrain.layers.normalize import normalization
@@ -101,13 +102,21 @@ class Xception65(nn.Module):
     Args:
         output_stride: of the deepest features; units beyond it are dilated instead of strided.
         in_channels: of the images; 1 takes RGB too, by its luminance.
+        frozen: it is not trained, and always in eval mode.
         width: multiplies every number of channels; below 1 for tests only.
 
     Attributes:
         feature_info: the channels and the cells of each stage.
     """
 
-    def __init__(self, *, output_stride: Literal[8, 16, 32] = 32, in_channels: int = 3, width: float = 1.0):
+    def __init__(
+        self,
+        *,
+        output_stride: Literal[8, 16, 32] = 32,
+        in_channels: int = 3,
+        frozen: bool = False,
+        width: float = 1.0,
+    ):
         super().__init__()
         self.feature_info = FeatureInfo()
 
@@ -134,6 +143,7 @@ class Xception65(nn.Module):
         low = thin(ENTRY[1][0])
         self.feature_info.channels = {4: low[1], 8: low[2], 16: channels, 32: thin(last)[-1]}
         self.set_output_stride(output_stride)
+        keep_frozen(self, frozen)
 
     def set_output_stride(self, output_stride: int) -> None:
         """Chooses strides and dilation for this stride of the deepest features; weights stay."""

@@ -86,6 +86,10 @@ def check_arguments(target: Any, arguments: Mapping[str, Any], key: str, *, part
     signature = inspect.signature(target).parameters
     for name, value in arguments.items():
         if name not in signature:
+            if name == "backbone":
+                raise InputError(
+                    f"{key}/backbone: {target.__name__} takes no backbone", do=f"leave out {key}/backbone="
+                )
             near = difflib.get_close_matches(name, signature, 1)
             hint = f"did you mean {key}.{near[0]}?" if near else f"its keys are {', '.join(signature)}"
             raise InputError(f"{key}.{name}: no such key", do=hint)
