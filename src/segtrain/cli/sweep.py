@@ -63,6 +63,10 @@ class Comparison(Callback):
         failed = [run for run in runs if run["error"]]
         try:
             write_csv(runs, folder / "comparison.csv")
+            if any(o.lstrip("+").startswith("data.fold=") for run in runs for o in run["overrides"]):
+                from segtrain.commands.fold_summary import summarise_folds  # it needs torch
+
+                summarise_folds(folder, Console(width=None if Console().is_terminal else WIDTH))
         except SaveError as error:
             raise SweepFailed(str(error), error.exit_code) from error
         if failed:

@@ -1,5 +1,8 @@
 """Folds of any data set: every image validates once, groups stay together, classes are spread."""
 
+import json
+
+import numpy as np
 import pytest
 
 from segtrain.config.data_node import make_data
@@ -92,3 +95,25 @@ def test_folds_are_trained_checked_and_evaluated_from_the_command_line(tmp_path,
     again = run("segeval", f"ckpt={done.folder}", "device=cpu", "num_workers=0")
     assert again.code == 0, again.err
     assert run("segdata", *given, "action=check", "accept=[overlap]").code == 0
+
+
+def test_a_sweep_over_folds_ends_with_all_images_out_of_fold(tmp_path, run):
+    folder(tmp_path / "scans", 4)
+    given = ["data=folder", f"data.root={tmp_path}/scans", "data.folds=2", "data.group='patient.'"]
+    done = run("segtrain", "-m", *given, *FAST, "data.fold=range(0,2)")
+    assert done.code == 0, done.err
+    (summary,) = json.loads((done.folder / "folds.json").read_text())
+    runs = [
+        json.loads((path / "metrics.json").read_text())
+        for path in sorted(done.folder.iterdir())
+        if path.is_dir()
+    ]
+    assert summary["images"] == 8
+    total = np.sum([run["confusion_matrix"] for run in runs], axis=0)
+    assert summary["out_of_fold"]["confusion_matrix"] == total.tolist()
+    assert total.sum() == 8 * miniatures.SHAPE[0] * miniatures.SHAPE[1]
+    assert summary["mean"] == pytest.approx(np.mean([run["mean_iou"] for run in runs]))
+    assert summary["std"] == pytest.approx(np.std([run["mean_iou"] for run in runs], ddof=1))
+    low, high = summary["interval"]
+    assert low <= summary["mean"] <= high
+    assert "over the folds" in done.out
