@@ -15,14 +15,14 @@ from scipy.stats import t
 from segtrain.evaluation.result import scores_as_json
 from segtrain.files import write_atomically
 from segtrain.metrics.regions import scores
-from segtrain.viz.tables import METRIC_LABELS, percent, table
+from segtrain.viz.tables import percent
 
 FOLD, LEVEL = "data.fold", 0.95
 
 
 def summarise_folds(folder: Path, console: Console) -> None:
-    """Shows and writes `folds.json` where the runs of a sweep differ in data.fold: mean and std over the folds,
-    and the out-of-fold metrics, those of the sum of the folds' confusion matrices. With a CRF, after it.
+    """Shows and writes `folds.json` where the runs of a sweep differ in data.fold: mean and std over the
+    folds, and the out-of-fold metrics, those of the sum of the folds' confusion matrices, after a CRF.
 
     Args:
         folder: of the sweep.
@@ -44,24 +44,15 @@ def summarise_folds(folder: Path, console: Console) -> None:
     ]
     if not summaries:
         return
-    columns = (
-        "folds",
-        "mean IoU",
-        "std",
-        "95 % of the mean",
-        *(f"out of fold: {v}" for v in METRIC_LABELS.values()),
-    )
-    shown = table("over the folds", "overrides", *columns)
     for one in summaries:
-        interval = one["interval"]
-        cells = [
-            percent(one["mean"]),
-            percent(one["std"]),
-            f"{percent(interval[0])} – {percent(interval[1])}",
-        ]
-        cells += [percent(one["out_of_fold"][key]) for key in METRIC_LABELS]
-        shown.add_row(" ".join(one["overrides"]), str(len(one["folds"])), *cells)
-    console.print(shown)
+        low, high = map(percent, one["interval"])
+        console.print(
+            f"{len(one['folds'])} folds: mean IoU {percent(one['mean'])} %, std {percent(one['std'])},"
+            f" 95 % of the mean {low} – {high}; out of fold, {one['images']} images:"
+            f" {percent(one['out_of_fold']['mean_iou'])} % ({' '.join(one['overrides'])})",
+            highlight=False,
+            markup=False,
+        )
     text = json.dumps(summaries, indent=1)
     write_atomically(folder / "folds.json", lambda file: file.write(text.encode()))
     console.print(f"{folder}/folds.json", highlight=False, markup=False)

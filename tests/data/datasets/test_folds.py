@@ -116,4 +116,4 @@ def test_a_sweep_over_folds_ends_with_all_images_out_of_fold(tmp_path, run):
     assert summary["std"] == pytest.approx(np.std([run["mean_iou"] for run in runs], ddof=1))
     low, high = summary["interval"]
     assert low <= summary["mean"] <= high
-    assert "over the folds" in done.out
+    assert "2 folds: mean IoU" in done.out
