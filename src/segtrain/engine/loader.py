@@ -73,6 +73,8 @@ class Augmented(Dataset[Any]):
                     f"augment must hold transforms, got {transform!r}",
                     do="take one of albumentations, or a callable (image, mask, rng) -> (image, mask)",
                 )
+        # Asked here, since asking a protocol takes as long as a flip.
+        self._kinds = [(transform, isinstance(transform, RandomState)) for transform in self.transforms]
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -86,8 +88,11 @@ class Augmented(Dataset[Any]):
         generator = rng_for(self.seed, epoch, index)
         python_random = random.Random(seed_for(self.seed, epoch, index))
         image, mask = sample.image, sample.mask
-        for transform in self.transforms:  # as albumentations.Compose, without its checks of every call
-            if isinstance(transform, RandomState):
+        for (
+            transform,
+            is_random,
+        ) in self._kinds:  # as albumentations.Compose, without its checks of every call
+            if is_random:
                 transform.set_random_state(generator, python_random)
                 augmented = transform(image=image, mask=mask)
                 if augmented["mask"].ndim < mask.ndim:  # OpenCV drops the last axis of one class

@@ -63,14 +63,16 @@ def _read_pillow(path: Path) -> Raster:
         opened.load()
         if deep:
             return _read_deep(path)
-        image = ImageOps.exif_transpose(opened)
+        ImageOps.exif_transpose(opened, in_place=True)
+        image: Image.Image = opened
         if image.mode in ("F",) or image.mode.startswith("I"):
             return Raster(known_numbers(np.asarray(image)[..., None], path))
         if image.mode in WITH_ALPHA or "transparency" in image.info:
             grey = image.mode in ("LA", "La")
             return Raster(np.asarray(image.convert("LA" if grey else "RGBA")), alpha=True)
         grey = image.mode in ("1", "L")
-        values = np.asarray(image.convert("L" if grey else "RGB"))
+        plain = image.mode in ("L", "RGB")
+        values = np.asarray(image if plain else image.convert("L" if grey else "RGB"))
         return Raster(values[..., None] if grey else values)
 
 
@@ -229,6 +231,8 @@ def known_numbers(values: np.ndarray, path: Path) -> np.ndarray:
 def without_data(values: np.ndarray, nodata: float | None) -> Raster:
     """Finds the pixels without data, those with NaN, infinity or `nodata` in a channel, and gives them the
     mean of their channel."""
+    if values.dtype.kind != "f" and (nodata is None or np.isnan(nodata)):
+        return Raster(values)
     missing: np.ndarray = ~np.isfinite(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
     if nodata is not None and not np.isnan(nodata):
         missing |= values == nodata
