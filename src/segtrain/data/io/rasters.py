@@ -48,10 +48,15 @@ def read_raster(path: Path) -> Raster:
     """
     check_regular(path)
     name = path.name.lower()
-    if name.endswith((".tif", ".tiff")) and path.open("rb").read(4) not in TIFF:
+    if name.endswith((".tif", ".tiff")) and _first_bytes(path) not in TIFF:
         return _read_pillow(path)  # an image under another's name
     suffix = next((s for s in READERS if name.endswith(s)), "")
     return READERS.get(suffix, _read_pillow)(path)
+
+
+def _first_bytes(path: Path) -> bytes:
+    with reading(path), path.open("rb") as file:
+        return file.read(4)
 
 
 def _read_pillow(path: Path) -> Raster:
