@@ -1,6 +1,7 @@
 """Files that try to run, write, send or leak something, given to every command that reads such a file."""
 
 import io
+import itertools
 import json
 import os
 import pickle
@@ -20,6 +21,7 @@ from segtrain.engine.checkpoint import BEST, Checkpoint, load, save
 PROMISE = "A checkpoint is data: no hostile target, interpolation, pickle or archive does anything"
 FULL, SAMPLE = 100, 12
 
+NUMBERS = itertools.count()
 CANARY = "canary-of-the-environment"
 # Each with arguments that would leave MARK; several are what Hydra 1.3.8's own block-list lets through.
 TARGETS = """
@@ -198,7 +200,8 @@ def one(words: list[str], wanted: int, folder: Path, watch: "Watch") -> dict:
     watch.seen, code = [], 0
     with watch:
         try:
-            enter(name, [*arguments, f"hydra.run.dir={folder}/cwd/{name}"], folder / "cwd")
+            here = f"{folder}/cwd/{name}_{next(NUMBERS)}"  # another run's folder would be refused
+            enter(name, [*arguments, f"hydra.run.dir={here}"], folder / "cwd")
         except SystemExit as stop:
             code = stop.code or 0
         except Exception as error:
