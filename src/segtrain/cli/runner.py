@@ -152,7 +152,8 @@ class Job:
                 reason = _cannot_write(error, self.folder)
             failed = {"error": str(reason), "exit_code": getattr(reason, "exit_code", 1)}
             try:
-                write_metrics(failed, overrides, self.folder)
+                if self.folder.is_dir():  # else it was renamed or removed, and is not made anew
+                    write_metrics(failed, overrides, self.folder)
             except (OSError, SaveError):  # a full disk may be the very error
                 self.failure = reason
             raise (reason if isinstance(reason, SaveError) else error) from None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 from rich.console import Console
+from rich.table import Table
 
 from segtrain.distributed import launch
 from segtrain.errors import SaveError
@@ -27,6 +29,12 @@ COLUMNS = (
     "parameters",
     "seconds_per_step",
     "error",
+)
+
+
+# Where the terminal is narrow these columns go, the first one first; mean IoU and what varies stay.
+LEAVE_OUT = (
+    *("frequency_weighted_iou", "mean_accuracy", "pixel_accuracy", "parameters", "seconds_per_step"),
 )
 
 
@@ -108,25 +116,54 @@ def print_runs(runs: list[dict[str, Any]], folder: Path) -> None:
     done = [run for run in runs if not run["error"]]
     has_crf = any(run["mean_iou_crf"] is not None for run in done)
     labels = METRIC_LABELS | ({"mean_iou_crf": "with CRF"} if has_crf else {})
-    console = Console(width=None if Console().is_terminal else WIDTH)
+    as_wide_as_shown = Console().is_terminal or "COLUMNS" in os.environ
+    console = Console(width=None if as_wide_as_shown else WIDTH)
     if shared:
         console.print(f"all runs: {' '.join(shared)}", highlight=False, markup=False)
-    result = table("the sweep, best first", "run", *varying, *labels.values(), "parameters", "s/step*")
-    for column in result.columns[1 : 1 + len(varying)]:
-        column.justify, column.overflow = "left", "fold"
-    for run in done:
-        values = dict(override.split("=", 1) for override in run["overrides"] if "=" in override)
-        seconds = "-" if run["seconds_per_step"] is None else f"{run['seconds_per_step']:.2f}"
-        cells = [values.get(key, "") for key in varying] + [percent(run[key]) for key in labels]
-        result.add_row(run["run"], *cells, f"{run['parameters']:,}", seconds)
-    if done:
-        console.print(result)
-        console.print("* seconds a step on this machine", highlight=False)
+    left_out: list[str] = []
+    while done:
+        shown = [key for key in (*labels, "parameters", "seconds_per_step") if key not in left_out]
+        result = _table_of(done, varying, shown)
+        unlimited = console.options.update(max_width=10_000)
+        too_wide = console.measure(result, options=unlimited).maximum > console.width
+        if not too_wide or not (rest := [key for key in LEAVE_OUT if key in shown]):
+            console.print(result)
+            if "seconds_per_step" in shown:
+                console.print("* seconds a step on this machine", highlight=False)
+            break
+        left_out.append(rest[0])
+    if left_out:
+        console.print("comparison.csv has more columns than fit here", highlight=False)
     for run in runs:
         if run["error"]:
-            what = f"run {run['run']} failed ({' '.join(run['overrides'])}): {run['error']}"
+            own = " ".join(o for o in run["overrides"] if o not in shared)
+            what = f"run {run['run']} failed ({own}): {run['error']}"
             console.print(what, style="red", markup=False, highlight=False)
     console.print(f"{folder}/comparison.csv", highlight=False, markup=False)
+
+
+def _table_of(runs: list[dict[str, Any]], varying: list[str], shown: list[str]) -> Table:
+    """The runs with the keys that vary and the columns `shown`."""
+    titles = METRIC_LABELS | {"mean_iou_crf": "with CRF", "seconds_per_step": "s/step*"}
+    result = table("the sweep, best first", "run", *varying, *(titles.get(key, key) for key in shown))
+    for column in result.columns[1 : 1 + len(varying)]:
+        column.justify, column.overflow = "left", "fold"
+    for column in result.columns[1 + len(varying) :]:
+        column.no_wrap = True
+    for run in runs:
+        values = dict(override.split("=", 1) for override in run["overrides"] if "=" in override)
+        result.add_row(
+            run["run"], *(values.get(key, "") for key in varying), *(_cell(run, key) for key in shown)
+        )
+    return result
+
+
+def _cell(run: dict[str, Any], key: str) -> str:
+    if key == "parameters":
+        return "-" if run[key] is None else f"{run[key]:,}"
+    if key == "seconds_per_step":
+        return "-" if run[key] is None else f"{run[key]:.2f}"
+    return percent(run[key])
 
 
 def split_overrides(overrides: list[list[str]]) -> tuple[list[str], list[str]]:

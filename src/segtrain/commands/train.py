@@ -47,7 +47,7 @@ from segtrain.engine.device import Compute, choose, keep_freed_memory
 from segtrain.engine.freezing import freeze, hold_frozen
 from segtrain.engine.loader import Augmented
 from segtrain.engine.state import TrainSettings, TrainState, freeze_norms
-from segtrain.engine.train import fit
+from segtrain.engine.train import fit, noticing_a_lost_folder
 from segtrain.engine.workers import explaining_workers
 from segtrain.errors import InputError
 from segtrain.evaluation.result import EvaluationResult
@@ -117,6 +117,7 @@ def run_training(
     with ExitStack() as stack:
         stack.enter_context(process_group.join(compute.device))
         folder = process_group.gathered([folder])[0]  # the first rank's
+        stack.enter_context(noticing_a_lost_folder(folder))
         log = stack.enter_context(open_log(config, folder, "train"))
         write_yaml(config, folder / "config.yaml")
         crf = build_crf(config)

@@ -18,7 +18,7 @@ from segtrain.engine import checkpoint
 from segtrain.engine.loader import Augmented, Batch, TrainingStream, training_batches
 from segtrain.engine.state import TrainState
 from segtrain.engine.step import step_seed, train_step
-from segtrain.errors import DivergedError
+from segtrain.errors import DivergedError, SaveError
 from segtrain.loggers.run_log import RunLog
 
 Result = TypeVar("Result", bound=ValidationResult)
@@ -140,6 +140,8 @@ def _save_best(state: TrainState, mean_iou: float, folder: Path) -> None:
         _check_weights(state)
         state.best = mean_iou
         if process_group.rank() == 0:
+            if not folder.parent.is_dir():
+                raise SaveError(f"{folder.parent}: no such folder")
             checkpoint.save(state.checkpoint(weights_only=True), folder / checkpoint.BEST)
 
 
@@ -147,11 +149,27 @@ def _save_last(state: TrainState, log: RunLog) -> None:
     log.flush()  # so that a kill never leaves the records behind the checkpoint
     _check_weights(state)
     if process_group.rank() == 0:
+        if not log.folder.is_dir():  # made anew, it would hold half of the run
+            raise SaveError(f"{log.folder}: no such folder")
         folder = log.folder / "checkpoints"
         last, previous = folder / checkpoint.LAST, folder / checkpoint.PREVIOUS
         checkpoint.save(state.checkpoint(), last, previous=previous)
     # A launcher takes the first rank that leaves for a sign to kill the others.
     process_group.wait_for_all(state.compute.device)
+
+
+@contextmanager
+def noticing_a_lost_folder(folder: Path) -> Iterator[None]:
+    """Says of failures to write that the run's folder is gone, where it is."""
+    try:
+        yield
+    except (OSError, SaveError) as error:
+        if folder.is_dir():
+            raise
+        raise SaveError(
+            f"{folder}: the run's folder is gone, it was renamed or removed",
+            do="resume from the last checkpoint where it is now",
+        ) from error
 
 
 def _check_weights(state: TrainState) -> None:

@@ -125,17 +125,35 @@ def explaining_workers(processes: list[Any] | None = None) -> Iterator[None]:
     except RuntimeError as error:
         if not LOST.search(str(error)):
             raise
-        codes = " ".join(f"exit code {p.exitcode}" for p in processes or () if p.exitcode)
-        explained = _explained(f"{error} {codes}")
-        raise explained or InputError(
-            f"a loader's process ended ({str(error).splitlines()[0]})",
-            do="num_workers=0 shows the reason, if it is one of the data's",
-        ) from error
+        raise _of_processes(str(error), processes) from error
+    except EOFError as error:
+        raise _of_processes("no answer", processes) from error
     except OSError as error:
-        if error.errno not in NOT_SENT:
-            raise
-        what, do = FILES if error.errno in (errno.EMFILE, errno.ENFILE) else SHM
-        raise InputError(what, do=do) from error
+        if error.errno in NOT_SENT:
+            what, do = FILES if error.errno in (errno.EMFILE, errno.ENFILE) else SHM
+            raise InputError(what, do=do) from error
+        if isinstance(error, ConnectionError | FileNotFoundError) and _exit_codes(processes):
+            raise _of_processes(str(error), processes) from error  # it was about to hand a batch over
+        raise
+
+
+def _of_processes(complaint: str, processes: list[Any] | None) -> InputError:
+    codes = " ".join(f"exit code {code}" for code in _exit_codes(processes))
+    return _explained(f"{complaint} {codes}") or InputError(
+        f"a loader's process ended ({complaint.splitlines()[0]})",
+        do="num_workers=0 shows the reason, if it is one of the data's",
+    )
+
+
+def _exit_codes(processes: list[Any] | None) -> list[int]:
+    """Of the processes that ended badly; who just lost the connection may take a moment to end."""
+    codes = []
+    for process in processes or ():
+        with suppress(RuntimeError):  # torch's complaint of this very process
+            process.join(0.5)
+        if process.exitcode:
+            codes.append(process.exitcode)
+    return codes
 
 
 def _explained(text: str) -> InputError | None:
