@@ -201,7 +201,8 @@ def _read_nifti(path: Path) -> Raster:
             do=how_to_install("medical"),
         ) from error
     with reading(path):
-        values = np.squeeze(np.asanyarray(nibabel.load(path).dataobj))
+        image: Any = nibabel.load(path)
+        values = np.squeeze(np.asanyarray(image.dataobj))
     return without_data(known_numbers(values[..., None] if values.ndim == 2 else values, path), None)
 
 
