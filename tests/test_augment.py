@@ -9,7 +9,10 @@ import torch
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
 from segtrain.config.instantiate import instantiate
 from segtrain.contracts import Sample
+from segtrain.data.augment.fitting import fit_transforms
 from segtrain.engine.loader import Augmented
+from segtrain.errors import InputError
+from segtrain.input_spec import InputSpec
 
 PIPELINES = sorted(path.stem for path in (CONFIG_DIR / "augment").glob("*.yaml"))
 
@@ -50,3 +53,45 @@ def test_labels_stay_labels_and_stay_on_their_pixels(name, size):
         seen = (cv2.erode(mask, around) == cv2.dilate(mask, around)) & (mask != 255)
         right.append((np.abs(image[..., 0].astype(int) - 40 * mask)[seen] <= 2).mean())
     assert np.mean(right) > 0.998  # a small image that is bent much may have broader borders
+
+
+@pytest.mark.parametrize(("channels", "dtype"), [(1, "uint16"), (13, "float32")])
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_pipeline_takes_other_channels_and_numbers(name, channels, dtype):
+    pipeline = instantiate(plain(compose_config("train", [f"augment={name}"]))["augment"], "augment")
+    spec = InputSpec(channels, dtype, low=(0.0,) * channels, high=(4000.0,) * channels, rgb=(0, 0, 0))
+    transforms = fit_transforms(pipeline, spec)  # which tries them all
+
+    class Levels(Stripes):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            levels = sample.image[..., :1].astype(dtype) * 10
+            return Sample(np.repeat(levels, channels, 2), sample.mask, "stripes", spec)
+
+    sample = Augmented(Levels(600, 600), transforms, seed=0, spec=spec)[0, 0]
+    assert sample.image.dtype == dtype
+    assert sample.image.shape == (*sample.mask.shape, channels)
+    assert sample.image.max() > 255  # no number was cut to a byte
+
+
+def test_a_transform_of_ones_own_is_a_callable_with_a_generator():
+    def darker(image, mask, rng):
+        return (image * rng.uniform(0.2, 0.8)).astype(image.dtype), mask
+
+    stripes = Stripes(64, 64)
+    first, again = (Augmented(stripes, [darker], seed=1)[0, 0].image for _ in range(2))
+    assert (first == again).all()
+    assert first.max() < stripes[0].image.max()
+
+
+@pytest.mark.parametrize(
+    ("transform", "why"),
+    [
+        (albumentations.ToGray(p=1), "ToGray"),
+        (lambda image, mask, rng: (image.astype(float), mask), "must leave images of 4 channels"),
+    ],
+)
+def test_what_does_not_fit_the_images_is_refused_by_name(transform, why):
+    spec = InputSpec(4, "uint8", low=(0.0,) * 4, high=(255.0,) * 4)
+    with pytest.raises(InputError, match=f"augment.mine: .*{why}"):
+        fit_transforms({"mine": transform}, spec)

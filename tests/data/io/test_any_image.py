@@ -264,3 +264,22 @@ def test_a_mask_of_two_pages_is_refused(tmp_path):
     (tmp_path / "a.tif").write_bytes(stream.getvalue())
     with pytest.raises(InputError, match="2 pages"):
         read_mask(tmp_path / "a.tif")
+
+
+def test_a_slice_of_nifti_is_read_and_a_volume_is_refused(tmp_path):
+    nibabel = pytest.importorskip("nibabel", reason="nibabel is not installed (the extra medical)")
+    array = values(1, "int16")[..., 0]
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii.gz")
+    assert (read_raster(tmp_path / "a.nii.gz").values[..., 0] == array).all()
+    nibabel.save(nibabel.Nifti1Image(np.stack([array] * 5, -1), np.eye(4)), tmp_path / "b.nii")
+    with pytest.raises(InputError, match="got a volume of 9×12×5"):
+        read_raster(tmp_path / "b.nii")
+
+
+def test_an_extra_that_is_missing_is_named_with_its_command(tmp_path, monkeypatch):
+    import sys
+
+    (tmp_path / "a.jp2").write_bytes(b"\0")
+    monkeypatch.setitem(sys.modules, "rasterio", None)
+    with pytest.raises(InputError, match=r"rasterio; .*EXTRAS=geo"):
+        read_raster(tmp_path / "a.jp2")

@@ -12,6 +12,7 @@ from segtrain.contracts import RandomState
 from segtrain.errors import InputError
 from segtrain.input_spec import InputSpec
 
+FAR = 10  # ranges beyond the images' own that a blur may see
 FEW = 4  # channels for which OpenCV takes a colour
 SIDE = 1100  # of the image that each transform is tried on: larger than any window
 # What changes an image's numbers by those of its neighbours alone, whatever they stand for.
@@ -84,6 +85,11 @@ def _fitted(transform: Any, spec: InputSpec) -> Any:
         for part in filling:
             part.fill = float(((np.array(spec.fill) - low) / (high - low)).mean())
         return Rescaled(transform, spec.range[0], (high - low).tolist(), spec.dtype)
+    if spec.dtype == "float32" and any(type(part).__name__ in BLURS for part in parts):
+        # albumentations cuts what it blurs to 0 to 1: far from what the images have
+        low, high = (np.array(bound) for bound in spec.range)
+        wide = (high - low) * FAR
+        return Rescaled(transform, (low - wide).tolist(), (2 * wide + high - low).tolist(), spec.dtype)
     few = spec.channels <= FEW
     for part in filling:
         part.fill = list(spec.fill) if few else 0

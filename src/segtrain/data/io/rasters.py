@@ -192,7 +192,7 @@ def _read_rasterio(path: Path) -> Raster:
 
 
 def _read_nifti(path: Path) -> Raster:
-    """A slice in a NIfTI file; the channels of one are its last axis."""
+    """A slice in a NIfTI file; a volume is refused, since its slices are no channels."""
     try:
         import nibabel
     except ImportError as error:
@@ -203,7 +203,10 @@ def _read_nifti(path: Path) -> Raster:
     with reading(path):
         image: Any = nibabel.load(path)
         values = np.squeeze(np.asanyarray(image.dataobj))
-    return without_data(known_numbers(values[..., None] if values.ndim == 2 else values, path), None)
+    if values.ndim != 2:
+        shape = "×".join(map(str, values.shape))
+        raise InputError(f"{path}: must be one slice, got a volume of {shape}", do="store a file a slice")
+    return without_data(known_numbers(values[..., None], path), None)
 
 
 def known_numbers(values: np.ndarray, path: Path) -> np.ndarray:
