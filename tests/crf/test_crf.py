@@ -110,7 +110,7 @@ def test_a_matrix_of_costs_is_a_potts_weight_where_it_is_minus_that_weight_on_th
         assert np.allclose(refined, potts, atol=1e-5)
 
 
-def with_an_object(size, label, top, left, height, width, labels=12):
+def with_an_object(size, label, top, left, height, width, labels=20):
     """A plain image of label 3 with an object of another label, and a network that is sure of both."""
     image, softmax = np.full((*size, 3), 90, np.uint8), np.full((labels, *size), 0.01, np.float32)
     softmax[3] = 1 - 0.01 * (labels - 1)
@@ -129,12 +129,12 @@ def test_an_object_of_a_few_pixels_keeps_its_label(size, thin, drop_below):
     for offset in range(4):
         image, softmax = with_an_object(size, 7, size[0] - thin[0], 5 + offset, *thin)
         refined = dense_crf(image, softmax, drop_below=drop_below, backend="numba")
-        expected = {3, 7} if drop_below else set(range(12))
+        expected = {3, 7} if drop_below else set(range(20))
         assert set(np.flatnonzero(refined.any((1, 2)))) == expected
         assert (refined.argmax(0) == 7).sum() == np.prod(thin)
 
 
-def weak_but_growing(size, labels=30):
+def weak_but_growing(size, labels=24):
     """A label of 8 % everywhere, beside others that contradict each other from pixel to pixel: at no
     pixel it is near the largest, and after some iterations it is the largest everywhere."""
     rng = np.random.default_rng(0)
