@@ -1,8 +1,10 @@
 """The one progress bar, on a terminal and in a notebook; elsewhere a line every ten seconds."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -10,6 +12,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 SECONDS = 10  # between lines where there is no bar
 
 Advance = Callable[..., None]  # advance(count, text="")
+
+
+class Terminal(Console):
+    """Where a command shows what it does. Square brackets are what they are, no markup.
+
+    When whoever read the output goes away (`segtrain ... | head`), the work goes on without showing it.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Shows nothing more, where rich would leave the process."""
+        self.quiet = True
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 @contextmanager

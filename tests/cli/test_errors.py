@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -155,6 +157,29 @@ def test_a_folder_that_cannot_be_made_is_said(run, tmp_path, monkeypatch, where)
     assert done.code == 4
     assert "cannot be written" in done.err
     assert done.err.count("\n") == 1
+
+
+def test_a_training_whose_output_nobody_reads_goes_on(tmp_path):
+    arguments = " ".join([*TINY, *FAST, "max_steps=40", "log_every=1", f"hydra.run.dir={tmp_path}/run"])
+    piped = f"{sys.executable} -m segtrain {arguments} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
+
+
+def test_square_brackets_are_shown_as_they_are(run, tmp_path):
+    names = "data.class_names=[bg,'[bold]','[/x]']"
+    for below in ("images", "masks"):
+        (tmp_path / "d" / below).mkdir(parents=True)
+        for i in range(3):
+            mode = "RGB" if below == "images" else "L"
+            Image.new(mode, (32, 32)).save(tmp_path / "d" / below / f"{i}.png")
+    done = run(
+        "segdata", "data=folder", f"data.root={tmp_path}/d", "data.num_classes=3", names, "action=stats"
+    )
+    assert done.code == 0, done.err
+    assert "[bold]" in done.out
+    assert "[/x]" in done.out
 
 
 def test_a_sweep_on_a_full_disk_fails(run, monkeypatch):

@@ -11,13 +11,13 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
-from rich.console import Console
 from rich.table import Table
 
 from segtrain.distributed import launch
 from segtrain.errors import SaveError
 from segtrain.files import write_atomically
 from segtrain.loggers.run_log import WIDTH
+from segtrain.progress import Terminal
 from segtrain.viz.tables import METRIC_LABELS, percent, table
 
 # The network's metrics, and the CRF's mean IoU where there is one.
@@ -116,8 +116,8 @@ def print_runs(runs: list[dict[str, Any]], folder: Path) -> None:
     done = [run for run in runs if not run["error"]]
     has_crf = any(run["mean_iou_crf"] is not None for run in done)
     labels = METRIC_LABELS | ({"mean_iou_crf": "with CRF"} if has_crf else {})
-    as_wide_as_shown = Console().is_terminal or "COLUMNS" in os.environ
-    console = Console(width=None if as_wide_as_shown else WIDTH)
+    as_wide_as_shown = Terminal().is_terminal or "COLUMNS" in os.environ
+    console = Terminal(width=None if as_wide_as_shown else WIDTH)
     if shared:
         console.print(f"all runs: {' '.join(shared)}", highlight=False, markup=False)
     left_out: list[str] = []

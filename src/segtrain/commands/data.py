@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from PIL import Image
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segtrain.commands.convert_data import DATA, convert_data
@@ -25,6 +23,7 @@ from segtrain.data.checks.stats import split_stats, stats_figure, to_json
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
 from segtrain.loggers.run_log import WIDTH
+from segtrain.progress import Terminal
 from segtrain.viz.drawing import write_figure, write_image
 from segtrain.viz.preview import draw_samples
 from segtrain.viz.tables import table
@@ -56,13 +55,13 @@ def look_at_data(config: dict[str, Any], option: str, folder: Path) -> None:
     unknown = [kind for kind in config["accept"] if kind not in KINDS]
     if unknown:
         raise InputError(f"accept={unknown[0]}: no such kind", do=f"there are {', '.join(KINDS)}")
-    console = Console(soft_wrap=True, width=None if Console().is_terminal else WIDTH)
+    console = Terminal(soft_wrap=True, width=None if Terminal().is_terminal else WIDTH)
     write_yaml(config, folder / "config.yaml")
     actions = {"check": check, "stats": stats, "preview": preview, "convert": convert}
     actions[config["action"]](config, option, folder, console)
 
 
-def check(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+def check(config: dict[str, Any], option: str, folder: Path, console: Terminal) -> None:
     """Reports all that is wrong, and proposes a label map where the masks need one."""
     report = check_data(partial(make_data, config["data"]), partial(_progress, console))
     _show(report.faults, config["accept"], console)
@@ -76,15 +75,15 @@ def check(config: dict[str, Any], option: str, folder: Path, console: Console) -
     console.print(f"data={option}: no fault; images: {read}; report: {relative(folder)}/check.json")
 
 
-def _show(faults: list[Fault], accepted: list[str], console: Console) -> None:
+def _show(faults: list[Fault], accepted: list[str], console: Terminal) -> None:
     """The faults by kind, the first few of each."""
     for kind, title in KINDS.items():
         own = [fault for fault in faults if fault.kind == kind]
         if own:
             note = ", accepted" if kind in accepted else ""
-            console.print(f"[bold]{title}: {len(own)}[/bold] ({kind}{note})", highlight=False)
+            console.print(f"{title}: {len(own)} ({kind}{note})", style="bold", highlight=False)
         for fault in own[:SHOWN]:
-            console.print(f"  {escape(fault.where)}: {escape(fault.what)}", highlight=False)
+            console.print(f"  {fault.where}: {fault.what}", highlight=False)
         if len(own) > SHOWN:
             console.print(f"  and {len(own) - SHOWN} more, in the report", highlight=False)
 
@@ -104,7 +103,7 @@ def _report_json(report: DataReport, accepted: list[str]) -> dict[str, Any]:
     }
 
 
-def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+def stats(config: dict[str, Any], option: str, folder: Path, console: Terminal) -> None:
     """Mean, std, sizes, class frequencies and the weights that balance them."""
     data = make_data(config["data"])
     names, found = data.class_names, {}
@@ -134,7 +133,7 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Console) -
     console.print(f"plot: {relative(folder)}/stats.png\nnumbers: {relative(folder)}/stats.json")
 
 
-def preview(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+def preview(config: dict[str, Any], option: str, folder: Path, console: Terminal) -> None:
     """The first samples that a training with this `augment`, `crops` and `seed` would take."""
     data = make_data(config["data"])
     images = data.train
@@ -154,7 +153,7 @@ def preview(config: dict[str, Any], option: str, folder: Path, console: Console)
     console.print(f"data={option}: {len(samples)} augmented samples: {relative(path)}", highlight=False)
 
 
-def convert(config: dict[str, Any], option: str, folder: Path, console: Console) -> None:
+def convert(config: dict[str, Any], option: str, folder: Path, console: Terminal) -> None:
     """Writes the data set as folders of images and index masks to `to`."""
     if config["to"] is None:
         raise InputError("to= is missing", do="add to=DIR, a folder for the converted data set")
@@ -169,7 +168,7 @@ def convert(config: dict[str, Any], option: str, folder: Path, console: Console)
 
 
 @contextmanager
-def _progress(console: Console, what: str, total: int):
+def _progress(console: Terminal, what: str, total: int):
     """A bar, where there is a terminal; yields what advances it."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from segtrain.commands.build import restore_model, saved_input, task_of
 from segtrain.commands.paths import relative
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.errors import InputError
 from segtrain.export.formats import SMALLEST, SUFFIX, export_model
+from segtrain.progress import Terminal
 from segtrain.viz.tables import table
 
 
@@ -34,7 +33,7 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
     about["input"] = spec.as_json()
     task = task_of(config)
     model = restore_model(config["model"], saved)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Terminal(soft_wrap=True, highlight=False)
     if form != "safetensors" and config["dynamic"]:
         console.print("following the network for images of any size: a deep one takes a minute or more")
     differences = export_model(model, form, path, tuple(size), about, dynamic=config["dynamic"], task=task)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from segtrain.commands.build import build_network, saved_config
 from segtrain.commands.paths import relative, write_yaml
@@ -23,6 +22,7 @@ from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
 from segtrain.input_spec import RGB8
+from segtrain.progress import Terminal
 
 
 def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> None:
@@ -61,7 +61,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     write_yaml(config, folder / "config.yaml")
     write_account(account, folder / "tensors.csv")
     lines = [*changes, *derived, *described(network, account), *numbered, f"checkpoint: {relative(out)}"]
-    console = Console(soft_wrap=True, highlight=False)
+    console = Terminal(soft_wrap=True, highlight=False)
     for line in [*lines, f"every tensor: {relative(folder)}/tensors.csv"]:
         console.print(line, markup=False)
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import yaml
 from PIL import Image
-from rich.console import Console
 
 from segtrain.commands.build import build_crf, saved_input
 from segtrain.commands.evaluate import build_predictor
@@ -23,7 +22,7 @@ from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
 from segtrain.errors import InputError, SaveError
 from segtrain.files import as_argument, inside, write_atomically
-from segtrain.progress import progress_bar
+from segtrain.progress import Terminal, progress_bar
 from segtrain.viz.crf_steps import Steps
 from segtrain.viz.drawing import save_labels, write_image
 
@@ -44,7 +43,7 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
         SaveError: after all others are done, outputs that could not be written.
         Stopped: SIGTERM or Ctrl-C came; every file that exists is whole.
     """
-    config, console = configs[0], Console(soft_wrap=True, highlight=False)
+    config, console = configs[0], Terminal(soft_wrap=True, highlight=False)
     compute = choose(config["device"], str(config["precision"]))
     source = Path(config["input"]).expanduser()
     check_wanted(config, video=is_video(source))
@@ -234,7 +233,7 @@ class Writer:
 
 
 def predict_images(
-    missing: list[tuple[str, Path]], writer: Writer, console: Console
+    missing: list[tuple[str, Path]], writer: Writer, console: Terminal
 ) -> list[InputError | SaveError]:
     """Predicts images by name and path.
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from segtrain.commands.build import build_loss, restore_model
 from segtrain.config.compose import check_trust, offline
@@ -14,6 +13,7 @@ from segtrain.engine.freezing import hold_frozen
 from segtrain.engine.replay import first_not_finite, kept_batches
 from segtrain.engine.state import freeze_norms
 from segtrain.errors import InputError, shorten
+from segtrain.progress import Terminal
 
 
 def replay(path: str, device: str, precision: str, trust: str | None) -> None:
@@ -52,7 +52,7 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
         raise InputError(
             f"replay={path}: its step cannot be run again ({reason})", do="give another"
         ) from error
-    say = Console(soft_wrap=True, highlight=False).print
+    say = Terminal(soft_wrap=True, highlight=False).print
     rate, value = at["learning_rate"], shorten(at["loss"])
     say(f"step {at['step']}, learning rate {rate:.3g}, loss {value}", markup=False)
     say(f"on {compute.device}, {compute.precision}: {found}", markup=False)

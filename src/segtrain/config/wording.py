@@ -75,7 +75,11 @@ def _unknown_key(key: str, root: str, arguments: Sequence[str]) -> InputError:
     except CONFIG_ERRORS:  # the options do not fit together, or are the user's own
         config = compose_config(root, [])
     keys = [*_keys(config), *(p.name for p in CONFIG_DIR.iterdir() if p.is_dir() and p.name[0] != "_")]
-    near = difflib.get_close_matches(key, [k for k in keys if k != key], 1)
+    last = key.rpartition(".")[2]
+    alike = [
+        k for k in keys if k.rpartition(".")[2] == last and k != key
+    ]  # as loss.weight, of loss.dice.weight
+    near = difflib.get_close_matches(key, alike or [k for k in keys if k != key], 1, 0.4 if alike else 0.6)
     return InputError(
         f"{key}: no such key", do=f"did you mean {near[0]}?" if near else f"see {command} --help"
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from segtrain.contracts import Logger, RunInfo
 from segtrain.loggers.jsonl import METRICS_FILE, read_lines
-from segtrain.progress import Advance, progress_bar
+from segtrain.progress import Advance, Terminal, progress_bar
 
 WIDTH = 120  # of train.log, and of the terminal where it is not one
 
@@ -37,13 +37,13 @@ class RunLog:
     ):
         self.folder, self.command, self.silent = folder, command, silent
         self.loggers = [] if silent else list((loggers or {}).values())
-        self.terminal = Console(quiet=silent, soft_wrap=True, width=None if _has_width() else WIDTH)
+        self.terminal = Terminal(quiet=silent, soft_wrap=True, width=None if _has_width() else WIDTH)
         self._logged: set[tuple[int, str]] = set()
         self._started: list[Logger] = []
         if not silent:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = open(folder / f"{command}.log", "a", encoding="utf-8")
-            self._text = Console(file=self._file, width=WIDTH, soft_wrap=True)
+            self._text = Terminal(file=self._file, width=WIDTH, soft_wrap=True)
 
     def start(self, config: dict[str, Any], step: int = 0) -> None:
         """Starts the loggers.
@@ -116,5 +116,5 @@ class RunLog:
 
 
 def _has_width() -> bool:
-    console = Console()
+    console = Terminal()
     return console.is_terminal or console.is_jupyter
