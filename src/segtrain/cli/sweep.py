@@ -74,7 +74,7 @@ class Comparison(Callback):
             if any(o.lstrip("+").startswith("data.fold=") for run in runs for o in run["overrides"]):
                 from segtrain.commands.fold_summary import summarise_folds  # it needs torch
 
-                summarise_folds(folder, Console(width=None if Console().is_terminal else WIDTH))
+                summarise_folds(folder, Terminal(width=None if Terminal().is_terminal else WIDTH))
         except SaveError as error:
             raise SweepFailed(str(error), error.exit_code) from error
         if failed:

@@ -66,9 +66,11 @@ def _unknown_key(key: str, root: str, arguments: Sequence[str]) -> InputError:
     command = "segtrain" if root == "train" else f"seg{root}"
     chosen = [a for a in arguments if _chooses_an_option(a)]
     if key == "model/backbone":
-        model = next((a.partition("=")[2] for a in chosen if a.startswith("model=")), "this model")
+        models = [m for a in arguments if a.startswith("model=") for m in a.partition("=")[2].split(",")]
+        without = [m for m in models if not _takes_a_backbone(m)]  # of those of a sweep
         return InputError(
-            f"{key}: {model} takes no other backbone", do=f"leave it out, or see {command} --help"
+            f"{key}: {' and '.join(without) or 'this model'} takes no other backbone",
+            do=f"leave it out, or see {command} --help",
         )
     try:
         config = compose_config(root, chosen)
@@ -76,13 +78,17 @@ def _unknown_key(key: str, root: str, arguments: Sequence[str]) -> InputError:
         config = compose_config(root, [])
     keys = [*_keys(config), *(p.name for p in CONFIG_DIR.iterdir() if p.is_dir() and p.name[0] != "_")]
     last = key.rpartition(".")[2]
-    alike = [
-        k for k in keys if k.rpartition(".")[2] == last and k != key
-    ]  # as loss.weight, of loss.dice.weight
+    # loss.weight may mean loss.dice.weight.
+    alike = [k for k in keys if k.rpartition(".")[2] == last and k != key]
     near = difflib.get_close_matches(key, alike or [k for k in keys if k != key], 1, 0.4 if alike else 0.6)
     return InputError(
         f"{key}: no such key", do=f"did you mean {near[0]}?" if near else f"see {command} --help"
     )
+
+
+def _takes_a_backbone(model: str) -> bool:
+    path = CONFIG_DIR / "model" / f"{model}.yaml"
+    return path.is_file() and "- backbone:" in path.read_text(encoding="utf-8")
 
 
 def option_names(group: str) -> list[str]:
