@@ -37,7 +37,7 @@ def reads(monkeypatch):
     """The paths of the images and masks that are read."""
     opened = []
     read = masks.open_image
-    monkeypatch.setattr(masks, "open_image", lambda path: opened.append(path) or read(path))
+    monkeypatch.setattr(masks, "open_image", lambda path, **keys: opened.append(path) or read(path, **keys))
     return opened
 
 
