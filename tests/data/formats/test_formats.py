@@ -11,6 +11,7 @@ from pycocotools import mask as coco_tool
 from segtrain.config.compose import compose_config, plain
 from segtrain.config.instantiate import instantiate
 from segtrain.config.num_classes import fill_num_classes
+from segtrain.data.formats.polygons import fill_centres, fill_pixels
 from segtrain.errors import InputError
 from tests.data.formats import exports
 from tests.data.formats.exports import COLOURS, HEIGHT, SCENES, WIDTH, WRITERS
@@ -333,3 +334,23 @@ def test_ten_thousand_annotations_are_indexed_fast(tmp_path):
     data = build("coco", tmp_path, overlap="order")
     assert len(data.train) == 3
     assert time.process_time() - before < 1.5
+
+
+def test_centres_of_pixels_decide_and_rings_cut_out_rings():
+    square = np.array([[1.0, 1.0], [5.0, 1.0], [5.0, 4.0], [1.0, 4.0]])
+    mask = fill_centres([square, np.array([[2.0, 2.0], [3.0, 2.0], [3.0, 3.0], [2.0, 3.0]])], 6, 7)
+    assert mask.sum() == 11
+    assert not mask[2, 2]
+    assert fill_centres([square + 0.49], 6, 7).tolist() == fill_centres([square], 6, 7).tolist()
+    assert fill_centres([square + 0.51], 6, 7).tolist() == fill_centres([square + 1], 6, 7).tolist()
+    assert fill_centres([square - 3], 6, 7).sum() == 2  # the rest is outside the image
+    assert fill_centres([square + 90], 6, 7).sum() == 0
+
+
+def test_shares_in_six_decimals_hit_the_pixels_that_they_were_made_of():
+    points = np.array([[7.0, 3.0], [29.0, 3.0], [29.0, 26.0]])
+    shares = np.array(
+        [[float(f"{x / WIDTH - 5e-7:.6f}"), float(f"{y / HEIGHT - 5e-7:.6f}")] for x, y in points]
+    )
+    drawn = fill_pixels([shares * [WIDTH, HEIGHT]], HEIGHT, WIDTH)
+    assert (drawn == by_opencv(points)).all()

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 Ring = np.ndarray  # float N×2: x, y
+DECIMALS = 0.01  # pixels by which a share of the width in six decimals may fall short of a whole pixel
 
 
 def fill_centres(rings: Sequence[Ring], height: int, width: int) -> np.ndarray:
@@ -68,7 +69,7 @@ def fill_pixels(rings: Sequence[Ring], height: int, width: int) -> np.ndarray:
         bool H×W.
     """
     mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [ring.astype(np.int32) for ring in rings], 1)
+    cv2.fillPoly(mask, [np.floor(ring + DECIMALS).astype(np.int32) for ring in rings], 1)
     return mask.astype(bool)
 
 
