@@ -22,7 +22,7 @@ def test_the_gpus_benchmark_runs_from_start_to_end_on_a_cpu():
 @pytest.mark.parametrize(
     ("script", "arguments", "rows"),
     [
-        ("labels.py", ["--repetitions", "1"], 9),
+        ("labels.py", ["--repetitions", "1"], 6),  # and two more where torchmetrics is installed
         ("augmenting.py", ["--rounds", "1"], 5),
     ],
 )
