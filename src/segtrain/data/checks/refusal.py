@@ -22,7 +22,8 @@ def refuse(faults: Sequence[str], *, do: str, kind: str = "pairs") -> None:
     """Raises InputError for the first of some faults; within `collecting` notes all of them instead."""
     refused = _refused.get()
     if refused is not None:
-        refused += [Refusal(kind, InputError(fault, do=do)) for fault in faults]
+        hint = do if kind == "pairs" else ""  # of annotations the check has said all already
+        refused += [Refusal(kind, InputError(fault, do=hint)) for fault in faults]
     elif faults:
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{more}", do=do)

@@ -1,6 +1,7 @@
 """The files beside an annotation: images by the names that the annotation has for them."""
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from functools import cached_property
@@ -93,7 +94,11 @@ def missing(name: str, index: ImageIndex) -> Problem:
 
 
 def unique_names(paths: Iterable[Path], folder: Path) -> dict[Path, str]:
-    """A name for each image: its path below the folder without suffix; with it where two have one name."""
+    """A name for each image: its path without suffix below the folder, or below the last folder that has all
+    of them; with the suffix where two have one name."""
+    paths = list(paths)
+    if paths and all(path.is_relative_to(folder) for path in paths):
+        folder = Path(os.path.commonpath([path.parent for path in paths]))
     names: dict[Path, str] = {}
     seen: dict[str, int] = {}
     for path in paths:
