@@ -85,13 +85,14 @@ def test_timms_weights_come_from_the_hubs_cache_without_network(hub_cache):
     assert torch.allclose(adapted.net.stem_0.weight, theirs.stem[0].weight.sum(1, keepdim=True), atol=1e-6)
 
 
-def test_without_network_the_hubs_cache_and_the_folder_to_copy_are_named(hub_cache):
+def test_without_network_the_hubs_cache_and_the_folder_to_copy_are_named(hub_cache, capfd):
     with pytest.raises(InputError) as refused:
         TimmBackbone(name="test_convnext.r160_in1k", pretrained=True)
     line = str(refused.value)
     assert f"model.safetensors of timm/test_convnext.r160_in1k is not in {hub_cache}" in line
     assert "copy models--timm--test_convnext.r160_in1k" in line
     assert "pretrained=FILE" in line
+    assert capfd.readouterr().err == ""
 
 
 def test_timms_weights_are_read_from_a_file(tmp_path):

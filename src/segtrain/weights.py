@@ -1,5 +1,6 @@
 """Published weights: where they come from, read without executing anything they carry."""
 
+import logging
 import re
 from http.client import HTTPException
 from pathlib import Path
@@ -103,6 +104,9 @@ def from_hub(repository: str, filename: str, revision: str | None = None) -> Pat
     cached = try_to_load_from_cache(repository, filename, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # or each of its tries is a warning
     try:
         return Path(hf_hub_download(repository, filename, revision=revision))
     except Exception as error:  # its own, those of its HTTP library, and the disk's
@@ -113,6 +117,8 @@ def from_hub(repository: str, filename: str, revision: str | None = None) -> Pat
             do=f"where there is a network, do: hf download {repository} {filename}; then copy {folder} from"
             " its cache into this one, or give pretrained=FILE",
         ) from error
+    finally:
+        logger.setLevel(level)
 
 
 def _short(error: Exception) -> str:
