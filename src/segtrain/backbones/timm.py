@@ -142,11 +142,12 @@ class TimmBackbone(nn.Module):
         self.natural = [_power_of_two(stride) for stride in encoder.natural]
         self.channels = encoder.channels
         self.whole_cells, self.unit, self.grids = self._placed(encoder.strides[-1], encoder.side)
-        # Pixels without which the deepest cells would not lie around, or half a cell from, the last ones.
-        stride, offset = self.grids[-1]
-        self.beyond = (
-            stride - 1 if lies_on_pixels(self.grids[-1]) else max(math.ceil((stride - 1) / 2 - offset), 0)
+        # Pixels without which cells would not lie around, or half a cell from, the last ones.
+        self.beyond = max(
+            g.stride - 1 if lies_on_pixels(g) else math.ceil((g.stride - 1) / 2 - g.offset)
+            for g in self.grids
         )
+        self.beyond = max(self.beyond, 0)
         self._name_stages()
         if self.frozen:
             self.net.requires_grad_(False)
