@@ -53,7 +53,7 @@ def test_resnets_layers_have_the_prototxts_sizes_and_dilation():
     backbone = small().backbone
     with torch.inference_mode():
         features = backbone(torch.zeros(1, 3, 321, 1))
-    assert {stage: x.shape[-2] for stage, x in features.items()} == {4: 81, 8: 41, 16: 41, 32: 41}
+    assert {stage: x.shape[-2] for stage, x in features.items()} == {2: 161, 4: 81, 8: 41, 16: 41, 32: 41}
     assert {block.conv2.dilation[0] for block in backbone.layer3} == {2}
     assert {block.conv2.dilation[0] for block in backbone.layer4} == {4}
     assert backbone.layer2[0].conv1.stride == backbone.layer2[0].downsample[0].stride == (2, 2)

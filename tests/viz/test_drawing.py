@@ -24,3 +24,10 @@ def test_a_strip_holds_input_label_prediction_and_the_crfs():
 def test_the_confusion_matrix_is_drawn_in_percent_of_each_row():
     axes = confusion_figure([[3, 1], [0, 0]], ("a", "b")).axes[0]
     assert [t.get_text() for t in axes.texts] == ["75", "25"]
+
+
+def test_panels_are_reduced_to_what_a_page_shows():
+    labels = np.zeros((1024, 2048), np.uint8)
+    sample = Sample(np.zeros((1024, 2048, 3), np.uint8), labels, "a")
+    drawn = strip(sample, labels, None, ((0, 0, 0), (255, 0, 0)))
+    assert drawn.shape == (256 + 14, 3 * 514 - 2, 3)

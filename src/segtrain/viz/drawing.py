@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 IGNORE_COLOUR = (224, 224, 192)  # as in PASCAL VOC's palette
+PANEL = 512  # the longer side of a panel of TensorBoard's images
 CAPTION_HEIGHT = 14
 READABLE = 40  # classes of a confusion matrix with numbers
 FORMATS = {".png": "PNG", ".jpg": "JPEG"}
@@ -91,7 +92,8 @@ def write_figure(figure: Figure, path: Path, dpi: int) -> None:
 def strip(
     sample: Sample, predicted: np.ndarray, refined: np.ndarray | None, palette: Sequence[Colour]
 ) -> np.ndarray:
-    """Image, label, prediction and, where there is one, the CRF's, side by side (uint8 H×W×3)."""
+    """Image, label, prediction and, where there is one, the CRF's, side by side (uint8 H×W×3); panels of
+    more pixels than a page shows are reduced, since an event file gets them at every validation."""
     panels = {
         "image": sample.rgb,
         "label": colourise(sample.mask, palette),
@@ -100,10 +102,16 @@ def strip(
     if refined is not None:
         panels["after CRF"] = colourise(refined, palette)
     height, width = sample.mask.shape[:2]
+    reduced = PANEL / max(height, width, PANEL)
+    height, width = max(round(height * reduced), 1), max(round(width * reduced), 1)
     canvas = Image.new("RGB", (len(panels) * (width + 2) - 2, height + CAPTION_HEIGHT), "white")
     draw = ImageDraw.Draw(canvas)
     for i, (caption, panel) in enumerate(panels.items()):
-        canvas.paste(Image.fromarray(panel), (i * (width + 2), CAPTION_HEIGHT))
+        drawn = Image.fromarray(panel)
+        if reduced < 1:
+            way = Image.Resampling.BOX if caption == "image" else Image.Resampling.NEAREST
+            drawn = drawn.resize((width, height), way)
+        canvas.paste(drawn, (i * (width + 2), CAPTION_HEIGHT))
         draw.text((i * (width + 2) + 2, 1), caption, fill="black")
     return np.asarray(canvas)
 

@@ -1,5 +1,6 @@
 """What `segdata action=check` finds: everything that is wrong, and nothing that is not."""
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -281,3 +282,9 @@ def test_a_directory_in_place_of_a_image_is_named(good):
     with (good / "train.txt").open("a") as lines:
         lines.write("images/folder.png, masks/good0.png\n")
     assert any("folder.png: no such file" in said for said in faults(check_folder(good)))
+
+
+def test_a_pipe_among_the_images_hangs_nothing(good):
+    (good / "images/good0.png").unlink()
+    os.mkfifo(good / "images/good0.png")
+    assert any("good0.png" in fault.what + fault.where for fault in check_folder(good).faults)

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from segtrain.contracts import IGNORE_INDEX, HasPairs, Sample, Split
 from segtrain.data.checks.scan import label_counts
+from segtrain.data.io.opening import FORMATS, check_regular, open_image
 from segtrain.errors import SegtrainError
 from segtrain.input_spec import DTYPES, MOST_CHANNELS
 
@@ -107,7 +108,8 @@ class SampleCheck:
             faults += _fit(image, mask, image_path, mask_path, header.orientation)
         if header.mode in INKS:
             faults.append(Fault("kind", where, f"its colours are {header.mode}: store it as RGB"))
-        if header.pages > 1 and self.images[image_path] == 1:
+        stacked = image is not None and image.shape[2] == header.pages  # a page a channel
+        if header.pages > 1 and not stacked and self.images[image_path] == 1:
             faults.append(Fault("kind", where, f"{header.pages} pages, of which the first is read"))
         return SampleReport(where, faults, _digest(image), _counts(mask))
 
@@ -205,8 +207,7 @@ def one_line(error: Exception, path: Path | None = None) -> str:
 
 def _is_image(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
-            image.load()
+        open_image(path)
     except Exception:
         return False
     return True
@@ -214,7 +215,8 @@ def _is_image(path: Path) -> bool:
 
 def _header(path: Path) -> Header:
     try:
-        with Image.open(path) as image:
+        check_regular(path)
+        with Image.open(path, formats=FORMATS) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             pages = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF", "PNG") else 1
             return Header(image.mode, orientation if orientation in range(1, 9) else 1, pages)

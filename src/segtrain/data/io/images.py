@@ -68,7 +68,7 @@ class ImageReader:
             channels, dtype = self.layout
             raise InputError(
                 f"{path}: the image must have {channels} channel{'s' * (channels > 1)} of {dtype}, as the"
-                f" first ones of the data, got {values.shape[2]} of {values.dtype}",
+                f" first ones of the data, got {raster.words()}",
                 do=STORE,
             )
         return values, raster.invalid
@@ -112,7 +112,7 @@ class ImageReader:
             return values
         raise InputError(
             f"{path}: the image must be RGB or grey with 8 bits, as the first ones of the data, got"
-            f" {values.shape[2]} channel{'s' * (values.shape[2] > 1)} of {values.dtype}",
+            f" {raster.words()}",
             do=STORE,
         )
 

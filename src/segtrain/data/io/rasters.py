@@ -33,11 +33,19 @@ class Raster(NamedTuple):
         values: H×W×C, as stored: uint8, uint16, int16 or float32.
         invalid: bool H×W, pixels without data; None where every pixel has some.
         alpha: the last channel is how opaque a pixel is.
+        pages: that became the channels; 1 where the channels lie in one page.
     """
 
     values: np.ndarray
     invalid: np.ndarray | None = None
     alpha: bool = False
+    pages: int = 1
+
+    def words(self) -> str:
+        """What there is, for messages: `5 channels of uint8, its 5 pages`."""
+        channels = self.values.shape[2]
+        pages = f", its {self.pages} pages" if self.pages > 1 else ""
+        return f"{channels} channel{'s' * (channels > 1)} of {self.values.dtype}{pages}"
 
 
 def read_raster(path: Path) -> Raster:
@@ -117,7 +125,9 @@ def _read_tiff(path: Path) -> Raster:
             values = np.iinfo(values.dtype).max - values if values.dtype.kind == "u" else -values
         nodata = page.tags.get(NODATA_TAG)
         number = None if nodata is None else float(str(nodata.value).strip("\0 ") or "nan")
-        return without_data(known_numbers(values, path), number)._replace(alpha=bool(alpha))
+        return without_data(known_numbers(values, path), number)._replace(
+            alpha=bool(alpha), pages=len(file.pages)
+        )
 
 
 def _channels_last(series: Any, path: Path) -> np.ndarray:
