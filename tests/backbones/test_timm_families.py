@@ -33,7 +33,8 @@ vit_small_patch14_reg4_dinov2 vit_small_patch16_dinov3 vit_small_patch8_224
 WINDOWS = (SWIN, "swinv2_tiny_window8_256")
 FAMILIES = {name: {} for name in CNNS} | {name: {"depth": 3} for name in PLAIN}
 FAMILIES |= {name: {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [2, 2, 2, 2]} for name in WINDOWS}
-SPREAD = ("tiny_vit_5m_224",)  # with random weights its windows answer as a whole
+# With random weights their windows answer as a whole: a dot's traces lie around the window's middle.
+SPREAD = ("tiny_vit_5m_224", "swinv2_tiny_window8_256")
 FINEST = {"hrnet_w18_small": 16}  # finer ones get coarse features that were enlarged to nearest
 UNUSED = ("hrnet_w18_small",)  # has layers for each stage, which other heads do not read
 pytestmark = pytest.mark.slow
