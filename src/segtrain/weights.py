@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.errors import InputError
+from segtrain.input_spec import RGB_CHANNELS
 
 Pretrained = bool | str  # no, torchvision's, or a local file of torchvision's
 
-RGB = 3
 # What training runs wrap a network's tensors in; otherwise it is the only dict of tensors alone.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
 # What DataParallel, Lightning and torch.compile put before all names, also one after the other.
@@ -138,8 +138,8 @@ def load_pretrained(module: nn.Module, state: dict[str, Tensor]) -> None:
     """
     own = module.state_dict()
     for name, given in state.items():
-        channels = own[name].shape[1] if name in own and own[name].ndim == 4 else RGB
-        if given.ndim == 4 and given.shape[1] == RGB and channels != RGB:
+        channels = own[name].shape[1] if name in own and own[name].ndim == 4 else RGB_CHANNELS
+        if given.ndim == 4 and given.shape[1] == RGB_CHANNELS and channels != RGB_CHANNELS:
             state = state | {name: fit_channels(given, channels)}
     module.load_state_dict(state)
 
@@ -148,7 +148,7 @@ def fit_channels(weight: Tensor, channels: int) -> Tensor:
     """Kernels O×3×h×w over RGB for other channels (`load_pretrained`)."""
     if channels == 1:
         return weight.sum(1, keepdim=True)
-    return weight[:, torch.arange(channels) % RGB] * (RGB / channels)
+    return weight[:, torch.arange(channels) % RGB_CHANNELS] * (RGB_CHANNELS / channels)
 
 
 def read_tensors(path: str | Path, key: str, *, wanted: str) -> dict[str, Tensor]:

@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from segtrain.input_spec import WHITE, InputSpec
+from segtrain.input_spec import RGB_CHANNELS, WHITE, InputSpec
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # torchvision's 0.485, 0.456, 0.406 of 255
 IMAGENET_STD = (58.395, 57.12, 57.375)  # 0.229, 0.224, 0.225 of 255
 GREY_MEAN = (117.04,)  # their sums, weighted as in a luminance
 GREY_STD = (57.53,)
-RGB = 3
 
 
 class Normalize(nn.Module):
@@ -99,12 +98,12 @@ def normalization(channels: int, mean: tuple = IMAGENET_MEAN, std: tuple = IMAGE
         channels: 1 takes RGB too, by its luminance; those past RGB start with the numbers of grey.
         mean, std: of RGB, in 0..255.
     """
-    if channels == RGB:
+    if channels == RGB_CHANNELS:
         return Normalize(mean, std)
     imagenet = mean == IMAGENET_MEAN
     grey_mean, grey_std = (GREY_MEAN, GREY_STD) if imagenet else (mean[:1], std[:1])
     if channels == 1:
         return NormalizeGrey(grey_mean, grey_std)
-    rgb = RGB if channels > RGB else 0  # two channels are no colours
+    rgb = RGB_CHANNELS if channels > RGB_CHANNELS else 0  # two channels are no colours
     numbers = (own[:rgb] + grey * (channels - rgb) for own, grey in ((mean, grey_mean), (std, grey_std)))
     return Normalize(*numbers)

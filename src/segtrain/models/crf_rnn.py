@@ -13,7 +13,8 @@ theirs learns a weight a label and kernel, and a matrix that both share.
 from torch import Tensor, nn
 
 from segtrain.errors import InputError
-from segtrain.layers.normalize import IMAGENET_MEAN, IMAGENET_STD, RGB, Normalize
+from segtrain.input_spec import RGB_CHANNELS
+from segtrain.layers.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 
 
 class CRFasRNN(nn.Module):
@@ -39,11 +40,12 @@ class CRFasRNN(nn.Module):
         """What the mean field compares: RGB in 0..255; of other images the first three channels, by the
         network's own normalisation."""
         own = next((layer for layer in self.network.modules() if isinstance(layer, Normalize)), None)
-        if own is None or (images.shape[1] == RGB and not own.changed):
+        if own is None or (images.shape[1] == RGB_CHANNELS and not own.changed):
             return images
         shown = own(images)
-        rgb = shown[:, :RGB] if shown.shape[1] >= RGB else shown[:, :1].expand(-1, RGB, -1, -1)
-        return rgb * IMAGENET_STD[0] + IMAGENET_MEAN[0]
+        if shown.shape[1] < RGB_CHANNELS:
+            shown = shown[:, :1].expand(-1, RGB_CHANNELS, -1, -1)
+        return shown[:, :RGB_CHANNELS] * IMAGENET_STD[0] + IMAGENET_MEAN[0]
 
 
 def _take_the_network_alone(model: CRFasRNN, state: dict[str, Tensor], *_) -> None:
