@@ -23,7 +23,7 @@ train: $(STAMP) ## trains FCN-8s on the embedded data and evaluates it without a
 	@bash scripts/train.sh
 
 test: lint ## the tests and `make lint`, under ten minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not gpu and not browser and not slurm"
 
 test-all: $(STAMP) ## also the slow ones, those that need a GPU, and those on real data in SEGTRAIN_DATA
 	$(BIN)/python -m pytest

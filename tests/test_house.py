@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "config": set(),
     "commands": {
         *("config", "converters", "crf", "data", "distributed", "engine", "evaluation", "export"),
-        *("layers", "loggers", "losses", "metrics", "tasks", "viz"),
+        *("anatomy", "layers", "loggers", "losses", "metrics", "papers", "reports", "tasks", "viz"),
     },
     "engine": {"distributed", "loggers", "losses"},
     "evaluation": {"crf", "distributed", "engine", "inference", "metrics", "sizes", "tasks", "viz"},
@@ -37,6 +37,9 @@ MAY_IMPORT = {
     "converters": {"layers", "models", "weights"},
     "loggers": set(),
     "viz": set(),
+    "papers": set(),
+    "anatomy": {"layers", "sizes"},
+    "reports": {"papers", "viz"},
     "distributed": set(),
     "models": {"layers", "weights"},
     "backbones": {"layers", "weights"},
