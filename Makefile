@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-gpu stress lint format bench bench-gpu bench-crf bench-data bench-eval
+.PHONY: help install train test test-all test-gpu test-browser stress lint format bench bench-gpu bench-crf bench-data bench-eval
 .PHONY: reproduce-gpu clean
 
 help: ## lists these commands
@@ -33,6 +33,9 @@ stress: $(STAMP) ## every promise about reliability at full count, as a table: k
 
 test-gpu: $(STAMP) ## the tests marked gpu, on one GPU
 	$(BIN)/python -m pytest -m gpu -rs
+
+test-browser: $(STAMP) ## the tests of pages in a real browser, Debian's chromium
+	$(BIN)/python -m pytest -m browser -rs
 
 lint: $(STAMP) ## checks style, format and types
 	$(BIN)/ruff check .

@@ -77,3 +77,26 @@ def real_data() -> Path:
     if not os.environ.get("SEGTRAIN_DATA"):
         pytest.skip("SEGTRAIN_DATA is not set")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _chromium():
+    from tests import browser
+
+    if reason := browser.missing():
+        pytest.skip(reason)
+    with browser.browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_page(_chromium):
+    """Opens an HTML file in Chromium: `open_page(path, dark=True)` gives Playwright's page. The test fails
+    for a console error, an exception, or a request for anything but the file itself."""
+    from tests.browser import Browser
+
+    opening = Browser(_chromium)
+    yield opening
+    for context in opening.contexts:
+        context.close()
+    assert not opening.faults

@@ -80,3 +80,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise SaveError.of(path, error) from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file that is in memory, whole or not at all. Raises SaveError."""
+    write_atomically(path, lambda file: file.write(data))

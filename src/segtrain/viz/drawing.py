@@ -30,10 +30,10 @@ def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
     of a pixel's classes."""
     if labels.ndim == 3:
         return mixed_colours(labels, palette, IGNORE_COLOUR)
-    return _table(palette)[labels]
+    return colour_table(palette)[labels]
 
 
-def _table(palette: Sequence[Colour]) -> np.ndarray:
+def colour_table(palette: Sequence[Colour]) -> np.ndarray:
     """The colour of every uint8 label, uint8 256×3."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(palette)] = palette
@@ -68,7 +68,7 @@ def save_labels(labels: np.ndarray, path: Path, palette: Sequence[Colour] | None
     """Writes labels (uint8 H×W) as a palette PNG, or without a palette a grey one, whole or not at all."""
     image = Image.fromarray(labels)
     if palette is not None:
-        image.putpalette(_table(palette).tobytes())
+        image.putpalette(colour_table(palette).tobytes())
     write_image(image, path)
 
 
