@@ -17,6 +17,7 @@ SHARED = {
     "input_spec",
     "progress",
     "seeds",
+    "version",
 }  # single files that every room may import
 
 # room -> rooms of segtrain that it may import besides itself and the shared files

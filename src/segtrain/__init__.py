@@ -15,6 +15,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from segtrain.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from segtrain import crf
     from segtrain.api import (
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
         predict,
         train,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "build_model",

@@ -22,6 +22,7 @@ from segtrain.commands.build import (
     saved_input,
     task_of,
 )
+from segtrain.commands.command_line import note_command
 from segtrain.commands.evaluate import evaluate_checkpoints
 from segtrain.commands.folder import given_folder, locked, new_folder
 from segtrain.commands.paths import write_metrics
@@ -51,6 +52,7 @@ from segtrain.errors import InputError
 from segtrain.evaluation.prediction import Prediction, sample_of
 from segtrain.evaluation.predictor import Predictor, evaluating
 from segtrain.evaluation.result import EvaluationResult
+from segtrain.files import as_argument
 from segtrain.inference import Whole
 from segtrain.input_spec import RGB8
 from segtrain.tasks import Task
@@ -190,6 +192,7 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
     except CONFIG_ERRORS as error:
         raise explain(error, "train", given) from error
     check_scalars(values)
+    note_command("train", _given("train", keys, overrides))
     choices = all_choices(options, values)
     for key in ("experiment", "replay"):
         values.pop(key, None)
@@ -242,6 +245,7 @@ def evaluate(
     except CONFIG_ERRORS as error:
         raise explain(error, "eval", given) from error
     run = _new_folder(Path("outputs/eval")) if folder is None else given_folder(Path(folder)).path
+    note_command("eval", [as_argument("ckpt", path) for path in paths] + given)
     with locked(run):
         result, beside = evaluate_checkpoints(configs, saved, run)
         write_metrics(result.as_json() | beside, given, run)

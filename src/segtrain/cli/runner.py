@@ -15,10 +15,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from segtrain import __version__
 from segtrain.cli.folders import FolderRefused, leave_folders
 from segtrain.cli.help import help_text
 from segtrain.cli.sweep import SweepFailed, network_metrics
+from segtrain.commands.command_line import note_command
 from segtrain.commands.folder import locked
 from segtrain.commands.paths import write_metrics
 from segtrain.config.compose import CONFIG_DIR
@@ -29,6 +29,7 @@ from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.distributed import launch
 from segtrain.distributed.signals import Stopped, ask_when_parent_ends
 from segtrain.errors import InputError, SaveError, SegtrainError
+from segtrain.version import __version__
 
 ENVIRONMENT = {
     "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
@@ -66,7 +67,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
         print(f"segtrain {__version__}", flush=True)
         return
     _prepare_process()
-    job, refused = Job(command), False
+    job, refused = Job(command, arguments), False
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:
         arguments = settle_empty_groups(command.root, [quote_value(unquote_keys(a)) for a in arguments])
@@ -107,13 +108,16 @@ def run_command(command: Command, arguments: list[str]) -> None:
 class Job:
     """What Hydra calls: once, or for every run of a sweep.
 
+    Args:
+        arguments: of the command line, as they were typed.
+
     Attributes:
         folder: of the last run. sweeping: whether it is one of a sweep.
         failure: of a run that was no part of a sweep, or whose folder could not take it.
     """
 
-    def __init__(self, command: Command):
-        self.command, self.folder, self.sweeping = command, Path(), False
+    def __init__(self, command: Command, arguments: list[str]):
+        self.command, self.arguments, self.folder, self.sweeping = command, arguments, Path(), False
         self.failure: BaseException | None = None
 
     def run(self, config: DictConfig) -> float:
@@ -121,6 +125,7 @@ class Job:
         settings = HydraConfig.get()
         self.folder, overrides = Path(settings.runtime.output_dir), list(settings.overrides.task)
         self.sweeping = settings.mode == RunMode.MULTIRUN
+        note_command(self.command.root, overrides if self.sweeping else self.arguments)
         if self.sweeping and launch.rank() == 0:
             print(f"\n── run {settings.job.num}: {' '.join(overrides) or 'defaults'}", flush=True)
         try:

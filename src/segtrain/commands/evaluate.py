@@ -20,6 +20,7 @@ from segtrain.commands.build import (
     saved_input,
     task_of,
 )
+from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.instantiate import instantiate
 from segtrain.contracts import Crf, Dataset, HasSubmission
@@ -58,15 +59,15 @@ def evaluate_checkpoints(
     config = configs[0]
     compute = choose(config["device"], str(config["precision"]))
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
-        write_yaml(config, folder / "config.yaml")
+        data = build_data(config)
+        made = made_by(data)
+        write_yaml(config, folder / "config.yaml", in_words(made))
         log.start(config)
-        validation = Validation(
-            build_data(config), compute, config, log, build_crf(config), spec=saved_input(saved[0])
-        )
+        validation = Validation(data, compute, config, log, build_crf(config), spec=saved_input(saved[0]))
         predict, parameters = build_predictor(configs, saved, compute)
         result, _ = examine(validation, predict, saved[0].meta["step"])
         log.say(f"metrics: {relative(folder)}/metrics.json")
-    return result, {"parameters": parameters}
+    return result, {"parameters": parameters, "made_by": made}
 
 
 def open_log(config: dict[str, Any], folder: Path, command: str) -> RunLog:

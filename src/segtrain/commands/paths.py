@@ -13,10 +13,11 @@ from segtrain.distributed import launch
 from segtrain.files import write_atomically
 
 
-def write_yaml(config: dict[str, Any], path: Path) -> None:
-    """Writes a config on rank 0."""
+def write_yaml(config: dict[str, Any], path: Path, about: Sequence[str] = ()) -> None:
+    """Writes a config on rank 0, under the lines of `about` as comments."""
     if launch.rank() == 0:
-        text = yaml.safe_dump(config, sort_keys=False)
+        head = "".join(f"# {line}\n" for line in about)
+        text = head + yaml.safe_dump(config, sort_keys=False)
         write_atomically(path, lambda file: file.write(text.encode()))
 
 

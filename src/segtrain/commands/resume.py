@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.commands.changes import Change, differences
+from segtrain.commands.made_by import data_change
 from segtrain.config.compose import plain
 from segtrain.config.instantiate import fits
 from segtrain.config.num_classes import fill_num_classes
@@ -197,6 +198,8 @@ def restore(
         state.meta["threshold"] = saved.meta["threshold"]
     log.say(f"resumed {source} at step {state.step}")
     say_rate(state, saved.meta.get("lr"), changed, log)
+    if other := data_change(saved.meta.get("made_by"), state.meta["made_by"]):
+        log.say(f"resume: {other}")
     for difference in changed:
         if difference.key.split(".")[0] not in ("resume", "replay", "trust"):
             log.say(f"resume: {difference}")

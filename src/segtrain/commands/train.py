@@ -28,7 +28,9 @@ from segtrain.commands.build import (
 from segtrain.commands.determinism import make_deterministic, refusing_by_name, repeatability
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log, precision_of, result_table
+from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
+from segtrain.commands.plan import show_plan
 from segtrain.commands.resume import check_unused, find_resume, fingerprint, restore
 from segtrain.commands.sanity_check import check_groups, first_forward_pass
 from segtrain.config.compose import offline
@@ -54,7 +56,6 @@ from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import as_argument
 from segtrain.loggers.run_log import RunLog
 from segtrain.losses.composite import CompositeLoss
-from segtrain.viz.tables import table
 
 # The groups that a run is named by in TensorBoard's table.
 NAMED = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
@@ -70,12 +71,14 @@ class TrainResult:
         parameters: that are trained.
         seconds_per_step: of the last logged steps; None where none was taken.
         folder: of the run.
+        made_by: what it was made by, see `made_by.made_by`.
     """
 
     evaluation: EvaluationResult
     parameters: int
     seconds_per_step: float | None
     folder: Path
+    made_by: dict[str, Any]
 
     @property
     def best_checkpoint(self) -> Path:
@@ -84,8 +87,8 @@ class TrainResult:
 
     def as_json(self) -> dict[str, Any]:
         """The dict that `metrics.json` holds."""
-        beside = {"parameters": self.parameters, "seconds_per_step": self.seconds_per_step}
-        return self.evaluation.as_json() | beside
+        names = ("parameters", "seconds_per_step", "made_by")
+        return self.evaluation.as_json() | {name: getattr(self, name) for name in names}
 
     def _repr_html_(self) -> str:
         return f"{self.evaluation._repr_html_()}<p>{self.folder}</p>"
@@ -119,7 +122,7 @@ def run_training(
         folder = process_group.gathered([folder])[0]  # the first rank's
         stack.enter_context(noticing_a_lost_folder(folder))
         log = stack.enter_context(open_log(config, folder, "train"))
-        write_yaml(config, folder / "config.yaml")
+        write_yaml(config, folder / "config.yaml")  # again once the data are known
         crf = build_crf(config)
         with process_group.first_of_each_machine(compute.device):
             data = build_data(config)
@@ -129,6 +132,8 @@ def run_training(
         source = find_resume(config, folder, others)
         state = build_state(config, data, dataset, compute, log, resumed=source is not None)
         state.run_meta |= run_meta(config, choices, data)
+        made = state.meta["made_by"] = made_by(data)
+        write_yaml(config, folder / "config.yaml", in_words(made))
         checkpoint.tidy(folder / "checkpoints")
         if source is None:
             initialise_weights(state, config, log)
@@ -158,7 +163,7 @@ def run_training(
         log.say(precision_of(result))
         log.hyperparameters(hyperparameters(config, choices), {"mean_iou": result.network.mean_iou or 0.0})
         say_next_commands(log, folder, refined=config["task"] != "multilabel")
-    return TrainResult(result, count_parameters(state.model), state.seconds_per_step, folder)
+    return TrainResult(result, count_parameters(state.model), state.seconds_per_step, folder, made)
 
 
 def prepared(config: dict[str, Any]) -> Compute:
@@ -258,22 +263,6 @@ def initialise_weights(state: TrainState, config: dict[str, Any], log: RunLog) -
     log.say(f"  loaded: {loaded}")
     log.say(f"  new: {', '.join(result.new) or 'nothing'}")
     log.say(f"  left out: {', '.join(result.unused) or 'nothing'}")
-
-
-def show_plan(state: TrainState, size: int, validation_size: int, log: RunLog) -> None:
-    """Shows what is about to be trained, on how many images, and at which rates."""
-    settings = state.settings
-    images = settings.batch_size * settings.accumulate * process_group.world_size()
-    log.say(
-        f"{count_parameters(state.model):,} parameters · {size} images to train on, {validation_size} to"
-        f" validate · {settings.max_steps} steps of {images} = {settings.max_steps * images / size:.1f}"
-        f" epochs · {state.compute.device}, {state.compute.precision}"
-    )
-    groups = table("", "parameter group", "parameters", "learning rate", "decay")
-    for group in state.optimizer.param_groups:
-        count = sum(p.numel() for p in group["params"])
-        groups.add_row(group["name"], f"{count:,}", f"{group['base_lr']:.2e}", f"{group['weight_decay']:g}")
-    log.say(groups)
 
 
 def hyperparameters(config: dict[str, Any], choices: dict[str, str]) -> dict[str, Any]:

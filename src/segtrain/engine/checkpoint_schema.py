@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.errors import InputError
+from segtrain.input_spec import DTYPES, MOST_CHANNELS, RGB_CHANNELS
 
 OPTION = 100  # characters of an option's name
 DEPTH = 32  # of a config
@@ -94,6 +95,39 @@ def _is_moment(value: Any) -> bool:
     return known and is_count(value["step"]) and is_number(value["learning_rate"])
 
 
+def _is_maker(value: Any) -> bool:
+    """Whether it says by what a run was made; what another version left out is missing."""
+    if not isinstance(value, dict):
+        return False
+    git, data = value.get("git"), value.get("data", {"sha256": "", "train": 0, "val": 0, "files": 0})
+    texts = [value.get(key, "") for key in ("segtrain", "torch", "python", "command")]
+    if git is not None:
+        if not isinstance(git, dict) or not isinstance(git.get("dirty"), bool):
+            return False
+        texts.append(git.get("commit"))
+    if not isinstance(data, dict) or not all(is_count(data.get(key)) for key in ("train", "val", "files")):
+        return False
+    return all(map(is_text, [*texts, data.get("sha256")])) and is_count(value.get("processes", 1))
+
+
+def _is_input(value: Any) -> bool:
+    """Whether it says what images are, as `InputSpec.as_json` does; null: RGB."""
+    if not isinstance(value, dict):
+        return value is None
+    channels, rgb = value.get("channels", RGB_CHANNELS), value.get("rgb", [0, 1, 2])
+    numbers = {key: value.get(key, []) for key in ("low", "high", "mean", "std")}
+    if (
+        not is_count(channels)
+        or not 1 <= channels <= MOST_CHANNELS
+        or value.get("dtype", "uint8") not in DTYPES
+    ):
+        return False
+    if not all(list_of(is_number)(of) and len(of) in (0, channels) for of in numbers.values()):
+        return False
+    shown = list_of(is_count)(rgb) and len(rgb) == 3 and all(at < channels for at in rgb)
+    return shown and value.keys() <= {"channels", "dtype", "rgb", *numbers}
+
+
 FORMS = {
     "config": Form(_is_config, "the config of a run"),
     "step": Form(is_count, "a number of steps"),
@@ -111,6 +145,8 @@ FORMS = {
     "training": Form(_is_config, "the rest of a run's config"),
     "choices": Form(_is_choice, "the options of groups"),
     "lr": Form(is_number, "a learning rate"),
+    "input": Form(_is_input, "the channels and numbers of images"),
+    "made_by": Form(_is_maker, "versions, commit, command line and data of a run"),
     "at": Form(_is_moment, "a step with its learning rate, loss and seed"),
     "precision": Form(lambda v: v in PRECISIONS, " or ".join(PRECISIONS)),
     "freeze_norm": Form(lambda v: isinstance(v, bool), "true or false"),
