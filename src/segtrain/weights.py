@@ -137,11 +137,26 @@ def load_pretrained(module: nn.Module, state: dict[str, Tensor]) -> None:
         state: by the module's own names.
     """
     own = module.state_dict()
-    for name, given in state.items():
-        channels = own[name].shape[1] if name in own and own[name].ndim == 4 else RGB_CHANNELS
-        if given.ndim == 4 and given.shape[1] == RGB_CHANNELS and channels != RGB_CHANNELS:
-            state = state | {name: fit_channels(given, channels)}
-    module.load_state_dict(state)
+    fitted = {name: fit_image_kernels(given, own[name]) for name, given in state.items() if name in own}
+    module.load_state_dict(state | fitted)
+
+
+def fit_image_kernels(weight: Tensor, own: Tensor) -> Tensor:
+    """A tensor that may be kernels over RGB, for a parameter that may see other channels.
+
+    Args:
+        weight: any tensor.
+        own: the parameter that it is for.
+
+    Returns:
+        The kernels for the channels of `own` where nothing but their number differs and `weight` is
+        over RGB, else `weight` itself.
+    """
+    if weight.ndim != 4 or own.ndim != 4 or weight.shape[1] != RGB_CHANNELS:
+        return weight
+    channels = own.shape[1]
+    alike = weight.shape[0] == own.shape[0] and weight.shape[2:] == own.shape[2:]
+    return fit_channels(weight, channels) if alike and channels != RGB_CHANNELS else weight
 
 
 def fit_channels(weight: Tensor, channels: int) -> Tensor:

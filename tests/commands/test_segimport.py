@@ -121,7 +121,7 @@ def test_what_is_asked_wrongly_is_refused_in_a_line(run, fcn32s):
     refused(run("segimport", "format=caffe", f"weights={fcn32s}"), "model= is missing")
     refused(run("segimport", "format=caffe", "model=fcn8s"), "weights= is missing")
     refused(segimport(run, "nothing.pth"), "weights=nothing.pth: no such file")
-    refused(segimport(run, fcn32s, "mean=[1,2]"), "mean=[1, 2]; give [R,G,B]")
+    refused(segimport(run, fcn32s, "mean=[1,2]"), "mean must be [R,G,B] of 0..255, got [1, 2]")
     refused(segimport(run, fcn32s, "mean=[a,b,c]"), "mean=['a', 'b', 'c']; give a list, each a number")
     refused(segimport(run, fcn32s, "allow=score_fr"), "allow=score_fr; give a list")
     refused(segimport(run, fcn32s, format="semseg"), "got FCN; choose model=pspnet101 or pspnet50")

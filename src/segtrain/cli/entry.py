@@ -24,6 +24,7 @@ from segtrain.config.resumed import all_choices, resume_path
 from segtrain.config.schema import check_scalars
 from segtrain.distributed import launch
 from segtrain.errors import InputError, MaskError
+from segtrain.input_spec import RGB_CHANNELS
 
 
 def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
@@ -120,7 +121,8 @@ def _look_at_data(config: DictConfig, folder: Path) -> None:
 
 def _import_weights(config: DictConfig, folder: Path) -> None:
     fill_num_classes(config)
-    values = plain(config)
+    asked, config.in_channels = config.in_channels, RGB_CHANNELS  # a model's node is for RGB
+    values = plain(config) | {"in_channels": asked}
     check_scalars(values)
     from segtrain.commands.import_weights import import_weights
 

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from segtrain.cli.completion import complete
 from segtrain.cli.folders import FolderRefused, leave_folders
 from segtrain.cli.help import help_text
 from segtrain.cli.sweep import SweepFailed, network_metrics
@@ -67,6 +68,11 @@ def run_command(command: Command, arguments: list[str]) -> None:
         print(f"segtrain {__version__}", flush=True)
         return
     _prepare_process()
+    if {"--shell-completion", "-sc"} & set(arguments):
+        words = complete(os.environ.get("COMP_LINE", ""))
+        if words is not None:
+            print(" ".join(words), flush=True)
+            return
     job, refused = Job(command, arguments), False
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:

@@ -10,18 +10,20 @@ from typing import Any
 import torch
 
 from segtrain.commands.build import build_network, saved_config
+from segtrain.commands.import_input import input_of, with_input
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.compose import offline, options_with
 from segtrain.config.data_node import make_data
-from segtrain.config.instantiate import TARGET, fits, locate
-from segtrain.contracts import HasClasses
+from segtrain.config.instantiate import TARGET, locate
+from segtrain.contracts import Dataset, HasClasses
 from segtrain.converters.formats import FORMATS, read
 from segtrain.converters.network import Account, OtherModel, PublishedNetwork, take, target
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
-from segtrain.input_spec import RGB8
+from segtrain.input_spec import InputSpec
+from segtrain.layers.normalize import set_input
 from segtrain.progress import Terminal
 
 
@@ -38,21 +40,24 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     check_asked(config)
     state = read(config["weights"], name)
     try:
-        network = with_input(FORMATS[name](state, config["model"]), config["mean"], config["bgr"])
+        network = FORMATS[name](state, config["model"])
     except OtherModel as error:
         raise InputError(error.what, do=f"choose {options_of(error)}") from error
     config["model"], changes = in_form(offline(config["model"]), network.form, given)
     config["model"], derived = in_form(config["model"], network.derived(config["model"]), given)
+    class_names, palette, data, numbered = classes_of(config["data"])
     torch.manual_seed(0)  # of what is new
-    model = build_network(config["model"], RGB8)
+    spec = input_of(config, network, state, data)
+    network = with_input(network, config["mean"], config["std"], config["bgr"], spec.channels)
+    model = build_network(config["model"], InputSpec(spec.channels))
     account = take(model, network, state, config["allow"])
-
-    class_names, palette, numbered = classes_of(config["data"])
+    set_input(model, spec)
     meta = {
         "config": saved_config(config),
         "class_names": class_names,
         "palette": palette,
         "step": 0,
+        "input": spec.as_json(),
         "imported": {"format": name, "file": Path(config["weights"]).name},
     }
     out = Path(config["out"]).expanduser() if config["out"] else folder / "checkpoints" / BEST
@@ -60,7 +65,13 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     checkpoint.save(Checkpoint(tensors, meta), out)
     write_yaml(config, folder / "config.yaml")
     write_account(account, folder / "tensors.csv")
-    lines = [*changes, *derived, *described(network, account), *numbered, f"checkpoint: {relative(out)}"]
+    lines = [
+        *changes,
+        *derived,
+        *described(network, account, spec),
+        *numbered,
+        f"checkpoint: {relative(out)}",
+    ]
     console = Terminal(soft_wrap=True, highlight=False)
     for line in [*lines, f"every tensor: {relative(folder)}/tensors.csv"]:
         console.print(line, markup=False)
@@ -79,32 +90,6 @@ def options_of(error: OtherModel) -> str:
     """The options that would do, `model=fcn8s or fcn16s`; the classes' names where there are none."""
     names = options_with(error.group, error.classes)
     return f"{error.group}={' or '.join(names)}" if names else f"a model of {' or '.join(error.classes)}"
-
-
-def with_input(network: PublishedNetwork, mean: list[float] | None, bgr: bool | None) -> PublishedNetwork:
-    """The network with the user's mean and order of channels instead of the format's.
-
-    Raises:
-        InputError: neither says the mean, or the weights take images as the model does.
-    """
-    if mean is not None and not (len(mean) == 3 and all(fits(value, float) for value in mean)):
-        raise InputError(f"mean={mean}", do="give [R,G,B] of 0..255")
-    seen = network.input
-    if seen is None:
-        for key, value in (("mean", mean), ("bgr", bgr)):
-            if value is not None:
-                raise InputError(f"{key}=: the weights take images as the model does", do="leave it out")
-        return network
-    if mean is not None:
-        seen = seen._replace(mean=(mean[0], mean[1], mean[2]))
-    if bgr is not None:
-        seen = seen._replace(bgr=bgr)
-    if seen.mean is None:
-        choices = " or ".join(f"{keys} for {what}" for what, keys in seen.candidates.items())
-        raise InputError(
-            "mean= is missing: it differs from data set to data set", do=f"add {choices or 'mean=[R,G,B]'}"
-        )
-    return network._replace(input=seen)
 
 
 def in_form(
@@ -143,9 +128,13 @@ def in_form(
     return node, lines
 
 
-def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[str]]:
-    """Names and colours of a data set's classes, which need not be on this machine; and what to say."""
+def classes_of(
+    data: dict[str, Any],
+) -> tuple[list[str], list[list[int]], Dataset | None, list[str]]:
+    """Names and colours of a data set's classes; the data set where it was looked for and is on this
+    machine; and what to say."""
     source, count, said = locate(data[TARGET], "data"), data["num_classes"], []
+    built: Dataset | None = None
     names, palette = (source.class_names, source.palette) if isinstance(source, HasClasses) else (None, None)
     if not isinstance(names, tuple) or len(names) != count:
         try:
@@ -154,10 +143,10 @@ def classes_of(data: dict[str, Any]) -> tuple[list[str], list[list[int]], list[s
         except InputError as error:
             names, palette = tuple(map(str, range(count))), voc_palette(count)
             said = [f"the classes are numbered, for the data are not here ({error})"]
-    return list(names), [list(colour) for colour in palette or ()], said
+    return list(names), [list(colour) for colour in palette or ()], built, said
 
 
-def described(network: PublishedNetwork, account: Account) -> list[str]:
+def described(network: PublishedNetwork, account: Account, spec: InputSpec) -> list[str]:
     """What was loaded, dropped and left new, and what the network was trained to see."""
     parts = Counter(ours.split(".")[0] for ours in account.loaded.values())
     lines = ["loaded: " + ", ".join(f"{part} ({count} tensors)" for part, count in parts.items())]
@@ -169,10 +158,12 @@ def described(network: PublishedNetwork, account: Account) -> list[str]:
     if account.new:
         new = Counter(ours.rpartition(".")[0] for ours in account.new)
         lines.append(f"new: {', '.join(new)}")
-    if network.input is not None:
+    if network.input is not None and spec.is_rgb8:
         order = "B, G, R" if network.input.bgr else "R, G, B"
         mean = ", ".join(f"{value:g}" for value in network.input.mean or ())
         lines.append(f"trained on {order} minus a mean of {mean} (R, G, B): the checkpoint takes plain RGB")
+    if not spec.is_rgb8:
+        lines.append(f"images: {spec.words()}")
     return [*lines, f"note: {network.note}"] if network.note else lines
 
 

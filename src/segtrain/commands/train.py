@@ -56,6 +56,7 @@ from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import as_argument
 from segtrain.loggers.run_log import RunLog
 from segtrain.losses.composite import CompositeLoss
+from segtrain.weights import fit_image_kernels
 
 # The groups that a run is named by in TensorBoard's table.
 NAMED = ("model", "model/backbone", "data", "crops", "augment", "loss", "optimizer", "schedule", "inference")
@@ -254,13 +255,17 @@ def initialise_weights(state: TrainState, config: dict[str, Any], log: RunLog) -
     """Loads the weights of `init_from` that fit, and shows which did."""
     if not config["init_from"]:
         return
-    result = checkpoint.initialise(state.model, read_checkpoint(config["init_from"]).weights())
+    weights, own = read_checkpoint(config["init_from"]).weights(), state.model.state_dict()
+    fitted = {name: fit_image_kernels(value, own[name]) for name, value in weights.items() if name in own}
+    result = checkpoint.initialise(state.model, weights | fitted)
     if not result.loaded:
         raise InputError(f"init_from={config['init_from']}: no tensor fits this model", do="give another")
     parts = Counter(name.split(".")[0] for name in result.loaded)
     loaded = ", ".join(f"{part} ({count} tensors)" for part, count in parts.items())
     log.say(f"init_from {config['init_from']}")
     log.say(f"  loaded: {loaded}")
+    for name in (name for name, value in fitted.items() if value is not weights[name]):
+        log.say(f"  fitted to {fitted[name].shape[1]} channels: {name}")
     log.say(f"  new: {', '.join(result.new) or 'nothing'}")
     log.say(f"  left out: {', '.join(result.unused) or 'nothing'}")
 

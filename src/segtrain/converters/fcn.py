@@ -8,7 +8,7 @@ import re
 
 from torch import Tensor
 
-from segtrain.converters.network import RGB, Input, Node, PublishedNetwork, State, target
+from segtrain.converters.network import Input, Node, Numbers, PublishedNetwork, State, target
 from segtrain.converters.vgg import vgg16
 from segtrain.layers.bilinear import bilinear_kernel
 
@@ -19,7 +19,7 @@ ALEXNET = {f"conv{i}": f"backbone.conv{i}" for i in range(1, 6)}
 FC = {"fc6": "backbone.fc6", "fc7": "backbone.fc7"}
 
 
-def fcn(state: State, node: Node, mean: RGB | None, *, suffix: str = "") -> PublishedNetwork:
+def fcn(state: State, node: Node, mean: Numbers | None, *, suffix: str = "") -> PublishedNetwork:
     """Maps an FCN on VGG16 or AlexNet, with its 100 pixels of padding.
 
     Deconvolutions that are bilinear are dropped, for ours are; 2× ones that are not are learned.

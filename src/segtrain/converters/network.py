@@ -7,23 +7,26 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.errors import InputError
+from segtrain.input_spec import RGB_CHANNELS
 from segtrain.layers.normalize import Normalize
+from segtrain.weights import fit_image_kernels
 
 State = Mapping[str, Tensor]
 Node = Mapping[str, Any]  # the keys of a model's YAML
-RGB = tuple[float, float, float]
+Numbers = tuple[float, ...]  # one a channel
 
 
 class Input(NamedTuple):
     """The images that a network was trained on: (pixel of 0..255 - mean) / std.
 
-    mean, std: of R, G and B; a mean that differs from data set to data set may be None here.
+    mean, std: of R, G and B, or of each of its channels; a mean that differs from data set to data
+        set may be None here.
     bgr: whether the channels came as B, G, R.
     candidates: where the mean is None, what the network may have seen -> the keys that say so.
     """
 
-    mean: RGB | None
-    std: RGB = (1.0, 1.0, 1.0)
+    mean: Numbers | None
+    std: Numbers = (1.0, 1.0, 1.0)
     bgr: bool = True
     candidates: Mapping[str, str] = {}
 
@@ -114,8 +117,32 @@ def require(node: Node, *classes: str) -> None:
         raise OtherModel(f"model= must be one that the format has, got {target(node)}", classes)
 
 
+def image_channels(model: nn.Module, network: PublishedNetwork, state: State) -> int | None:
+    """How many channels a published network's images have.
+
+    Args:
+        model: ours, built for RGB.
+        network: how their tensors become ours.
+        state: the published tensors by their names.
+
+    Returns:
+        The channels of its first convolution, where ours differs from it in nothing else; None where
+        no convolution of our model sees RGB.
+    """
+    own = model.state_dict()
+    for name, tensor in state.items():
+        ours = own.get(_rename(name, network.layers) or "")
+        if ours is None or ours.ndim != 4 or tensor.ndim != 4 or ours.shape[1] != RGB_CHANNELS:
+            continue
+        if tensor.shape[0] == ours.shape[0] and tensor.shape[2:] == ours.shape[2:]:
+            return tensor.shape[1]
+    return None
+
+
 def take(model: nn.Module, network: PublishedNetwork, state: State, allow: Iterable[str] = ()) -> Account:
-    """Loads the tensors of a published network into our model, which then takes RGB of 0..255.
+    """Loads the tensors of a published network into our model, which then takes images of 0..255.
+
+    Kernels over RGB are fitted to a model that was built for other channels.
 
     Args:
         model: ours, built in the published form.
@@ -145,6 +172,7 @@ def take(model: nn.Module, network: PublishedNetwork, state: State, allow: Itera
     expected = allowed | set(network.new)
     for name, tensor in (dict(state) | network.prepare(model, state)).items():
         ours, why = _rename(name, network.layers), _look_up(name, network.dropped)
+        tensor = _as_rgb(tensor, ours, network)
         fitting = _fit(tensor, own[ours]) if ours is not None and ours in own else None
         if why is not None:
             dropped[name] = why
@@ -167,23 +195,35 @@ def take(model: nn.Module, network: PublishedNetwork, state: State, allow: Itera
             f"the weights do not fit the model: {'; '.join(said)}",
             do="choose the model= and the data= that they were made for, or allow=[NAME,...]",
         )
-    model.load_state_dict(tensors | _conventions(model, network, tensors), strict=False)
+    model.load_state_dict(tensors | _normalization(model, network.input), strict=False)
     return Account(loaded, dropped, new)
 
 
-def _conventions(model: nn.Module, network: PublishedNetwork, tensors: State) -> dict[str, Tensor]:
-    """The published input's numbers, and first convolutions that see R, G, B instead of B, G, R."""
-    if network.input is None:
+def _as_rgb(tensor: Tensor, ours: str | None, network: PublishedNetwork) -> Tensor:
+    """First convolutions that see R, G, B instead of B, G, R."""
+    if network.input is None or not network.input.bgr or tensor.ndim != 4 or tensor.shape[1] != RGB_CHANNELS:
+        return tensor
+    return tensor.flip(1) if ours in [f"{layer}.weight" for layer in network.images] else tensor
+
+
+def _normalization(model: nn.Module, seen: Input | None) -> dict[str, Tensor]:
+    """The published input's mean and std, of each channel that our model sees."""
+    if seen is None or seen.mean is None:
         return {}
     changed = {}
     for name, module in model.named_modules():
         if isinstance(module, Normalize):
-            for kind, values in (("mean", network.input.mean), ("std", network.input.std)):
-                changed[f"{name}.{kind}"] = torch.tensor(values).view(3, 1, 1)
-    if network.input.bgr:
-        weights = [f"{layer}.weight" for layer in network.images]
-        changed |= {weight: tensors[weight].flip(1) for weight in weights if weight in tensors}
+            channels = module.mean.numel()
+            for kind, values in (("mean", seen.mean), ("std", seen.std)):
+                changed[f"{name}.{kind}"] = _of_channels(torch.tensor(values), channels).view(-1, 1, 1)
     return changed
+
+
+def _of_channels(values: Tensor, channels: int) -> Tensor:
+    """Numbers of R, G, B for other channels, as the kernels are: repeated, or one for all."""
+    if channels == len(values):
+        return values
+    return values.mean(0, keepdim=True) if channels == 1 else values[torch.arange(channels) % len(values)]
 
 
 def _layers(name: str) -> Iterator[str]:
@@ -205,6 +245,7 @@ def _rename(name: str, layers: Mapping[str, str]) -> str | None:
 
 def _fit(tensor: Tensor, own: Tensor) -> Tensor | None:
     """Their tensor in our shape: Caffe stores vectors as 1×1×1×n, and fc6 may be a convolution."""
+    tensor = fit_image_kernels(tensor, own)
     if tensor.dim() == own.dim() and tensor.shape != own.shape:
         return None
     if tensor.dim() == 4 and own.dim() == 2:

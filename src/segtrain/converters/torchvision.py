@@ -10,7 +10,6 @@ from segtrain.converters.network import Node, OtherModel, PublishedNetwork, Stat
 from segtrain.converters.resnet import depth
 from segtrain.converters.vgg import CONVOLUTIONS
 from segtrain.errors import InputError
-from segtrain.weights import fit_channels
 
 # What a file is, by a tensor that it has and the classifiers before it lack.
 MARKS = {
@@ -198,7 +197,7 @@ def vgg16(ours: str, backbone: Node, *, norm: bool) -> PublishedNetwork:
     if ours == "VGG16Blocks4":
         dropped |= dict.fromkeys(VGG_FC, "the backbone has no fc6 and fc7")
         dropped |= {k: "the backbone ends at conv4_3" for k, name in layers.items() if "block5" in name}
-        return classifier(layers, dropped, form, prepare=_grey)
+        return classifier(layers, dropped, form)
     if ours == "AtrousVGG16":
         dropped |= dict.fromkeys(VGG_FC, "fc6 and fc7 are made of some of its filters and taps")
         made = {f"backbone.{name}": name for name in ("fc6", "fc7")}
@@ -210,14 +209,6 @@ def vgg16(ours: str, backbone: Node, *, norm: bool) -> PublishedNetwork:
         return classifier(layers, dropped, form)
     fc = {"classifier.0": "fc.0.0", "classifier.3": "fc.1.0"}
     return classifier(layers | fc, dropped, form, new=("backbone.fc.0.1", "backbone.fc.1.1"))
-
-
-def _grey(model: nn.Module, state: State) -> dict[str, Tensor]:
-    """First kernels for the backbone's own channels where it sees others than RGB."""
-    weight = state["features.0.weight"]
-    backbone: Any = model.backbone
-    channels = backbone.block1[0].in_channels
-    return {} if channels == weight.shape[1] else {"features.0.weight": fit_channels(weight, channels)}
 
 
 def _one_tap(model: nn.Module, state: State) -> dict[str, Tensor]:
