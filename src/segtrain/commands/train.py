@@ -125,7 +125,7 @@ def run_training(
         log = stack.enter_context(open_log(config, folder, "train"))
         write_yaml(config, folder / "config.yaml")  # again once the data are known
         crf = build_crf(config)
-        with process_group.first_of_each_machine(compute.device):
+        with process_group.first_of_each_machine():
             data = build_data(config)
         check_start(data, several_labels=config["task"] == "multilabel")
         dataset = build_dataset(config, data, log)

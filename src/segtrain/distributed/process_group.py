@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segtrain.distributed import launch
-from segtrain.errors import RankLost
+from segtrain.errors import InputError, RankLost
 
 T = TypeVar("T")
 TIMEOUT = timedelta(minutes=30)  # of ranks for one another: one may be downloading a data set
@@ -30,6 +30,7 @@ def join(device: torch.device) -> Iterator[None]:
     """While entered, this process is in the group that torchrun or srun describes, if there is one.
 
     Raises:
+        InputError: two processes have one GPU.
         RankLost: another rank failed, which says itself why, or was killed.
     """
     global _launched, _board
@@ -39,8 +40,11 @@ def join(device: torch.device) -> Iterator[None]:
     if _launched is None:
         _launched, _, _ = next(dist.rendezvous("env://", timeout=TIMEOUT))
     _board = dist.PrefixStore(f"segtrain/{next(_groups)}", _launched)
+    if device.type == "cuda":
+        _check_gpus(gpu_identity(device), _board)
     dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
+        # What the host asks of the other hosts goes past the GPU: NCCL's answer would wait for its work.
+        "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
         store=dist.PrefixStore("group", _board),
         rank=launch.rank(),
         world_size=launch.world_size(),
@@ -57,12 +61,32 @@ def join(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
+def gpu_identity(device: torch.device) -> str:
+    """What two processes have in common that see one GPU, under whatever numbers."""
+    properties = torch.cuda.get_device_properties(device)
+    return f"{properties.name} {properties.uuid}"
+
+
+def _check_gpus(own: str, board: dist.Store) -> None:
+    """Raises InputError on every rank where two have one GPU: NCCL would refuse it in its own words."""
+    board.set(f"gpu/{launch.rank()}", own)
+    seen: dict[str, int] = {}
+    for rank in range(launch.world_size()):
+        gpu = board.get(f"gpu/{rank}").decode()
+        if gpu in seen:
+            raise InputError(
+                f"processes {seen[gpu]} and {rank} have the same GPU ({gpu.rpartition(' ')[0]})",
+                do="launch as many a machine as it has GPUs, with device=cuda; more images: batch_size",
+            )
+        seen[gpu] = rank
+
+
 def _wait_before_leaving(device: torch.device) -> None:
     """A launcher takes the first rank that leaves for a sign to end the others; a lost or frozen one is
     no failure of ours any more."""
     with suppress(RuntimeError):
         if device.type == "cuda":
-            wait_for_all(device)
+            wait_for_all()
         else:
             dist.monitored_barrier(timeout=LEAVING)
 
@@ -140,16 +164,16 @@ def gathered(items: list[T]) -> list[T]:
     return [item for of_rank in of_ranks for item in of_rank]
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
+def any_rank(flag: bool) -> bool:
     """Whether `flag` is set on at least one rank. Every rank waits for the others."""
     if not dist.is_initialized():
         return flag
-    return bool(sum_over_ranks(torch.tensor(float(flag), device=device)).item())
+    return bool(sum_over_ranks(torch.tensor(float(flag))).item())
 
 
-def wait_for_all(device: torch.device) -> None:
+def wait_for_all() -> None:
     """Returns when every rank has come here."""
-    any_rank(False, device)
+    any_rank(False)
 
 
 def wrap(model: nn.Module, *, some_outputs: bool = False) -> nn.Module:
@@ -185,10 +209,10 @@ def share_norms(model: nn.Module) -> None:
 
 
 @contextmanager
-def first_of_each_machine(device: torch.device) -> Iterator[None]:
+def first_of_each_machine() -> Iterator[None]:
     """Enters on one rank of each machine, and when they have left it on the others: one downloads."""
     if launch.local_rank() > 0:
-        wait_for_all(device)
+        wait_for_all()
     yield
     if launch.local_rank() == 0:
-        wait_for_all(device)
+        wait_for_all()

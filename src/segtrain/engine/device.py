@@ -62,13 +62,16 @@ def choose(device: str, precision: str) -> Compute:
     if precision == "16" and device == "cpu":
         raise InputError("precision=16 needs a GPU", do="use precision=bf16 or precision=32")
     if device == "cuda":
-        device = f"cuda:{launch.local_rank()}"
-        if launch.local_rank() >= gpus:
+        # Where a launcher shows each process its own GPU alone, that is number 0 to all of them.
+        number = 0 if gpus == 1 else launch.local_rank()
+        if number >= gpus:
             raise InputError(
-                f"process {launch.local_rank() + 1} of this machine has no GPU, torch sees {gpus}",
+                f"process {number + 1} of this machine has no GPU, torch sees {gpus}",
                 do=f"launch {gpus} a machine, or use device=cpu",
             )
-        torch.cuda.set_device(device)
+        device = f"cuda:{number}"
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)  # for streams and kernels that name none
     return Compute(torch.device(device), precision)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from segtrain.contracts import Schedule
 from segtrain.distributed import process_group
 from segtrain.engine import checkpoint
+from segtrain.engine.averaging import RunningAverage
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.checkpoint_schema import RESUMED, check_keys
 from segtrain.engine.device import Compute
@@ -66,14 +65,13 @@ class TrainState:
     validation_pending: bool = False
     losses: list[list[float]] = field(default_factory=list)
     seconds_per_step: float | None = None
-    averaged: AveragedModel | None = None
+    averaged: RunningAverage | None = None
     scaler: torch.amp.GradScaler = field(init=False)
     wrapped: nn.Module = field(init=False)
 
     def __post_init__(self) -> None:
         if self.settings.ema and self.averaged is None:
-            average: Any = _ema(self.settings.ema)
-            self.averaged = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+            self.averaged = RunningAverage(self.model, self.settings.ema)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "16")
         self.wrapped = process_group.wrap(self.model, some_outputs=self.loss.output_names == {"out"})
 
@@ -120,7 +118,6 @@ class TrainState:
         checkpoint.load_optimizer(self.optimizer, saved.part("optimizer"))
         if self.averaged:
             self.averaged.module.load_state_dict(saved.part("ema") or saved.part("model"))
-            self.averaged.n_averaged.fill_(saved.meta["step"])
         if saved.meta["scaler"]:  # else the run was in another precision
             self.scaler.load_state_dict(saved.meta["scaler"])
         self.step, self.best = saved.meta["step"], saved.meta["best"]
@@ -158,18 +155,3 @@ def freeze_norms(model: nn.Module) -> None:
 def is_batch_norm(module: nn.Module) -> bool:
     """Whether a module is BatchNorm, in any number of dimensions."""
     return isinstance(module, nn.modules.batchnorm._BatchNorm)
-
-
-def _ema(decay: float) -> Callable[[list[Tensor], list[Tensor], int], None]:
-    """A running average that forgets its start: the decay grows as (1+n)/(10+n) up to `decay`."""
-
-    @torch.no_grad()
-    def average(averages: list[Tensor], values: list[Tensor], n: int) -> None:
-        weight = 1 - min(decay, (1 + float(n)) / (10 + float(n)))
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value.to(average.dtype), weight)
-            else:
-                average.copy_(value)
-
-    return average

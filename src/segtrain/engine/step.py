@@ -1,11 +1,10 @@
 """One optimizer step, and what is saved of one that diverged."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from segtrain.contracts import BalancesClasses
 from segtrain.distributed import process_group
@@ -13,6 +12,7 @@ from segtrain.engine import replay
 from segtrain.engine.freezing import hold_frozen
 from segtrain.engine.loader import Batch
 from segtrain.engine.state import TrainState, freeze_norms
+from segtrain.engine.transfer import to_device, to_host
 from segtrain.errors import DivergedError
 from segtrain.files import as_argument
 from segtrain.seeds import seed_for
@@ -38,7 +38,7 @@ def train_step(state: TrainState, batches: list[Batch], folder: Path) -> list[fl
         DivergedError: the loss is not finite; the weights are as before, and saved in `folder`.
     """
     device = state.compute.device
-    masks = [mask.to(device, non_blocking=True) for _, mask, _ in batches]
+    masks = [to_device(mask, device) for _, mask, _ in batches]
     count = process_group.sum_over_ranks(torch.stack([state.loss.count(mask) for mask in masks]).sum(0))
     count = count + (count == 0)
     state.wrapped.train()
@@ -48,16 +48,17 @@ def train_step(state: TrainState, batches: list[Batch], folder: Path) -> list[fl
     total = torch.zeros_like(count)
     for i, ((images, _, _), mask) in enumerate(zip(batches, masks, strict=True)):
         with state.compute.autocast():
-            outputs = state.wrapped(images.to(device, non_blocking=True))
+            outputs = state.wrapped(to_device(images, device))
         terms = state.loss(outputs, mask) / count
         total += terms.detach()
         if i == len(batches) - 1:
             # Sent before the backward pass, so that a GPU has work while the loss is looked at.
-            own, everybodys = _sent(total.clone()), _sent(process_group.sum_over_ranks(total))
+            sent = to_host(total.clone(), process_group.sum_over_ranks(total))
         # DistributedDataParallel averages over the ranks; the sum is wanted.
         state.scaler.scale(terms.sum() * process_group.world_size()).backward()
-    if not math.isfinite(sum(everybodys())):
-        raise _diverged(state, batches, sum(own()), sum(everybodys()), folder)
+    own, everybodys = (values.tolist() for values in sent())
+    if not math.isfinite(sum(everybodys)):
+        raise _diverged(state, batches, sum(own), sum(everybodys), folder)
     if state.settings.clip_norm:
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.model.parameters(), state.settings.clip_norm)
@@ -66,27 +67,13 @@ def train_step(state: TrainState, batches: list[Batch], folder: Path) -> list[fl
     state.optimizer.zero_grad(set_to_none=True)
     process_group.share_norms(state.model)
     if state.averaged:
-        state.averaged.update_parameters(state.model)
-    return everybodys()
+        state.averaged.update(state.model, taken=state.step)
+    return everybodys
 
 
 def step_seed(state: TrainState) -> int:
     """The seed of dropout in this step and on this rank."""
     return seed_for(state.settings.seed, state.step, process_group.rank())
-
-
-def _sent(x: Tensor) -> Callable[[], list[float]]:
-    """Starts the copy of a few values to the host; the function waits for it, and for no later work."""
-    if x.device.type != "cuda":
-        return x.tolist
-    copy = x.to("cpu", non_blocking=True)
-    sent = torch.cuda.current_stream().record_event()
-
-    def values() -> list[float]:
-        sent.synchronize()
-        return copy.tolist()
-
-    return values
 
 
 def _diverged(

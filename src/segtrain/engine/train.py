@@ -45,7 +45,7 @@ def fit(
         SaveError: a checkpoint could not be written.
         Stopped: SIGTERM, SIGUSR1 or Ctrl-C came; last.ckpt is of this very step.
     """
-    settings, folder, device = state.settings, log.folder / "checkpoints", state.compute.device
+    settings, folder = state.settings, log.folder / "checkpoints"
     stopped = partial(_stop_everywhere, stop)
     batches, first, result = _batches(state, dataset, stopped), state.step, None
     state.validation_pending |= state.step >= settings.max_steps
@@ -61,11 +61,11 @@ def fit(
             with meter.waiting():
                 taken = [] if last or stopped() else list(islice(batches, settings.accumulate))
             enough = last or len(taken) == settings.accumulate
-            stopping = process_group.any_rank(stop.requested or not enough, device)
+            stopping = process_group.any_rank(stop.requested or not enough)
             due = state.step > first and (last or state.step % settings.checkpoint_every == 0)
             if stopping or due:
                 _save_last(state, log)
-            if stopping or (last and process_group.any_rank(stop.requested, device)):
+            if stopping or (last and process_group.any_rank(stop.requested)):
                 raise stop.stopped(folder / checkpoint.LAST, state.step)
             if last:
                 assert result is not None
@@ -155,7 +155,7 @@ def _save_last(state: TrainState, log: RunLog) -> None:
         last, previous = folder / checkpoint.LAST, folder / checkpoint.PREVIOUS
         checkpoint.save(state.checkpoint(), last, previous=previous)
     # A launcher takes the first rank that leaves for a sign to kill the others.
-    process_group.wait_for_all(state.compute.device)
+    process_group.wait_for_all()
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def evaluate_split(
         advance(1)
         if stopped := should_stop():
             break
-    if process_group.any_rank(stopped or i + 1 < expected, device):
+    if process_group.any_rank(stopped or i + 1 < expected):
         raise EvaluationStopped
 
     threshold = accumulators[0].best_threshold(device) if settings.choose_threshold else None
