@@ -70,6 +70,18 @@ class RankLost(SegtrainError):
     exit_code = 5
 
 
+# torch's words for the host's memory, and NumPy's. torch's class for a GPU's memory is known by its name, so
+# that torch need not be imported to ask.
+_NO_MEMORY = re.compile(r"DefaultCPUAllocator: (?:can't|not enough) |Unable to allocate ")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on a GPU or on the host."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
+
 def shorten(value: object, most: int = 60) -> str:
     """A value of a file or of the user's as a message shows it: on one line, and not all of a long one."""
     text = " ".join(str(value).split())

@@ -60,19 +60,28 @@ def interpolate_rows(
     Args:
         cells: the rows of the maps, asked for those that are needed alone; height: how many there are.
     """
-    position = torch.arange(start, stop, dtype=torch.float32)
-    if align_corners:
-        position *= (height - 1) / (size[0] - 1) if size[0] > 1 else 0
-    else:
-        position = ((position + 0.5) * (height / size[0]) - 0.5).clamp(min=0)
-    first = position.long().clamp(max=height - 1)
-    second = (first + 1).clamp(max=height - 1)
-    low, high = int(first[0]), int(second[-1]) + 1
+    top, bottom, _ = _rows_between(start, stop, height, size[0], align_corners)
+    low, high = int(top[0]), int(bottom[-1]) + 1
     seen = cells(low, high)
     wide = F.interpolate(seen, (high - low, size[1]), mode="bilinear", align_corners=align_corners)
-    weight = (position - first).to(wide).view(-1, 1)
-    above, below = (wide.index_select(-2, (i - low).to(wide.device)) for i in (first, second))
+    # Computed again where the maps are: a copy to a GPU would wait for all of its work.
+    first, second, weight = _rows_between(start, stop, height, size[0], align_corners, wide.device)
+    weight = weight.to(wide).view(-1, 1)
+    above, below = (wide.index_select(-2, i - low) for i in (first, second))
     return above.mul_(1 - weight).add_(below.mul_(weight))
+
+
+def _rows_between(
+    start: int, stop: int, height: int, rows: int, align_corners: bool, device: torch.device | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For rows `start` to `stop` of `rows`, the two of `height` that each lies between (int64), and where."""
+    position = torch.arange(start, stop, dtype=torch.float32, device=device)
+    if align_corners:
+        position *= (height - 1) / (rows - 1) if rows > 1 else 0
+    else:
+        position = ((position + 0.5) * (height / rows) - 0.5).clamp(min=0)
+    first = position.long().clamp(max=height - 1)
+    return first, (first + 1).clamp(max=height - 1), position - first
 
 
 def upsampled_labels(logits: Tensor, size: Sequence[int]) -> Tensor:

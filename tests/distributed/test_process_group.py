@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
@@ -148,6 +149,21 @@ def test_sruns_variables_are_said_as_torchruns_and_only_in_a_step_of_several_tas
     script = {"SLURM_JOB_ID": "12345", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
     launch.adopt_slurm(script)
     assert "RANK" not in script
+
+
+def test_two_processes_on_one_gpu_are_refused_on_both(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    board = dist.HashStore()
+    gpus = ["H200 GPU-1", "H200 GPU-2", "H200 GPU-1"]
+    for rank, gpu in enumerate(gpus):
+        board.set(f"gpu/{rank}", gpu)
+    for rank in (0, 2):
+        monkeypatch.setenv("RANK", str(rank))
+        with pytest.raises(InputError, match=r"processes 0 and 2 have the same GPU \(H200\); launch as many"):
+            process_group.check_gpus(gpus[rank], board)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    process_group.check_gpus("H200 GPU-2", board)
 
 
 ENDING = """

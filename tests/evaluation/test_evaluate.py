@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from segtrain import sizes
-from segtrain.contracts import Sample
+from segtrain.contracts import RefinesBatches, Sample
+from segtrain.crf.on_device import DeviceCrf
 from segtrain.engine.device import Compute
 from segtrain.evaluation import evaluate as evaluation
 from segtrain.evaluation.evaluate import EvaluationSettings
+from segtrain.evaluation.pipeline import one_later
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
 from segtrain.inference import Whole
 from segtrain.inference.rows import rows_of
@@ -153,6 +155,31 @@ def test_a_model_is_given_back_in_the_mode_it_came():
     with evaluating(model):
         assert not model.training
     assert model.training
+
+
+def test_each_item_comes_once_the_next_one_is_there():
+    asked = []
+    items = one_later(asked.append(i) or i for i in range(3))
+    assert [(item, len(asked)) for item in items] == [(0, 2), (1, 3), (2, 3)]
+
+
+def test_a_crf_that_refines_batches_where_they_are_gives_what_it_gives_of_arrays():
+    crf = DeviceCrf(
+        iterations=2,
+        gaussian={"sxy": 1, "compat": 3},
+        bilateral={"sxy": 3, "srgb": 90, "compat": 2},
+        backend="torch",
+    )
+    assert isinstance(crf, RefinesBatches)
+    seen, once = {}, Images()
+    for name, refine in (("batches", crf), ("arrays", lambda *arrays: crf(*arrays))):
+        images = []
+        metrics = evaluate(
+            predictor(2), once, NAMES, CPU.device, EvaluationSettings(2), crf=refine, on_image=images.append
+        )
+        seen[name] = metrics, [image.crf.tolist() for image in images]
+    del seen["batches"][0]["seconds"], seen["arrays"][0]["seconds"]
+    assert seen["batches"] == seen["arrays"]
 
 
 class Constant(Predict):

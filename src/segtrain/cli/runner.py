@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from segtrain.cli.completion import complete
 from segtrain.cli.folders import FolderRefused, leave_folders
 from segtrain.cli.help import help_text
+from segtrain.cli.memory import out_of_memory
 from segtrain.cli.sweep import SweepFailed, network_metrics
 from segtrain.commands.command_line import note_command
 from segtrain.commands.folder import locked
@@ -150,9 +151,9 @@ class Job:
     def _recorded(self, config: DictConfig, overrides: list[str]) -> dict[str, Any] | None:
         """The command's metrics; `metrics.json` gets them, or why it failed, with the overrides."""
         if not self.command.recorded:
-            return self.command.function(config, self.folder)
+            return self._done(config)
         try:
-            metrics = self.command.function(config, self.folder)
+            metrics = self._done(config)
             if metrics is not None:
                 write_metrics(metrics, overrides, self.folder)
         except BaseException as error:
@@ -169,6 +170,16 @@ class Job:
                 self.failure = reason
             raise (reason if isinstance(reason, SaveError) else error) from None
         return metrics
+
+    def _done(self, config: DictConfig) -> dict[str, Any] | None:
+        """What the command gives. Memory that is too small is a fault of the config."""
+        try:
+            return self.command.function(config, self.folder)
+        except Exception as error:
+            reason = out_of_memory(error, self.command.root, config)
+            if reason is None:
+                raise
+            raise reason from error
 
 
 def _prepare_process() -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from segtrain.config.compose import SAVED_GROUPS, compose_config, plain
 from segtrain.config.data_node import make_data
 from segtrain.config.instantiate import fits, instantiate
-from segtrain.contracts import Dataset, HasMetrics, Logger, Metric
+from segtrain.contracts import Crf, Dataset, HasMetrics, Logger, Metric
+from segtrain.crf import dense_crf
+from segtrain.crf.on_device import DeviceCrf
 from segtrain.data.datasets.one_hot import OneHot
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
@@ -125,14 +128,25 @@ def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
     return model.eval()
 
 
-def build_crf(config: dict[str, Any]) -> partial | None:
-    """The dense CRF with its parameters, where `crf` is on.
+def build_crf(config: dict[str, Any]) -> Crf | None:
+    """The dense CRF with its parameters, where `crf` is on; on a GPU one that refines what lies there.
 
     Raises:
         InputError: a parameter that does not fit, or a backend that is not installed.
     """
     if not config["crf"]:
         return None
+    crf = build_dense_crf(config)
+    keywords = dict(crf.keywords)
+    backend, dropped = keywords.pop("backend", "auto"), keywords.pop("drop_below", 0)
+    of_a_gpu = config["device"] != "cpu" and torch.cuda.is_available()
+    if crf.func is dense_crf and of_a_gpu and backend in ("auto", "torch", "triton") and not dropped:
+        return DeviceCrf(**keywords, backend="torch" if backend == "auto" else backend)
+    return crf
+
+
+def build_dense_crf(config: dict[str, Any]) -> partial:
+    """`dense_crf=` with its parameters, of arrays. Raises InputError, as `build_crf`."""
     node, classes = config["dense_crf"], config["data"]["num_classes"]
     if config["device"] == "cpu" and node.get("backend", "auto") == "auto":
         node = node | {"backend": "numba"}  # by itself it would take a GPU that is there

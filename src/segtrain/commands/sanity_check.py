@@ -13,7 +13,7 @@ from segtrain.config.data_node import own_keys
 from segtrain.config.instantiate import REFUSALS, check_node
 from segtrain.engine.device import Compute
 from segtrain.engine.loader import Augmented
-from segtrain.errors import InputError, SegtrainError
+from segtrain.errors import InputError, SegtrainError, is_out_of_memory
 from segtrain.losses.composite import CompositeLoss
 
 # The data first: the model repeats their number of classes.
@@ -76,6 +76,8 @@ def first_forward_pass(
             with compute.autocast():
                 outputs = functional_call(model, buffers, images)
         except REFUSALS as error:
+            if is_out_of_memory(error):
+                raise
             raise InputError(
                 f"model: does not take images of {size[0]}×{size[1]}, as data and augment give ({error})",
                 do="give larger ones, by augment or data, or choose another model",

@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch.utils.data import Subset
 
-from segtrain.commands.build import build_crf, saved_input
+from segtrain.commands.build import build_crf, build_dense_crf, saved_input
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.data_node import make_data
@@ -83,8 +83,7 @@ class Tuner:
 
     def __init__(self, config: dict[str, Any], data, spec: InputSpec, compute: Compute, log: RunLog):
         self.config, self.data, self.spec, self.compute, self.log = config, data, spec, compute, log
-        crf = build_crf(config)
-        assert crf is not None  # tune_checkpoints checked it
+        crf = build_dense_crf(config)
         self.parameters = crf.keywords
         self.images = min(config["tune_crf"], len(data.val))
 

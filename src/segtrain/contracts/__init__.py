@@ -24,6 +24,7 @@ from segtrain.contracts.optional import (  # noqa: F401 (for those who import th
     InputHints,
     Pair,
     RandomState,
+    RefinesBatches,
 )
 from segtrain.errors import InputError
 from segtrain.input_spec import RGB8, InputSpec

@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from segtrain.input_spec import InputSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Pair(NamedTuple):
@@ -170,4 +173,17 @@ class HasSavedKeys(Protocol):
 
     def saved_keys(self) -> dict[str, Any]:
         """Keys of the model's config for a checkpoint, by which it is built without that."""
+        ...
+
+
+@runtime_checkable
+class RefinesBatches(Protocol):
+    """A CRF that also refines what lies on a GPU, without a way over the host."""
+
+    def __call__(self, image: np.ndarray, probabilities: np.ndarray, /) -> np.ndarray:
+        """Probabilities C×H×W refined by an image H×W×3."""
+        ...
+
+    def on_device(self, images: Tensor, probabilities: Tensor, /) -> Tensor:
+        """Probabilities float32 N×C×H×W refined by images N×3×H×W of the same device, on it."""
         ...

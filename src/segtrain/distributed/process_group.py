@@ -41,7 +41,7 @@ def join(device: torch.device) -> Iterator[None]:
         _launched, _, _ = next(dist.rendezvous("env://", timeout=TIMEOUT))
     _board = dist.PrefixStore(f"segtrain/{next(_groups)}", _launched)
     if device.type == "cuda":
-        _check_gpus(gpu_identity(device), _board)
+        check_gpus(gpu_identity(device), _board)
     dist.init_process_group(
         # What the host asks of the other hosts goes past the GPU: NCCL's answer would wait for its work.
         "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
@@ -67,8 +67,16 @@ def gpu_identity(device: torch.device) -> str:
     return f"{properties.name} {properties.uuid}"
 
 
-def _check_gpus(own: str, board: dist.Store) -> None:
-    """Raises InputError on every rank where two have one GPU: NCCL would refuse it in its own words."""
+def check_gpus(own: str, board: dist.Store) -> None:
+    """Refuses two processes on one GPU, on every rank: NCCL would do so in its own words.
+
+    Args:
+        own: this process's GPU, of `gpu_identity`.
+        board: that all processes share.
+
+    Raises:
+        InputError: two have the same.
+    """
     board.set(f"gpu/{launch.rank()}", own)
     seen: dict[str, int] = {}
     for rank in range(launch.world_size()):

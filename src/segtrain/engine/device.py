@@ -3,6 +3,7 @@
 import ctypes
 import re
 import sys
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -72,7 +73,16 @@ def choose(device: str, precision: str) -> Compute:
         device = f"cuda:{number}"
     if device.startswith("cuda"):
         torch.cuda.set_device(device)  # for streams and kernels that name none
+        if precision == "32":
+            _leave_tf32()
     return Compute(torch.device(device), precision)
+
+
+def _leave_tf32() -> None:
+    """Makes float32 mean it: torch lets cuDNN's convolutions round what they multiply to 10 bits."""
+    with warnings.catch_warnings():  # there is a new name for it, which does not get on with the old one
+        warnings.simplefilter("ignore")
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def _fastest(device: str) -> str:

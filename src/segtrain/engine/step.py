@@ -53,10 +53,10 @@ def train_step(state: TrainState, batches: list[Batch], folder: Path) -> list[fl
         total += terms.detach()
         if i == len(batches) - 1:
             # Sent before the backward pass, so that a GPU has work while the loss is looked at.
-            sent = to_host(total.clone(), process_group.sum_over_ranks(total))
+            sent = to_host(total.clone()), to_host(process_group.sum_over_ranks(total))
         # DistributedDataParallel averages over the ranks; the sum is wanted.
         state.scaler.scale(terms.sum() * process_group.world_size()).backward()
-    own, everybodys = (values.tolist() for values in sent())
+    own, everybodys = (there().tolist() for there in sent)
     if not math.isfinite(sum(everybodys)):
         raise _diverged(state, batches, sum(own), sum(everybodys), folder)
     if state.settings.clip_norm:

@@ -34,25 +34,25 @@ def to_device(x: Tensor, device: torch.device) -> Tensor:
     return there
 
 
-def to_host(*tensors: Tensor) -> Callable[[], list[Tensor]]:
-    """Starts the copies of tensors to the host.
+def to_host(x: Tensor) -> Callable[[], Tensor]:
+    """Starts the copy of a tensor to the host.
 
     Returns:
-        What gives the tensors there: it waits for them, and for nothing that was queued later.
+        What gives the tensor there: it waits for it, and for nothing that was queued later.
 
     Example:
         >>> labels = to_host(logits.argmax(1))
         >>> next_logits = model(next_images)["out"]  # queued before the labels are there
-        >>> labels()[0].numpy()
+        >>> labels().numpy()
     """
-    if tensors[0].device.type != "cuda":
-        return lambda: [x.cpu() for x in tensors]
-    copies = [x.to("cpu", non_blocking=True) for x in tensors]  # into pinned memory
-    sent = torch.cuda.current_stream(tensors[0].device).record_event()
+    if x.device.type != "cuda":
+        return x.cpu
+    copy = x.to("cpu", non_blocking=True)  # into pinned memory
+    sent = torch.cuda.current_stream(x.device).record_event()
 
-    def there() -> list[Tensor]:
+    def there() -> Tensor:
         sent.synchronize()
-        return copies
+        return copy
 
     return there
 

@@ -1,7 +1,7 @@
 """Evaluation: one confusion matrix over a split, and the dense CRF where it is given."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from segtrain.contracts import Crf, EvaluationStopped, Metric, Sample, Split
-from segtrain.crf.pipeline import refine_in_threads
 from segtrain.distributed import process_group
 from segtrain.engine.loader import evaluation_batches
 from segtrain.errors import InputError
+from segtrain.evaluation.pipeline import Predicted, predictions
 from segtrain.evaluation.predictor import Predict
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.input_spec import RGB8, InputSpec
@@ -21,8 +21,6 @@ from segtrain.metrics.average_precision import EDGES, AveragePrecision, best_thr
 from segtrain.metrics.regions import Scores, confusion_matrix, label_matrices, scores
 from segtrain.tasks import Task
 
-# Class indices uint8 H×W, or 0 and 1 H×W×C where a pixel has several labels; their probabilities float32.
-LabelsAndConfidence = tuple[np.ndarray, np.ndarray | None]
 OF_THE_OBJECT = ("iou", "dice", "precision", "recall")  # metrics of task=binary, beside the two classes'
 
 
@@ -72,21 +70,21 @@ class Accumulator:
         self.matrix = torch.zeros(shape, dtype=torch.int64)
         self.metrics, self.task = metrics, task
 
-    def update(self, sample: Sample, labels: np.ndarray, confidence: np.ndarray | None) -> Tensor:
+    def update(self, sample: Sample, predicted: Predicted) -> Tensor:
         """Adds an image and gives its confusion matrix; further metrics need its confidence."""
+        labels, confidence, matrix = predicted
         if sample.mask.ndim != labels.ndim:
             raise InputError(
                 f"{sample.name}: its mask has several classes a pixel", do="train with task=multilabel"
             )
-        mask, predicted = torch.from_numpy(sample.mask), torch.from_numpy(labels)
         if self.task.multilabel:
-            matrix = label_matrices(mask, predicted)
-        else:
-            matrix = confusion_matrix(mask, predicted, len(self.matrix))
+            matrix = label_matrices(torch.from_numpy(sample.mask), labels)
+        elif matrix is None:
+            matrix = confusion_matrix(torch.from_numpy(sample.mask), labels, len(self.matrix))
         self.matrix += matrix
         for metric in self.metrics:
             assert confidence is not None
-            metric.update(sample, labels, confidence)
+            metric.update(sample, labels.numpy(), confidence.numpy())
         return matrix
 
     def best_threshold(self, device: torch.device) -> float:
@@ -164,16 +162,14 @@ def evaluate_split(
         spec=spec,
         should_stop=should_stop,
     )
-    if crf is None:
-        predicted = _predictions(predict, batches, with_confidence=bool(accumulators[0].metrics))
-    else:
-        predicted = _refined_predictions(predict, batches, crf)
+    wanted = bool(accumulators[0].metrics)
+    predicted = predictions(predict, batches, classes, crf, with_confidence=wanted)
     stopped, expected = False, len(range(rank, len(dataset), world_size))
     i = -1
-    for i, (sample, predictions) in enumerate(predicted):
-        pairs = zip(accumulators, predictions, strict=True)
-        matrices = [accumulator.update(sample, *prediction) for accumulator, prediction in pairs]
-        labels = [labels for labels, _ in predictions]
+    for i, (sample, stages_of_image) in enumerate(predicted):
+        pairs = zip(accumulators, stages_of_image, strict=True)
+        matrices = [accumulator.update(sample, prediction) for accumulator, prediction in pairs]
+        labels = [prediction.labels.numpy() for prediction in stages_of_image]
         refined = labels[1] if len(labels) > 1 else None
         on_image(ImageResult(rank + i * world_size, sample, labels[0], refined, matrices))
         advance(1)
@@ -186,44 +182,6 @@ def evaluate_split(
     network, *after_crf = (each.compute(class_names, device, threshold) for each in accumulators)
     seconds = time.perf_counter() - start
     return EvaluationResult(network, after_crf[0] if after_crf else None, len(dataset), seconds)
-
-
-def _predictions(
-    predict: Predict, batches: Iterable[list[Sample]], *, with_confidence: bool
-) -> Iterator[tuple[Sample, list[LabelsAndConfidence]]]:
-    """Each sample with the network's prediction."""
-    predictions: Iterable[LabelsAndConfidence]
-    for samples in batches:
-        if with_confidence:
-            labels, confidence = (x.cpu().numpy() for x in predict.confident_labels(samples))
-            predictions = zip(labels, confidence, strict=True)
-        else:
-            predictions = ((labels, None) for labels in predict.labels(samples).cpu().numpy())
-        for sample, prediction in zip(samples, predictions, strict=True):
-            yield sample, [prediction]
-
-
-def _refined_predictions(
-    predict: Predict, batches: Iterable[list[Sample]], crf: Crf
-) -> Iterator[tuple[Sample, list[LabelsAndConfidence]]]:
-    """Each sample with the network's prediction and the CRF's, which runs beside the network."""
-
-    def refine(image: np.ndarray, probabilities: np.ndarray) -> list[LabelsAndConfidence]:
-        return [_prediction(predict, p) for p in (probabilities, crf(image, probabilities))]
-
-    def predicted() -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
-        for samples in batches:
-            for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
-                yield sample, sample.rgb, probabilities
-
-    return refine_in_threads(refine, predicted())
-
-
-def _prediction(predict: Predict, probabilities: np.ndarray) -> LabelsAndConfidence:
-    """Of class probabilities C×H×W."""
-    given = torch.from_numpy(probabilities)[None]
-    labels = predict.task.labels(given)
-    return labels[0].numpy(), predict.task.confidence(given, labels)[0].numpy()
 
 
 def _over_all_ranks(sums: Tensor, device: torch.device) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segtrain.contracts import Inference, Rows, Sample, TakesBorders
 from segtrain.engine.device import Compute
+from segtrain.engine.transfer import to_device
 from segtrain.errors import InputError
 from segtrain.inference import Whole
 from segtrain.inference.rows import all_rows, probabilities, row_blocks
@@ -135,7 +136,7 @@ class Predictor(Predict):
         images = np.stack([sample.image for sample in samples])
         if images.dtype != np.uint8:  # torch knows little of 16-bit numbers, and float32 holds them
             images = images.astype(np.float32)
-        return torch.from_numpy(images).permute(0, 3, 1, 2).to(self.compute.device)
+        return to_device(torch.from_numpy(images), self.compute.device).permute(0, 3, 1, 2)
 
 
 class Ensemble(Predict):

@@ -56,8 +56,13 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
     """
     if labels.dtype == torch.uint8:  # one bin for each label that a byte can be: no mask is needed
         pairs = labels.flatten().to(torch.int32) * num_classes + predictions.flatten()
-        counts = torch.bincount(pairs, minlength=256 * num_classes)[: num_classes**2]
-        return counts.view(num_classes, num_classes)
+        if pairs.is_cuda:  # where bincount waits for the largest of them
+            ones = torch.ones((), dtype=torch.int64, device=pairs.device).expand(len(pairs))
+            counts = torch.zeros(256 * num_classes, dtype=torch.int64, device=pairs.device)
+            counts.scatter_add_(0, pairs.long(), ones)
+        else:
+            counts = torch.bincount(pairs, minlength=256 * num_classes)
+        return counts[: num_classes**2].view(num_classes, num_classes)
     labels, predictions = labels.flatten().long(), predictions.flatten().long()
     valid = (labels >= 0) & (labels < num_classes)
     pairs = labels[valid] * num_classes + predictions[valid]

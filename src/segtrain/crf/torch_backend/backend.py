@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from segtrain.crf.inputs import check_probabilities
 from segtrain.crf.potentials import SMALLEST_PROBABILITY, Kernel, read_kernels
-from segtrain.crf.torch_backend.lattice import LatticeFilter, TorchLattice, torch_lattice
+from segtrain.crf.torch_backend.lattice import LatticeFilter, TorchLattice, constant, torch_lattice
 
 Parameters = Mapping[str, Any]
 _device_is_free = threading.Lock()  # several threads' images would take their memory at once
@@ -145,7 +145,12 @@ def batch_marginals(
         >>> refined = batch_marginals(images, logits.softmax(1), read_kernels(gaussian, bilateral, 3, 21), 10)
     """
     unaries = probabilities.float().clamp(SMALLEST_PROBABILITY, 1).log()
-    weights = [torch.as_tensor(kernel.compatibility, device=images.device) for kernel in kernels]
+    weights = [
+        constant(kernel.compatibility, torch.float32, images.device)
+        if isinstance(kernel.compatibility, float)
+        else torch.as_tensor(kernel.compatibility, device=images.device)
+        for kernel in kernels
+    ]
     return _infer(images, unaries, kernels, weights, iterations).softmax(1)
 
 
@@ -234,7 +239,7 @@ def _positions(batch: int, height: int, width: int, device: torch.device) -> Ten
 def _normalised(
     features: Tensor, stds: tuple[float, ...], ends: list[tuple[int, int]] | None
 ) -> tuple[TorchLattice, Tensor]:
-    by = torch.tensor(stds, device=features.device)  # float32, not by the reciprocal
+    by = constant(stds, torch.float32, features.device)  # not by the reciprocal
     scaled_ends = None if ends is None else np.array(ends, float) / np.array(stds, np.float32)[:, None]
     lattice = torch_lattice(features.permute(0, 2, 3, 1).flatten(1, 2) / by, scaled_ends)
     ones = torch.ones(len(lattice.vertices), 1, device=features.device)

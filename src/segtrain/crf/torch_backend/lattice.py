@@ -4,6 +4,7 @@ The same vertices as in `lattice`, found by sorting instead of hashing, and in t
 The images of a batch share one lattice whose keys begin with the image.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +58,19 @@ def _filter(values: Tensor, lattice: TorchLattice, *, reverse: bool) -> Tensor:
     weights = lattice.weights.to(values.dtype)
     sliced = F.embedding_bag(lattice.vertices, now, mode="sum", per_sample_weights=weights)
     return sliced * slicing_scale(len(lattice.neighbours) - 1)
+
+
+@functools.lru_cache(maxsize=64)
+def constant(numbers: float | tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A few numbers on a device, sent once: for each copy to a GPU the host waits until its work is done.
+
+    Args:
+        numbers: one, or a row of them.
+        dtype: of the tensor.
+        device: where it is wanted.
+    """
+    with torch.inference_mode(False):  # a training may use it after an evaluation
+        return torch.tensor(numbers, dtype=dtype, device=device)
 
 
 @torch.no_grad()
@@ -131,7 +145,7 @@ def _simplices(features: Tensor, layout: Keys) -> tuple[Tensor, Tensor]:
     dimensions = features.shape[2]
     corners = dimensions + 1
     reciprocal = float(np.float32(1) / np.float32(corners))
-    scale = torch.from_numpy(feature_scale(dimensions)).to(features.device)
+    scale = constant(tuple(feature_scale(dimensions).tolist()), torch.float32, features.device)
 
     # Onto the plane whose coordinates sum to 0; then the nearest vertex of remainder 0.
     scaled = features * scale
@@ -159,7 +173,7 @@ def _simplices(features: Tensor, layout: Keys) -> tuple[Tensor, Tensor]:
     weights = by_rank - by_rank.roll(1, -1)
     weights[..., 0] = by_rank[..., 0] + (1 - by_rank[..., -1])
     # Vertex k: each coordinate one more than in the one before, but for that of rank d+1-k, d less.
-    units = torch.tensor([1 << int(s) for s in layout.shifts[:-1]] + [0], device=features.device)
+    units = constant((*(1 << int(s) for s in layout.shifts[:-1]), 0), torch.int64, features.device)
     steps = layout.ones - corners * torch.empty_like(rank).scatter_(-1, rank, units.expand_as(rank)).flip(-1)
     first = (base.long() * units).sum(-1, keepdim=True) + layout.offset
     keys = first + F.pad(steps[..., :-1].cumsum(-1), (1, 0))
