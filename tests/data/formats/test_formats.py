@@ -354,3 +354,16 @@ def test_shares_in_six_decimals_hit_the_pixels_that_they_were_made_of():
     )
     drawn = fill_pixels([shares * [WIDTH, HEIGHT]], HEIGHT, WIDTH)
     assert (drawn == by_opencv(points)).all()
+
+
+@pytest.mark.parametrize("option", WRITERS)
+def test_images_of_16_bits_keep_their_low_byte(tmp_path, option):
+    WRITERS[option](tmp_path)
+    values = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH)
+    for path in tmp_path.rglob("[abcd].[pj]*g"):
+        cv2.imencode(".png", values)[1].tofile(path)
+    data = build(option, tmp_path, range="[0,4095]", rgb="[1,1,1]")
+    assert data.input_hints().range == [0, 4095]
+    for sample in samples(data).values():
+        assert sample.image.dtype == np.uint16
+        assert (sample.image[..., 0] == values).all()

@@ -105,3 +105,15 @@ def test_a_training_reads_parquet(tmp_path, run, monkeypatch):
     done = run("segtrain", *given, *fast)
     assert done.code == 0, done.err
     assert "weed" in done.out
+
+
+def test_images_with_more_bits_than_would_be_kept_are_refused(tmp_path):
+    import cv2
+
+    deep = cv2.imencode(".png", np.full((6, 6, 3), 300, np.uint16))[1].tobytes()
+    mask = png(np.zeros((6, 6), np.uint8))
+    features = datasets.Features({"image": datasets.Image(), "mask": datasets.Image()})
+    columns = {"image": [{"bytes": deep, "path": None}] * 2, "mask": [mask] * 2}
+    datasets.Dataset.from_dict(columns, features=features).save_to_disk(tmp_path / "set")
+    with pytest.raises(InputError, match="must have 8 bits a channel"):
+        HuggingFace(root=str(tmp_path / "set"), num_classes=2).train[0]

@@ -174,14 +174,8 @@ class FolderSplit(PairedFiles):
         *,
         snap: bool = False,
     ):
-        super().__init__(pairs, num_classes=num_classes, label_map=label_map.numbers)
-        self.colours, self.snap, self.image_files = label_map.colours, snap, image_files
-
-    def image(self, index: int) -> np.ndarray:
-        return self.image_with_invalid(index)[0]
-
-    def image_with_invalid(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        return self.image_files().reader.with_invalid(self.pairs[index].image)
+        super().__init__(pairs, num_classes=num_classes, label_map=label_map.numbers, image_files=image_files)
+        self.colours, self.snap = label_map.colours, snap
 
     def stored(self, index: int) -> np.ndarray:
         _, image, mask = self.pairs[index]

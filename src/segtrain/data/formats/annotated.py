@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
-from segtrain.contracts import Colour, Pair
+from segtrain.contracts import Colour, InputHints, Pair
 from segtrain.data.checks.refusal import refuse, remark
 from segtrain.data.datasets.classes import named
 from segtrain.data.datasets.pairing import seeded_split
@@ -15,6 +15,7 @@ from segtrain.data.formats.drawing import DrawnSplit, Rules
 from segtrain.data.formats.finding import Source
 from segtrain.data.formats.regions import Annotations, Item, Problem
 from segtrain.data.io.files import PairedFiles, stamp
+from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.masks import read_colours
 from segtrain.errors import InputError
 
@@ -45,6 +46,7 @@ class Annotated:
             class `background`).
         unlisted: what a pixel is that no region has: background, or ignored (ignore).
         val_fraction, seed: of a random split.
+        channels, rgb, range: of the images, as `ImageFiles` takes them.
 
     Raises:
         InputError: an argument that does not fit, a file that cannot be read, an unknown category, an image
@@ -65,7 +67,11 @@ class Annotated:
         unlisted: Literal["background", "ignore"] = "background",
         val_fraction: float = 0.25,
         seed: int = 0,
+        channels: list[int] | None = None,
+        rgb: list[int] | None = None,
+        range: list[float] | None = None,
     ):
+        self.image_files = ImageFiles(channels=channels, rgb=rgb, range=range)
         self.val_fraction, self.seed = val_fraction, seed
         self.found = _read_once(read, Source(Path(root).expanduser(), annotations, val_annotations, images))
         names = list(self.found.categories) if class_names is None else class_names
@@ -103,7 +109,9 @@ class Annotated:
 
     def _split(self, items: list[Item]) -> "DrawnSplit | PairedFiles":
         if self.found.stored is None:
-            return DrawnSplit(items, self.rules, [stamp(path) for path in self.found.files])
+            return DrawnSplit(
+                items, self.rules, [stamp(path) for path in self.found.files], self._image_files
+            )
         pairs = [Pair(item.name, item.image, item.mask) for item in items if item.mask is not None]
         numbers, colours = {}, {}
         for value, name in self.found.stored.items():
@@ -112,11 +120,20 @@ class Annotated:
                 colours[value] = label
             else:
                 numbers[value] = label
-        if not colours:
-            return PairedFiles(pairs, num_classes=len(self.class_names), label_map=numbers)
+        read = partial(read_colours, labels=colours) if colours else None
+        classes = len(self.class_names)
         return PairedFiles(
-            pairs, num_classes=len(self.class_names), read=partial(read_colours, labels=colours)
+            pairs, num_classes=classes, label_map=numbers, read=read, image_files=self._image_files
         )
+
+    def _image_files(self) -> ImageFiles:
+        """What the images are, by those of the training split."""
+        self.image_files.paths = self.image_files.paths or [item.image for item in self._items[0]]
+        return self.image_files
+
+    def input_hints(self) -> InputHints:
+        """What the user, or a look at the images, says of their numbers. Raises InputError."""
+        return self._image_files().hints()
 
     def _unknown(self) -> list[Problem]:
         """Regions of categories that are no classes."""

@@ -1,5 +1,6 @@
 """The masks of a split, drawn from regions when they are asked for."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ from torch.utils.data import Dataset
 
 from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.data.formats.regions import Item
-from segtrain.data.io.files import read_image
+from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.opening import unequal_sizes
 from segtrain.errors import InputError
 
@@ -33,35 +34,39 @@ class DrawnSplit(Dataset):
         items: what is in the split.
         rules: what becomes of categories, overlaps and unlisted pixels.
         stamps: of the annotations' files.
+        image_files: gives what the images are.
 
     Raises:
         InputError: no item; on reading, an image that is damaged or of another size than the annotations
             say, an annotation that cannot be drawn.
     """
 
-    def __init__(self, items: list[Item], rules: Rules, stamps: list):
+    def __init__(self, items: list[Item], rules: Rules, stamps: list, image_files: Callable[[], ImageFiles]):
         if not items:
             raise InputError("the split is empty", do="check data.annotations")
-        self.items, self.rules, self.stamps = items, rules, stamps
+        self.items, self.rules, self.stamps, self.image_files = items, rules, stamps, image_files
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> Sample:
         item = self.items[index]
-        image = read_image(item.image)
+        image, invalid = self.image_files().reader.with_invalid(item.image)
         height, width = item.size or image.shape[:2]
         if (height, width) != image.shape[:2]:
             found = unequal_sizes(image, np.empty((height, width), bool), item.image, item.image)
             raise InputError(
                 f"{item.image}: {found.replace('the mask is', 'its annotation is')}", do="export anew"
             )
-        return Sample(image, self._draw(item, height, width), item.name)
+        mask = self._draw(item, height, width)
+        if invalid is not None:
+            mask[invalid] = IGNORE_INDEX
+        return Sample(image, mask, item.name)
 
     def labels(self, index: int) -> tuple[np.ndarray, str]:
         """A sample's mask and name; its image is read where the annotations do not say its size."""
         item = self.items[index]
-        height, width = item.size or read_image(item.image).shape[:2]
+        height, width = item.size or self.image_files().reader(item.image).shape[:2]
         return self._draw(item, height, width), item.name
 
     def identity(self) -> list:

@@ -28,6 +28,7 @@ from segtrain.data.io.labels import as_labels
 from segtrain.data.io.listing import visible
 from segtrain.data.io.masks import numbers_of
 from segtrain.data.io.opening import FORMATS, as_rgb, reading
+from segtrain.data.io.rasters import more_than_8_bits
 from segtrain.errors import InputError, how_to_install
 
 MASK_COLUMNS = ("mask", "label", "annotation", "labels", "masks", "annotations", "segmentation", "semantic")
@@ -251,5 +252,10 @@ def _opened(cell: Any, where: Path) -> Image.Image | np.ndarray:
     with reading(where):
         content = cell["bytes"] if cell.get("bytes") is not None else Path(cell["path"]).read_bytes()
         image = Image.open(io.BytesIO(content), formats=FORMATS)
+        if image.mode.startswith(("RGB", "LA", "F")) and (image.mode == "F" or more_than_8_bits(image)):
+            raise InputError(
+                f"{where}: must have 8 bits a channel, got more, which would be cut",
+                do="write the images as files, for data=folder",
+            )
         image.load()
         return ImageOps.exif_transpose(image)

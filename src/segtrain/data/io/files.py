@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from segtrain.contracts import IGNORE_INDEX, Pair, Sample
 from segtrain.data.checks.refusal import refuse
+from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.images import read_image
 from segtrain.data.io.labels import as_labels
 from segtrain.data.io.masks import read_mask
@@ -29,6 +30,7 @@ class PairedFiles(Dataset):
         num_classes: labels are 0 .. num_classes-1, or 255 to ignore a pixel.
         label_map: stored value -> label, for the values that are not stored as labels.
         read: gives the stored numbers (H×W, integers) of a mask's path; None reads images.
+        image_files: gives what the images are; None for RGB with 8 bits.
 
     Raises:
         InputError: no pair, or a file is missing; on reading, a file that is damaged, of another
@@ -42,6 +44,7 @@ class PairedFiles(Dataset):
         num_classes: int,
         label_map: Mapping[int, int] | None = None,
         read: Callable[[Path], np.ndarray] | None = None,
+        image_files: Callable[[], ImageFiles] | None = None,
     ):
         missing = [path for pair in pairs for path in (pair.image, pair.mask) if not path.is_file()]
         refuse(
@@ -51,7 +54,7 @@ class PairedFiles(Dataset):
         if not pairs:
             raise InputError("the split is empty", do="check the list file")
         self.pairs, self.num_classes, self.label_map = pairs, num_classes, dict(label_map or {})
-        self.read = read or read_mask
+        self.read, self.image_files = read or read_mask, image_files
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -71,11 +74,15 @@ class PairedFiles(Dataset):
 
     def image_with_invalid(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
         """A sample's image, and bool H×W where it has no data, or None. Raises InputError."""
-        return self.image(index), None
+        if self.image_files is None:
+            return self.image(index), None
+        return self.image_files().reader.with_invalid(self.pairs[index].image)
 
     def image(self, index: int) -> np.ndarray:
         """A sample's image, H×W×C, RGB with 8 bits but where a data set says otherwise. Raises InputError."""
-        return read_image(self.pairs[index].image)
+        if self.image_files is None:
+            return read_image(self.pairs[index].image)
+        return self.image_with_invalid(index)[0]
 
     def stored(self, index: int) -> np.ndarray:
         """The numbers of a sample's mask as they are stored, H×W. Raises InputError."""

@@ -72,7 +72,7 @@ def _read_pillow(path: Path) -> Raster:
     check_regular(path)
     with reading(path), path.open("rb") as file:
         opened = Image.open(file, formats=FORMATS)
-        deep = opened.mode in ("RGB", "RGBA", "LA") and _more_than_8_bits(opened)
+        deep = opened.mode in ("RGB", "RGBA", "LA") and more_than_8_bits(opened)
         opened.load()
         if deep:
             return _read_deep(path)
@@ -89,7 +89,7 @@ def _read_pillow(path: Path) -> Raster:
         return Raster(values[..., None] if grey else values)
 
 
-def _more_than_8_bits(image: Image.Image) -> bool:
+def more_than_8_bits(image: Image.Image) -> bool:
     """Whether Pillow would cut the colours that a file stores to 8 bits."""
     arguments = [tile[3] for tile in getattr(image, "tile", ())]
     deep_ppm = (a for a in arguments if image.format == "PPM" and isinstance(a, tuple))
