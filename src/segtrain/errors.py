@@ -38,6 +38,19 @@ class MaskError(InputError):
     """A mask that its data set does not take as it is: `segdata ... action=check` says all of it."""
 
 
+class NoSplit(InputError):
+    """A data set has no test split, or this copy of it has none.
+
+    Args:
+        why: there is none.
+        do: how there may be one.
+    """
+
+    def __init__(self, why: str, do: str = ""):
+        also = f", or {do}" if do else ""
+        super().__init__(f"split=test: {why}; there are train and val", do=f"take split=val or train{also}")
+
+
 class DivergedError(SegtrainError):
     """The loss is no longer finite."""
 

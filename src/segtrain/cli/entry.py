@@ -204,7 +204,7 @@ def read_checkpoints_of(config: DictConfig) -> tuple[list[dict[str, Any]], list[
     if not values["ckpt"]:
         raise InputError("ckpt= is missing", do=f"add ckpt={newest_checkpoint()}")
     from segtrain.commands.build import read_checkpoints
-    from segtrain.commands.compare import checkpoint_paths
+    from segtrain.commands.paths import checkpoint_paths
 
     if isinstance(values["ckpt"], dict) and not values.get("compare"):
         raise InputError("ckpt={...}: groups are there to be compared", do="add compare=true, or give a list")

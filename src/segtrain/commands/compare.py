@@ -13,7 +13,9 @@ from rich.table import Table
 
 from segtrain.commands.build import build_crf, build_data, saved_input
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
-from segtrain.commands.paths import relative, write_metrics, write_yaml
+from segtrain.commands.leakage import check_leakage
+from segtrain.commands.paths import checkpoint_paths, relative, write_metrics, write_yaml
+from segtrain.data.datasets.splits import split_of
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
@@ -41,13 +43,6 @@ class Compared(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """Its metrics, with where it came from."""
         return self.result.as_json() | {"ckpt": self.path, "parameters": self.parameters}
-
-
-def checkpoint_paths(ckpt: Any) -> list[str]:
-    """The paths of `ckpt=`: a path, a list, or lists by the names of their groups, in order."""
-    if isinstance(ckpt, Mapping):
-        return [path for each in ckpt.values() for path in checkpoint_paths(each)]
-    return [ckpt] if isinstance(ckpt, str) else list(ckpt)
 
 
 def named_groups(ckpt: Any) -> dict[str, list[int]]:
@@ -96,6 +91,8 @@ def compare_checkpoints(
         write_yaml(config, folder / "config.yaml")
         log.start(config)
         data, crf = build_data(config), build_crf(config)
+        split = config["split"]
+        check_leakage(configs, saved, split_of(data, split), split, log)
         compared: list[Compared] = []
         for group, indices in groups.items():
             for number, i in enumerate(indices, 1):

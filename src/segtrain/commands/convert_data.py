@@ -12,10 +12,9 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from segtrain.contracts import IGNORE_INDEX, Colour, HasClasses, HasPairs, Sample, Split
-from segtrain.data.checks.check import SPLITS
+from segtrain.contracts import IGNORE_INDEX, Colour, Dataset, Sample, Split
 from segtrain.data.checks.scan import map_indices
-from segtrain.data.formats.drawing import DrawnSplit
+from segtrain.data.datasets.splits import source_of, splits_of
 from segtrain.data.io.files import read_image
 from segtrain.errors import InputError
 from segtrain.files import inside, write_atomically
@@ -25,9 +24,7 @@ IGNORED_COLOUR = (224, 224, 192)  # of ignored pixels in the PNGs, VOC's
 IMAGES, MASKS, CLASSES, DATA = "images", "masks", "classes.yaml", "data.yaml"
 
 
-def convert_data(
-    data: HasClasses, name: str, to: Path, progress: Callable[[str, int], Any]
-) -> dict[str, int]:
+def convert_data(data: Dataset, name: str, to: Path, progress: Callable[[str, int], Any]) -> dict[str, int]:
     """Writes a data set as data=folder reads it; what is there already and equal stays untouched.
 
     Args:
@@ -49,15 +46,15 @@ def convert_data(
     of_classes = yaml.safe_dump(classes, sort_keys=False, allow_unicode=True, default_flow_style=None)
     _write(to / CLASSES, f"{MADE_BY}The classes of {name}.\n{of_classes}".encode())
     taken: dict[str, str] = {}
-    for split_name in SPLITS:
-        split: Split = getattr(data, split_name)
+    splits = splits_of(data)
+    for split_name, split in splits.items():
         names = _file_names(split, taken, split_name)
         with progress(f"converting {split_name}", len(split)) as advance:
             done = map_indices(len(split), partial(_convert, split, names, data.palette, to), advance)
         lines = [f"{image}\t{mask}\n" for image, mask, _ in done]
         _write(to / f"{split_name}.txt", "".join(lines).encode())
         written[split_name] = sum(count for _, _, count in done)
-    keys = "format: folder\nroot: .\ntrain_split: train\nval_split: val\n"
+    keys = "".join(["format: folder\nroot: .\n", *(f"{name}_split: {name}\n" for name in splits)])
     _write(to / DATA, f"{MADE_BY}segtrain data={to.name}/{DATA}\n{keys}".encode())
     return written
 
@@ -77,7 +74,7 @@ def _file_names(split: Split, taken: dict[str, str], split_name: str) -> list[st
     a number behind one that comes again."""
     names = []
     for index in range(len(split)):
-        plain = _name(split, index).replace("\t", " ").replace("\n", " ").lstrip("/")
+        plain = source_of(split, index)[0].replace("\t", " ").replace("\n", " ").lstrip("/")
         plain = "/".join(part for part in plain.split("/") if part not in ("", ".", "..")) or "image"
         name = f"{split_name}/{plain}" if taken.get(plain, split_name) != split_name else plain
         stem, number = name, 1
@@ -89,27 +86,11 @@ def _file_names(split: Split, taken: dict[str, str], split_name: str) -> list[st
     return names
 
 
-def _name(split: Split, index: int) -> str:
-    """A sample's name, from the list of files where there is one, since reading it takes longer."""
-    if isinstance(split, HasPairs):
-        return split.pairs[index].name
-    if isinstance(split, DrawnSplit):
-        return split.items[index].name
-    return split[index].name
-
-
-def _source(split: Split, index: int) -> Path | None:
-    """A sample's image file, if it has one."""
-    if isinstance(split, HasPairs):
-        return split.pairs[index].image
-    return split.items[index].image if isinstance(split, DrawnSplit) else None
-
-
 def _convert(
     split: Split, names: list[str], palette: tuple[Colour, ...], to: Path, index: int
 ) -> tuple[str, str, int]:
     """Writes a sample; gives the paths of its image and mask below the folder, and how many are new."""
-    sample, source, name = split[index], _source(split, index), names[index]
+    sample, source, name = split[index], source_of(split, index)[1], names[index]
     if sample.mask.ndim != 2:
         raise InputError(f"{sample.name}: several labels a pixel", do="convert data with one class a pixel")
     if source is not None and _reads_the_same(source, sample):

@@ -1,6 +1,7 @@
 """What `segdata` does: checks a data set, counts it, or shows it as training sees it."""
 
 import json
+from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -15,11 +16,12 @@ from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.propose_data import propose_data
 from segtrain.config.data_node import make_data
 from segtrain.config.instantiate import describe_type, fits, instantiate
-from segtrain.contracts import IGNORE_INDEX
-from segtrain.data.checks.check import SPLITS, DataReport, check_data
+from segtrain.contracts import IGNORE_INDEX, Split
+from segtrain.data.checks.check import DataReport, check_data
 from segtrain.data.checks.frequencies import median_frequency_weights
 from segtrain.data.checks.sample_check import KINDS, Fault
 from segtrain.data.checks.stats import split_stats, stats_figure, to_json
+from segtrain.data.datasets.splits import split_of, splits_of
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
 from segtrain.loggers.run_log import WIDTH
@@ -34,6 +36,7 @@ TYPES = {
     "to": str | None,
     "accept": list[str],
     "images": int,
+    "split": Literal["train", "val", "test"],
     "seed": int,
 }
 
@@ -65,10 +68,11 @@ def check(config: dict[str, Any], option: str, folder: Path, console: Terminal) 
     """Reports all that is wrong, and proposes a label map where the masks need one."""
     report = check_data(partial(make_data, config["data"]), partial(_progress, console))
     _show(report.faults, config["accept"], console)
+    _show_alike(report, console)
     _write_json(_report_json(report, config["accept"]), folder / "check.json")
     propose_data(report, config["data"], folder, console, partial(_progress, console))
     counted = [fault for fault in report.faults if fault.kind not in config["accept"]]
-    read = " and ".join(f"{len(split)} in {name}" for name, split in report.splits.items()) or "none made"
+    read = sizes_of(report.splits) or "none made"
     if counted:
         faults = "1 fault" if len(counted) == 1 else f"{len(counted)} faults"
         raise InputError(f"data={option}: {faults}; images: {read}; report: {relative(folder)}/check.json")
@@ -88,12 +92,25 @@ def _show(faults: list[Fault], accepted: list[str], console: Terminal) -> None:
             console.print(f"  and {len(own) - SHOWN} more, in the report", highlight=False)
 
 
+def _show_alike(report: DataReport, console: Terminal) -> None:
+    """How many images look like one of another split, and the first pairs."""
+    for pair in dict.fromkeys((one.other_split, one.split) for one in report.alike):
+        own = [one for one in report.alike if (one.other_split, one.split) == pair]
+        title = f"{len(own)} of {len(report.splits[pair[1]])} images in {pair[1]} look like one in {pair[0]}"
+        console.print(f"{title} (no fault: so do neighbours in a video)", style="bold", highlight=False)
+        for one in own[:SHOWN]:
+            console.print(f"  {one.where} like {one.other}, {one.bits} of 64 bits differ", highlight=False)
+        if len(own) > SHOWN:
+            console.print(f"  and {len(own) - SHOWN} more, in the report", highlight=False)
+
+
 def _report_json(report: DataReport, accepted: list[str]) -> dict[str, Any]:
     labels = dict(enumerate(report.data.class_names if report.data is not None else ())) | {
         IGNORE_INDEX: "ignored"
     }
     return {
         "faults": [fault._asdict() for fault in report.faults],
+        "alike": [one._asdict() for one in report.alike],
         "accepted": accepted,
         "images": {name: len(split) for name, split in report.splits.items()},
         "pixels": {
@@ -107,14 +124,15 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Terminal) 
     """Mean, std, sizes, class frequencies and the weights that balance them."""
     data = make_data(config["data"])
     names, found = data.class_names, {}
-    for split in SPLITS:
-        with _progress(console, f"reading {split}", len(getattr(data, split))) as advance:
-            found[split] = split_stats(getattr(data, split), advance)
+    for split, images_of in splits_of(data).items():
+        with _progress(console, f"reading {split}", len(images_of)) as advance:
+            found[split] = split_stats(images_of, advance)
     weights = median_frequency_weights(found["train"].frequencies(len(names)))
     shares = {split: one.shares(len(names)) for split, one in found.items()}
     images = {split: one.images(len(names)) for split, one in found.items()}
-    columns = [f"{split} {what}" for split in found for what in ("% of pixels", "images")]
-    classes = table(f"data={option}", "class", *columns, "median-frequency weight")
+    columns = [f"{split} {what}" for split in found for what in ("%", "images")]
+    title = f"data={option}: % of pixels, and images with the class"
+    classes = table(title, "class", *columns, "median-frequency weight")
     for i, name in enumerate(names):
         cells = [(f"{100 * shares[split][i]:.3f}", str(images[split][i])) for split in found]
         classes.add_row(name, *(text for pair in cells for text in pair), f"{weights[i]:.3f}")
@@ -134,12 +152,13 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Terminal) 
 
 
 def preview(config: dict[str, Any], option: str, folder: Path, console: Terminal) -> None:
-    """The first samples that a training with this `augment`, `crops` and `seed` would take."""
+    """The first samples that a training with this `augment`, `crops` and `seed` would take, or of another
+    split, as they are."""
     data = make_data(config["data"])
-    images = data.train
-    if config.get("crops"):
+    images, training = split_of(data, config["split"]), config["split"] == "train"
+    if config.get("crops") and training:
         images = instantiate(config["crops"], "crops", partial=True)(images)
-    transforms = instantiate(config["augment"], "augment").values()
+    transforms = instantiate(config["augment"], "augment").values() if training else ()
     augmented = Augmented(images, transforms, seed=config["seed"])
     stream = TrainingStream(len(images), 1, seed=config["seed"])
     samples = []
@@ -148,9 +167,9 @@ def preview(config: dict[str, Any], option: str, folder: Path, console: Terminal
         if isinstance(sample, SegtrainError):
             raise sample
         samples.append(sample)
-    path = folder / "preview.png"
+    path, kind = folder / "preview.png", "augmented" if training else config["split"]
     write_image(Image.fromarray(draw_samples(samples, data.class_names, data.palette)), path)
-    console.print(f"data={option}: {len(samples)} augmented samples: {relative(path)}", highlight=False)
+    console.print(f"data={option}: {len(samples)} {kind} samples: {relative(path)}", highlight=False)
 
 
 def convert(config: dict[str, Any], option: str, folder: Path, console: Terminal) -> None:
@@ -160,11 +179,17 @@ def convert(config: dict[str, Any], option: str, folder: Path, console: Terminal
     to = Path(config["to"]).expanduser()
     data = make_data(config["data"])
     written = convert_data(data, f"data={option}", to, partial(_progress, console))
-    sizes = " and ".join(f"{len(getattr(data, split))} in {split}" for split in written)
+    sizes = sizes_of({split: getattr(data, split) for split in written})
     changed = f"{sum(written.values())} files written" if any(written.values()) else "nothing changed"
     console.print(
         f"data={option}: {sizes}; {changed}; train on it: segtrain data={to}/{DATA}", highlight=False
     )
+
+
+def sizes_of(splits: Mapping[str, Split]) -> str:
+    """How many images the splits have: `4 in train, 2 in val and 1 in test`."""
+    *most, last = [f"{len(split)} in {name}" for name, split in splits.items()] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 @contextmanager

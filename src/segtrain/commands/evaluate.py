@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,23 +21,26 @@ from segtrain.commands.build import (
     saved_input,
     task_of,
 )
+from segtrain.commands.leakage import check_leakage
 from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.instantiate import instantiate
 from segtrain.contracts import Crf, Dataset, HasSubmission
+from segtrain.data.datasets.splits import split_of
 from segtrain.data.datasets.submission import Submission
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose
 from segtrain.errors import InputError
 from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evaluate_split
+from segtrain.evaluation.image_counts import ImageCounts
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
 from segtrain.evaluation.report import Report
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import inside
 from segtrain.input_spec import RGB8, InputSpec
 from segtrain.loggers.run_log import RunLog
-from segtrain.metrics.regions import Scores
+from segtrain.metrics.regions import Scores, class_counts
 from segtrain.viz.drawing import confusion_figure, figure_image, save_labels, strip
 from segtrain.viz.tables import METRIC_LABELS, evaluation_table, percent
 
@@ -46,7 +50,7 @@ IMAGES = 4  # validation images that are logged
 def evaluate_checkpoints(
     configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
 ) -> tuple[EvaluationResult, dict[str, Any]]:
-    """Evaluates a checkpoint's model, or an ensemble of several, on the validation split.
+    """Evaluates a checkpoint's model, or an ensemble of several, on the split of `split`.
 
     Args:
         configs: of each checkpoint, with the user's keys on top; the data set, the CRF and the
@@ -64,6 +68,7 @@ def evaluate_checkpoints(
         write_yaml(config, folder / "config.yaml", in_words(made))
         log.start(config)
         validation = Validation(data, compute, config, log, build_crf(config), spec=saved_input(saved[0]))
+        check_leakage(configs, saved, validation.images, validation.split, log)
         predict, parameters = build_predictor(configs, saved, compute)
         result, _ = examine(validation, predict, saved[0].meta["step"])
         log.say(f"metrics: {relative(folder)}/metrics.json")
@@ -84,9 +89,10 @@ def examine(validation: Validation, predict: Predict, step: int) -> tuple[Evalua
     def on_image(image: ImageResult) -> None:
         report.add(image)
         if validation.submission:
-            submit(image, validation.submission, validation.log.folder / "submission")
+            submit(image, validation.submission, validation.log.folder / "submission", validation.split)
 
     result = validation.of(predict, step, on_image)
+    validation.write_counts()
     report.gather()
     result = report.with_intervals(result)
     report.write(validation.log.folder, result)
@@ -97,7 +103,8 @@ def examine(validation: Validation, predict: Predict, step: int) -> tuple[Evalua
 
 def result_table(result: EvaluationResult):
     """The table of a result, for the terminal."""
-    title = f"{result.images} images, {result.seconds:.1f} s"
+    of = "" if result.split == "val" else f" of the {result.split} split"
+    title = f"{result.images} images{of}, {result.seconds:.1f} s"
     gain = result.crf_gain and result.crf_gain.interval
     return evaluation_table(title, result.network, result.crf, gain)
 
@@ -109,14 +116,14 @@ def precision_of(result: EvaluationResult) -> str:
     return f"precision: {result.precision}; for numbers to compare with a paper or to publish: precision=32"
 
 
-def submit(image: ImageResult, submission: Submission, folder: Path) -> None:
+def submit(image: ImageResult, submission: Submission, folder: Path, split: str = "val") -> None:
     """Writes an image's prediction, after the CRF where there is one, as the server wants it.
 
     Raises:
         InputError: the image's name would lead out of the folder.
         SaveError: the file cannot be written.
     """
-    path = inside(folder, submission.path.format(name=image.sample.name))
+    path = inside(folder, submission.place(image.sample.name, split))
     save_labels(submission.labels(image.final), path, submission.palette)
 
 
@@ -136,7 +143,7 @@ def build_predictor(
 
 
 class Validation:
-    """Evaluates on the validation split, logs the metrics and a few images.
+    """Evaluates on the validation split, or that of `split`, logs the metrics and a few images.
 
     The CRF, where there is one, takes part in the run's last validation only: it may take longer
     than the network.
@@ -149,7 +156,7 @@ class Validation:
         spec: of the images.
 
     Raises:
-        InputError: an unknown metric, or a submission of data that no server scores.
+        InputError: an unknown metric, no such split, or a submission of data that no server scores.
     """
 
     def __init__(
@@ -167,6 +174,9 @@ class Validation:
         self.spec = spec
         self.data, self.compute, self.log, self.crf, self.should_stop = data, compute, log, crf, should_stop
         self.task, self.keep = task_of(config), keep
+        self.split: str = config.get("split", "val")
+        self.images = split_of(data, self.split)
+        self._counted: list[tuple[int, str, np.ndarray]] = []  # of the last evaluation, on this rank
         self.inference = instantiate(config["inference"], "inference")
         self.last_step = config.get("max_steps")
         choose = config.get("threshold") == "auto"
@@ -196,17 +206,20 @@ class Validation:
     ) -> EvaluationResult:
         """Evaluates a model or an ensemble; `on_image` gets the result of every image."""
         crf = self.crf if self.last_step in (None, step) else None
+        self._counted.clear()
 
         def show(image: ImageResult) -> None:
             if image.position < IMAGES:
                 drawn = strip(image.sample, image.network, image.crf, self.data.palette)
-                self.log.image(step, f"val/{image.position}_{image.sample.name}", drawn)
+                self.log.image(step, f"{self.split}/{image.position}_{image.sample.name}", drawn)
+            counts = class_counts(image.matrices[-1]).numpy()
+            self._counted.append((image.position, image.sample.name, counts))
             on_image(image)
 
-        with self.log.progress("evaluating", len(self.data.val)) as advance:
+        with self.log.progress("evaluating", len(self.images)) as advance:
             result = evaluate_split(
                 predict,
-                self.data.val,
+                self.images,
                 self.data.class_names,
                 self.compute.device,
                 self.settings,
@@ -217,12 +230,19 @@ class Validation:
                 advance=advance,
                 should_stop=self.should_stop,
             )
-        result = replace(result, precision=self.compute.precision)
+        result = replace(result, precision=self.compute.precision, split=self.split)
         self._log(step, result)
         self.log.say(f"step {step}: {summary(result)}")
         if result.network.pixel_accuracy is None:
             self.log.say("no pixel of these images has a label: there is nothing to measure")
         return result
+
+    def write_counts(self) -> None:
+        """Writes image_counts.npz of the last evaluation into the log's folder; called on every rank."""
+        counted = sorted(process_group.gathered(self._counted), key=lambda one: one[0])
+        if process_group.rank() == 0 and counted:
+            _, names, counts = zip(*counted, strict=True)
+            ImageCounts(list(names), np.stack(counts)).save(self.log.folder)
 
     def _log(self, step: int, result: EvaluationResult) -> None:
         """The network's metrics by their names, the CRF's with `_crf`; each class's IoU and the confusion
@@ -231,12 +251,12 @@ class Validation:
         if result.crf is not None:
             values |= {f"{name}_crf": value for name, value in numbers(result.crf).items()}
         per_class = {name: metrics["iou"] for name, metrics in result.final.per_class.items()}
-        if not self.log.has_logged(step, "val"):
+        if not self.log.has_logged(step, self.split):
             self.log.scalars(step, "iou", per_class)
         if not result.final.several_labels:
             figure = confusion_figure(result.final.confusion_matrix, self.data.class_names)
             self.log.image(step, "confusion_matrix", figure_image(figure))
-        self.log.scalars(step, "val", values)
+        self.log.scalars(step, self.split, values)
 
 
 def numbers(scores: Scores) -> dict[str, float | None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import yaml
 
 from segtrain.distributed import launch
 from segtrain.files import write_atomically
+
+_BEST = "best.ckpt"  # engine.checkpoint's, without importing torch
 
 
 def write_yaml(config: dict[str, Any], path: Path, about: Sequence[str] = ()) -> None:
@@ -26,6 +30,35 @@ def write_metrics(metrics: dict[str, Any], overrides: Sequence[str], folder: Pat
     if launch.rank() == 0:
         text = json.dumps(metrics | {"overrides": list(overrides)}, indent=2)
         write_atomically(folder / "metrics.json", lambda file: file.write(text.encode()))
+
+
+def checkpoint_paths(ckpt: Any) -> list[str]:
+    """The paths of `ckpt=` in order: one, a list, or lists by the names of their groups. The folder of a
+    sweep stands for its runs, and `*` and `?` for what they match.
+
+    Example:
+        >>> checkpoint_paths("outputs/multirun/DATE")
+        ["outputs/multirun/DATE/0_fold-0", "outputs/multirun/DATE/1_fold-1"]
+    """
+    if isinstance(ckpt, Mapping):
+        return [path for each in ckpt.values() for path in checkpoint_paths(each)]
+    return [found for path in ([ckpt] if isinstance(ckpt, str) else ckpt) for found in _runs(str(path))]
+
+
+def _runs(path: str) -> list[str]:
+    """What a path stands for: itself, the runs of a sweep, or what a pattern matches."""
+    place = Path(path).expanduser()
+    found = []
+    if place.is_dir() and not any((place / name).is_file() for name in (_BEST, f"checkpoints/{_BEST}")):
+        found = [str(run.parent.parent) for run in place.glob(f"*/checkpoints/{_BEST}")]
+    elif not place.exists() and any(mark in path for mark in "*?"):
+        found = glob.glob(str(place))
+    return sorted(found, key=_by_number) or [path]
+
+
+def _by_number(path: str) -> list[Any]:
+    """What sorts run 2 before run 10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
 
 
 def relative(path: Path) -> str:

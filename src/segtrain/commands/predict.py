@@ -13,7 +13,7 @@ from segtrain.commands.build import build_crf, saved_input
 from segtrain.commands.evaluate import build_predictor
 from segtrain.commands.inputs import find_images, is_video
 from segtrain.commands.made_from import MadeFrom
-from segtrain.commands.paths import relative, write_yaml
+from segtrain.commands.paths import checkpoint_paths, relative, write_yaml
 from segtrain.commands.prediction import Classes, ImagePredictor, draw_overlay, image_reader
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.io.images import ImageReader, band_paths
@@ -102,7 +102,7 @@ def claim_folder(folder: Path, configs: list[dict[str, Any]], saved: list[Checkp
         InputError: the labels that are there come from others.
     """
     config, path = configs[0], folder / "config.yaml"
-    paths = config["ckpt"] if isinstance(config["ckpt"], list) else [config["ckpt"]]
+    paths = checkpoint_paths(config["ckpt"])
     settings = {
         "ckpt": [str(Path(path).expanduser().resolve()) for path in paths],
         "step": [checkpoint.meta["step"] for checkpoint in saved],

@@ -160,6 +160,7 @@ def run_training(
 
         with refusing_by_name(config), explaining_workers(), drawings.also_of_a_divergence():
             result = fit(state, dataset, log, validate, stop)
+        validation.write_counts()
         log.say(result_table(result))
         log.say(precision_of(result))
         log.hyperparameters(hyperparameters(config, choices), {"mean_iou": result.network.mean_iou or 0.0})

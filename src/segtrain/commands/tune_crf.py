@@ -1,4 +1,5 @@
-"""`segeval ckpt=... crf=true tune_crf=100`: the dense CRF's parameters, chosen on validation images."""
+"""`segeval ckpt=... crf=true tune_crf=100`: the dense CRF's parameters, chosen on validation images, also
+where another split is evaluated with them."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -11,6 +12,7 @@ from torch.utils.data import Subset
 
 from segtrain.commands.build import build_crf, build_dense_crf, saved_input
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
+from segtrain.commands.leakage import check_leakage
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.config.data_node import make_data
 from segtrain.config.instantiate import fits
@@ -36,7 +38,7 @@ def tune_checkpoints(
     configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
 ) -> tuple[EvaluationResult, dict[str, Any]]:
     """Searches `crf_ranges` for the parameters with the best mean IoU on `tune_crf` images, writes them
-    as `folder`/dense_crf/tuned.yaml, and evaluates the whole split with them.
+    as `folder`/dense_crf/tuned.yaml, and evaluates the whole split of `split` with them.
 
     Args:
         configs: of each checkpoint, with the user's keys on top.
@@ -62,6 +64,7 @@ def tune_checkpoints(
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         log.start(config)
         data = make_data(config["data"])
+        check_leakage(configs, saved, data.val, "val", log)
         tuner = Tuner(config, data, saved_input(saved[0]), compute, log)
         predict, parameters = build_predictor(configs, saved, compute)
         trials = tuner.search(ranges, tuner.examples(predict))
@@ -72,7 +75,8 @@ def tune_checkpoints(
             write_files(folder, tuned, trials, tuner.images)
         validation = Validation(data, compute, tuned, log, build_crf(tuned), spec=tuner.spec)
         result, _ = examine(validation, predict, saved[0].meta["step"])
-        log.say(f"{tuner.images} of these images chose the parameters; to use them:")
+        of = "these images" if validation.split == "val" else "the validation images"
+        log.say(f"{tuner.images} of {of} chose the parameters; to use them:")
         log.say(f"segeval --config-dir {relative(folder)} ckpt=... crf=true dense_crf={NAME}")
     best = {"images": tuner.images, "values": trials[0].values, "mean_iou": trials[0].score}
     return result, {"parameters": parameters, "tuned_crf": best}

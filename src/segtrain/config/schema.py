@@ -41,6 +41,7 @@ TYPES: dict[str, Any] = {
     "ckpt": str | list[str] | dict[str, str | list[str]] | None,
     "ensemble": Literal["mean", "product"],
     "compare": bool,
+    "split": Literal["train", "val", "test"],
     "submission": bool,
     "crf_ranges": dict,
     "format": str | None,

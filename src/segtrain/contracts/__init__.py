@@ -12,6 +12,7 @@ import numpy as np
 
 from segtrain.contracts.optional import (  # noqa: F401 (for those who import them from here)
     HasClasses,
+    HasGroups,
     HasIdentity,
     HasInputHints,
     HasInstances,
@@ -19,8 +20,10 @@ from segtrain.contracts.optional import (  # noqa: F401 (for those who import th
     HasMetrics,
     HasPairs,
     HasReader,
+    HasSources,
     HasSubmission,
     HasTask,
+    HasTest,
     InputHints,
     Pair,
     RandomState,

@@ -73,6 +73,40 @@ class HasPairs(HasLabels, Protocol):
 
 
 @runtime_checkable
+class HasSources(Protocol):
+    """A split that knows its samples without reading them."""
+
+    def source(self, index: int, /) -> tuple[str, Path | None]:
+        """A sample's name, and its image file; None where it has none of its own."""
+        ...
+
+
+@runtime_checkable
+class HasGroups(Protocol):
+    """A data set whose splits keep groups of images together.
+
+    Attributes:
+        group: what is found in the names; None: every image is its own group.
+    """
+
+    group: Any
+
+    def group_of(self, name: str, /) -> str:
+        """The group of an image's name. Raises InputError."""
+        ...
+
+
+@runtime_checkable
+class HasTest(Protocol):
+    """A data set with a test split, that neither trains nor validates."""
+
+    @property
+    def test(self) -> Any:
+        """A `Split`. Raises NoSplit where this copy has none."""
+        ...
+
+
+@runtime_checkable
 class HasInstances(Protocol):
     """A split with instance masks, as VOC's SegmentationObject."""
 

@@ -22,6 +22,7 @@ class EvaluationResult:
         seconds: wall time.
         crf_gain: of the mean IoU by the CRF, with its interval; None where it was not computed.
         precision: of the network: 32, bf16 or 16.
+        split: that was evaluated: train, val or test.
     """
 
     network: Scores
@@ -30,6 +31,7 @@ class EvaluationResult:
     seconds: float
     crf_gain: Difference | None = None
     precision: str = "32"
+    split: str = "val"
 
     @property
     def final(self) -> Scores:
@@ -49,7 +51,8 @@ class EvaluationResult:
 
     def as_json(self) -> dict[str, Any]:
         """The dict that `metrics.json` holds: the final scores, and with a CRF `without_crf`."""
-        values = scores_as_json(self.final) | {"images": self.images, "seconds": self.seconds}
+        values = scores_as_json(self.final) | {"split": self.split, "images": self.images}
+        values["seconds"] = self.seconds
         values["conventions"] = values["conventions"] | {"precision": self.precision}
         values["confusion_matrix"] = self.final.confusion_matrix
         if self.crf is not None:

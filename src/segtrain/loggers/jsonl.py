@@ -13,7 +13,8 @@ from segtrain.contracts import RunInfo
 from segtrain.files import write_atomically
 
 METRICS_FILE = "metrics.jsonl"
-SPLITS = ("train", "val")  # the curves of single classes are in no line: metrics.json has the last ones
+# The curves of single classes are in no line: metrics.json has the last ones.
+SPLITS = ("train", "val", "test")
 
 
 class JSONL:

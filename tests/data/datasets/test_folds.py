@@ -8,6 +8,8 @@ import pytest
 from segtrain.config.data_node import make_data
 from segtrain.data.datasets.folds import assign_folds
 from segtrain.errors import InputError
+from segtrain.evaluation.bootstrap import interval
+from segtrain.evaluation.image_counts import load_counts
 from tests import miniatures
 
 SHAPES = {"_target_": "segtrain.data.datasets.shapes.Shapes", "size": 32, "train_images": 9, "val_images": 3}
@@ -117,3 +119,9 @@ def test_a_sweep_over_folds_ends_with_all_images_out_of_fold(tmp_path, run):
     low, high = summary["interval"]
     assert low <= summary["mean"] <= high
     assert "2 folds: mean IoU" in done.out
+    own = [load_counts(path.parent) for path in sorted(done.folder.glob("*/metrics.json"))]
+    counts = np.concatenate([one.counts for one in own])
+    assert counts.sum(0)[0].tolist() == np.diag(total).tolist()
+    assert summary["out_of_fold"]["interval_over"] == "4 groups"  # a patient's scans are alike
+    grouped = counts.reshape(4, 2, 3, 2).sum(1)  # of each patient two scans, one after the other
+    assert sorted(summary["out_of_fold"]["mean_iou_interval"]) == pytest.approx(interval(grouped))

@@ -2,33 +2,41 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Iterator
+from itertools import chain, combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from segtrain.contracts import Dataset, HasPairs, Split
+from segtrain.contracts import Dataset, HasGroups, HasPairs, Split
+from segtrain.data.checks.alike import Alike, hashes, most_alike
 from segtrain.data.checks.refusal import collecting
 from segtrain.data.checks.sample_check import Fault, SampleCheck, SampleReport, one_line, sample_faults
 from segtrain.data.checks.scan import map_indices
-from segtrain.errors import InputError
+from segtrain.data.datasets.splits import SPLITS, source_of, split_of
+from segtrain.errors import InputError, NoSplit
 
-SPLITS = ("train", "val")
+Reports = dict[str, list[SampleReport]]  # by split
+
+TRAINING = ("train", "val")  # splits that every data set has
 
 
 class DataReport(NamedTuple):
-    """data, splits: as far as they could be made. faults: all. pixels: int64 256 a split, of each label."""
+    """data, splits: as far as they could be made. faults: all. pixels: int64 256 a split, of each label.
+    alike: images that look like one of another split, which is no fault: frames of a video do."""
 
     data: Any
     splits: dict[str, Any]
     faults: list[Fault]
     pixels: dict[str, np.ndarray]
+    alike: list[Alike]
 
 
 def make_splits(make: Callable[[], Any]) -> tuple[Any, dict[str, Any], list[Fault]]:
     """The data set, its splits that can be made, and what was wrong with its lists and folders."""
-    data, splits, faults = None, {}, []
+    data: Any = None
+    splits: dict[str, Any] = {}
+    faults: list[Fault] = []
     with collecting() as refused:
         try:
             made = make()
@@ -40,9 +48,14 @@ def make_splits(make: Callable[[], Any]) -> tuple[Any, dict[str, Any], list[Faul
             faults.append(Fault("made", "data", one_line(error)))
         for name in SPLITS if data is not None else ():
             try:
-                splits[name] = getattr(data, name)
-                if not len(splits[name]):
+                split = split_of(data, name)
+                if any(split is other for other in splits.values()):  # what validates may be the test split
+                    continue
+                splits[name] = split
+                if not len(split):
                     raise InputError("the split is empty")
+            except NoSplit:
+                continue
             except Exception as error:
                 splits.pop(name, None)
                 faults.append(Fault("made", name, one_line(error)))
@@ -67,11 +80,12 @@ def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> 
         faults += _listed_again(split, name)
         counts = [one.counts for one in reports[name] if one.counts is not None]
         pixels[name] = np.sum(counts, axis=0) if counts else np.zeros(256, np.int64)
-    if len(reports) == 2:
-        faults += _overlap(*reports.values())
+    faults += _overlap(reports)
+    if isinstance(data, HasGroups):
+        faults += _groups(data, splits)
     if "train" in pixels:
         faults += _unseen(data.class_names, pixels["train"])
-    return DataReport(data, splits, faults, pixels)
+    return DataReport(data, splits, faults, pixels, list(_alike(reports)))
 
 
 def check_start(data: Dataset, *, several_labels: bool = False) -> None:
@@ -83,7 +97,7 @@ def check_start(data: Dataset, *, several_labels: bool = False) -> None:
     Raises:
         InputError: it is not so, or what making a split or reading a sample raises.
     """
-    for name in SPLITS:
+    for name in TRAINING:
         split = getattr(data, name)
         if not len(split):
             raise InputError(f"data.{name}: the split is empty", do="look at it with segdata")
@@ -99,12 +113,40 @@ def _listed_again(split: Split, name: str) -> list[Fault]:
     return [Fault("listed", str(pair.image), f"{n} times in {name}") for pair, n in times.items() if n > 1]
 
 
-def _overlap(train: list[SampleReport], val: list[SampleReport]) -> list[Fault]:
-    seen = {one.digest: one.where for one in train if one.digest}
+def _overlap(reports: Reports) -> list[Fault]:
+    """Images of the same pixels in two splits."""
     return [
-        Fault("overlap", one.where, f"the same image as {seen[one.digest]} in train")
-        for one in val
-        if one.digest in seen
+        Fault("overlap", image.where, f"the same image as {seen[image.digest]} in {before}")
+        for before, name in combinations(reports, 2)
+        for seen in [{one.digest: one.where for one in reports[before] if one.digest}]
+        for image in reports[name]
+        if image.digest in seen
+    ]
+
+
+def _alike(reports: Reports) -> Iterator[Alike]:
+    """Images that look like one of a split before, but are not the same."""
+    looks = {name: hashes([one.look for one in of]) for name, of in reports.items()}
+    for before, name in combinations(reports, 2):
+        for i, j, bits in most_alike(looks[before], looks[name]):
+            image, other = reports[name][i], reports[before][j]
+            if image.digest != other.digest:
+                yield Alike(image.where, name, other.where, before, bits)
+
+
+def _groups(data: HasGroups, splits: dict[str, Any]) -> list[Fault]:
+    """Groups with images in two splits: folds keep them together, a test split may share one."""
+    if data.group is None:
+        return []
+    found = {
+        name: Counter(data.group_of(source_of(split, i)[0]) for i in range(len(split)))
+        for name, split in splits.items()
+    }
+    return [
+        Fault("group", group, f"{found[before][group]} images in {before}, {images} in {name}")
+        for before, name in combinations(found, 2)
+        for group, images in found[name].items()
+        if group in found[before]
     ]
 
 

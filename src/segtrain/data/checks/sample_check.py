@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from segtrain.contracts import IGNORE_INDEX, HasPairs, Sample, Split
+from segtrain.data.checks.alike import look
 from segtrain.data.checks.scan import label_counts
 from segtrain.data.io.opening import FORMATS, check_regular, open_image
 from segtrain.errors import SegtrainError
@@ -30,7 +31,8 @@ KINDS = {
     "turned": "images that the camera turned",
     "kind": "images that are not read as they look",
     "listed": "images that are listed more than once",
-    "overlap": "images that are in train and in val",
+    "overlap": "images that are in two splits",
+    "group": "groups of data.group that are in two splits",
     "unseen": "classes without a pixel in train",
 }
 INKS = ("CMYK", "LAB", "HSV")  # modes that Pillow turns into RGB without their profile
@@ -48,13 +50,14 @@ class SampleReport(NamedTuple):
     """What the check of one sample gave.
 
     where: its image's file or its name. digest: of the image's pixels. counts: int64 256, the
-    pixels of each label. Both are None where they could not be read.
+    pixels of each label. look: the image's perceptual hash. All are None where they could not be read.
     """
 
     where: str
     faults: list[Fault]
     digest: bytes | None
     counts: np.ndarray | None
+    look: np.ndarray | None = None
 
 
 class Header(NamedTuple):
@@ -111,14 +114,15 @@ class SampleCheck:
         stacked = image is not None and image.shape[2] == header.pages  # a page a channel
         if header.pages > 1 and not stacked and self.images[image_path] == 1:
             faults.append(Fault("kind", where, f"{header.pages} pages, of which the first is read"))
-        return SampleReport(where, faults, _digest(image), _counts(mask))
+        return SampleReport(where, faults, _digest(image), _counts(mask), _look(image))
 
     def _sample(self, index: int) -> SampleReport:
         """A sample of a data set that is not a list of files."""
         image, mask, where, _ = sample = self.split[index]
         faults = sample_faults(sample, self.classes)
         readable = all(fault.kind != "mask" for fault in faults)
-        return SampleReport(where, faults, _digest(image), _counts(mask) if readable else None)
+        counts = _counts(mask) if readable else None
+        return SampleReport(where, faults, _digest(image), counts, _look(image))
 
     def _mask_fault(self, error: Exception, files: HasPairs, index: int) -> Fault:
         """What is wrong with a mask whose labels could not be read."""
@@ -230,6 +234,10 @@ def _digest(image: np.ndarray | None) -> bytes | None:
     digest = blake2b(str(image.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(image).data)
     return digest.digest()
+
+
+def _look(image: np.ndarray | None) -> np.ndarray | None:
+    return None if image is None else look(image)
 
 
 def _counts(mask: np.ndarray | None) -> np.ndarray | None:

@@ -16,6 +16,9 @@ from segtrain.data.checks.scan import label_counts, map_indices
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+HATCHES = (None, "////", "....")  # of the splits' bars, and their names
+STYLES = ("filled", "hatched", "dotted")
+
 
 class SplitStats(NamedTuple):
     """The numbers of one split.
@@ -116,15 +119,16 @@ def stats_figure(
     rows, height = np.arange(classes), 0.8 / len(stats)
     colours = np.array(palette, float) / 255
     for i, (name, split) in enumerate(stats.items()):
-        # The first split is filled with the classes' colours, the next one hatched.
-        style = {"facecolor": colours, "edgecolor": "0.6", "hatch": "////" if i else None}
+        # The first split is filled with the classes' colours, the others hatched.
+        style = {"facecolor": colours, "edgecolor": "0.6", "hatch": HATCHES[i]}
         positions = rows + (i - (len(stats) - 1) / 2) * height
         shares.barh(positions, 100 * split.shares(classes), height, label=name, **style)
         percent = 100 * np.array(split.images(classes)) / len(split.counts)
         images.barh(positions, percent, height, label=name, **style)
         (widths, heights), counts = zip(*split.sizes, strict=True), np.array(list(split.sizes.values()))
         area = 20 + 400 * counts / counts.sum()
-        sizes.scatter(widths, heights, area, facecolor="none" if i else "C0", edgecolor="black", label=name)
+        edge = ("black", "black", "C3")[i]
+        sizes.scatter(widths, heights, area, facecolor="none" if i else "C0", edgecolor=edge, label=name)
     shares.set(title="pixels, % of those not ignored", xscale="log", xlim=(0.01, 100))
     shares.set(yticks=rows, yticklabels=class_names)
     images.set(title="images with the class, %", xlim=(0, 100), yticks=[])
@@ -133,8 +137,7 @@ def stats_figure(
         axes.invert_yaxis()
         axes.margins(y=0.01)
     if len(stats) > 1:
-        fill, hatch = stats
-        shares.set_xlabel(f"{fill}: filled, {hatch}: hatched")
+        shares.set_xlabel(", ".join(f"{name}: {style}" for name, style in zip(stats, STYLES, strict=False)))
     sizes.set(title="sizes (area: number of images)", xlabel="width", ylabel="height")
     largest = np.max([size for split in stats.values() for size in split.sizes], axis=0)
     sizes.set(xlim=(0, 1.15 * largest[0]), ylim=(0, 1.15 * largest[1]))

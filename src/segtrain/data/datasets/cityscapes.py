@@ -7,6 +7,8 @@ trained and scored, the others are ignored. The official server wants ids again,
 knows an image by the CITY_SEQUENCE_FRAME that its name begins with.
 """
 
+from pathlib import Path
+
 from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
@@ -46,7 +48,7 @@ class Cityscapes(SplitsByList):
 
     Args:
         root: the folder with leftImg8bit and gtFine, or a parent with cityscapes below.
-        train_split, val_split: folders of leftImg8bit; `test` has no labels.
+        train_split, val_split, test_split: folders of leftImg8bit; `test` has no labels.
         num_classes: must be 19.
     """
 
@@ -55,7 +57,13 @@ class Cityscapes(SplitsByList):
     submission = Submission("{name}.png", tuple(id_ for id_, _ in CLASSES.values()))
 
     def __init__(
-        self, *, root: str, train_split: str = "train", val_split: str = "val", num_classes: int = 19
+        self,
+        *,
+        root: str,
+        train_split: str = "train",
+        val_split: str = "val",
+        test_split: str | None = "test",
+        num_classes: int = 19,
     ):
         check_num_classes("cityscapes", num_classes, self.class_names)
         how_to_get = (
@@ -63,7 +71,10 @@ class Cityscapes(SplitsByList):
             " www.cityscapes-dataset.com (free, after registration) there"
         )
         self.root = find_root("Cityscapes", root, ("cityscapes", "Cityscapes"), "leftImg8bit", how_to_get)
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
+
+    def place(self, name: str) -> Path:
+        return self.root / "leftImg8bit" / name
 
     def split(self, name: str) -> PairedFiles | Images:
         """The images of all cities of a split."""

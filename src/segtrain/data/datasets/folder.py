@@ -15,7 +15,7 @@ from segtrain.data.io.files import PairedFiles
 from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.label_map import LabelMap, parse_label_map
 from segtrain.data.io.masks import read_colours, snap_numbers
-from segtrain.errors import InputError, MaskError
+from segtrain.errors import InputError, MaskError, NoSplit
 
 LOOKED_AT = 8  # masks, to see whether 255 can be meant as ignored
 TRAIN, VAL = "train", ("val", "valid", "validation")  # what folders of splits are called
@@ -37,6 +37,7 @@ class Folder:
         mask_suffix: what the masks' names have on top, `_mask` for a.jpg and a_mask.png.
         train_split, val_split: each a list NAME.txt (`Folders.listed`), or a folder images/NAME with
             masks/NAME, or NAME/images with NAME/masks; both null splits at random.
+        test_split: the same of the test split, whose images no random split takes; null: none.
         val_fraction, seed: of a random split.
         class_names: null takes those of `root/classes.yaml`, else numbers them.
         palette: a colour a class, null the first of each in `label_map`.
@@ -69,6 +70,7 @@ class Folder:
         mask_suffix: str = "",
         train_split: str | None = None,
         val_split: str | None = None,
+        test_split: str | None = None,
         val_fraction: float = 0.25,
         seed: int = 0,
         class_names: list[str] | None = None,
@@ -85,7 +87,7 @@ class Folder:
         self.image_files = ImageFiles(channels=channels, bands=bands, rgb=rgb, range=range, white=white)
         self.root = Path(root).expanduser()
         self.images, self.masks, self.mask_suffix = images, masks, mask_suffix
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
         self.val_fraction, self.seed = val_fraction, seed
         self.unlabelled: str | None = unlabelled
         classes = find_classes(self.root, num_classes, class_names, palette, label_map)
@@ -112,9 +114,25 @@ class Folder:
         return self._split(self._named(self.val_split, "val_split"))
 
     @cached_property
+    def test(self) -> "FolderSplit":
+        if self.test_split is None:
+            raise NoSplit("data.test_split is null", do="set it to a list or a folder")
+        if self.test_split == self.val_split:
+            return self.val
+        pairs = self._named(self.test_split, "test_split")
+        others = {pair.image for split in (self.train, self.val) for pair in split.pairs}
+        both = sorted({pair.image for pair in pairs} & others)
+        refuse([f"{path}: in the test split and another" for path in both], do="take it out of one")
+        return self._split(pairs)
+
+    @cached_property
     def _at_random(self) -> tuple[list[Pair], list[Pair]]:
         self._refuse_folders_of_splits()
-        return seeded_split(self._folders(self.images, self.masks).pairs(), self.val_fraction, self.seed)
+        pairs = self._folders(self.images, self.masks).pairs()
+        if self.test_split is not None:
+            tested = {pair.image for pair in self._named(self.test_split, "test_split")}
+            pairs = [pair for pair in pairs if pair.image not in tested]
+        return seeded_split(pairs, self.val_fraction, self.seed)
 
     def _refuse_folders_of_splits(self) -> None:
         """Raises InputError where images/train and images/val, or train/images and val/images, are there:

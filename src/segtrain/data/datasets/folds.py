@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from segtrain.contracts import (
     Split,
 )
 from segtrain.data.checks.scan import read_labels, scan_masks
+from segtrain.data.datasets.splits import source_of, split_of
 from segtrain.errors import InputError
 
 
@@ -96,6 +98,11 @@ class Folded:
     def val(self) -> "Subset":
         return self._subset([m for m in self.members if self.fold_of[m.split, m.at] == self._validating])
 
+    @cached_property
+    def test(self) -> Split:
+        """The data set's own, which is in no fold. Raises NoSplit."""
+        return split_of(self.data, "test")
+
     @property
     def _validating(self) -> int:
         return 0 if self.folds is None else self.fold
@@ -126,13 +133,7 @@ class Folded:
 
     def group_of(self, name: str) -> str:
         """The group of a name. Raises InputError where the expression is not found in it."""
-        if self.group is None:
-            return name
-        found = self.group.search(name)
-        if found is None:
-            what = f"data.group={self.group.pattern}: not found in the name {name}"
-            raise InputError(what, do="write an expression that every name has")
-        return found[1] if self.group.groups and found[1] is not None else found[0]
+        return name if self.group is None else find_group(self.group, name)
 
     def _subset(self, members: list[Member]) -> "Subset":
         splits = [self.data.train, self.data.val]
@@ -140,6 +141,15 @@ class Folded:
         with_objects = of_files and all(isinstance(split, HasInstances) for split in splits)
         kind = SubsetWithInstances if with_objects else SubsetOfFiles if of_files else Subset
         return kind(splits, [(m.split, m.at) for m in members])
+
+
+def find_group(group: re.Pattern[str], name: str) -> str:
+    """The group of a name: what the expression, or its first group, finds. Raises InputError for nothing."""
+    found = group.search(name)
+    if found is None:
+        what = f"data.group={group.pattern}: not found in the name {name}"
+        raise InputError(what, do="write an expression that every name has")
+    return found[1] if group.groups and found[1] is not None else found[0]
 
 
 class Subset(torch_data.Dataset):
@@ -159,6 +169,11 @@ class Subset(torch_data.Dataset):
         """A sample's mask and name. Raises InputError."""
         split, at = self.chosen[index]
         return read_labels(self.splits[split], at)
+
+    def source(self, index: int) -> tuple[str, Path | None]:
+        """A sample's name and image file."""
+        split, at = self.chosen[index]
+        return source_of(self.splits[split], at)
 
     def identity(self) -> list:
         """A JSON value that changes with the splits' and with the choice; OSError where one has none."""

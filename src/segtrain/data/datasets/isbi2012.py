@@ -15,7 +15,7 @@ from segtrain.contracts import Pair
 from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.io.files import PairedFiles, find_root, read_pages
 from segtrain.data.io.listing import visible
-from segtrain.errors import InputError
+from segtrain.errors import InputError, NoSplit
 
 STORED: dict[str, Any] = {"num_classes": 2, "label_map": {255: 1}}  # 255 is the inside of a cell
 VOLUME, LABELS = "train-volume.tif", "train-labels.tif"
@@ -30,6 +30,7 @@ class ISBI2012:
     Args:
         root: the folder with the stacks or with train/image, or a parent with isbi2012 below.
         folds: the number of blocks; fold: the one to validate on, from 0.
+        test_slices: the last so many are the test split, and in no fold.
         num_classes: must be 2.
     """
 
@@ -37,27 +38,42 @@ class ISBI2012:
     palette = ((0, 0, 0), (255, 255, 255))
     extra_metrics = ("neurites",)
 
-    def __init__(self, *, root: str, folds: int = 4, fold: int = 0, num_classes: int = 2):
+    def __init__(
+        self, *, root: str, folds: int = 4, fold: int = 0, test_slices: int = 0, num_classes: int = 2
+    ):
         check_num_classes("isbi2012", num_classes, self.class_names)
         if not 0 <= fold < folds or folds < 2:
             raise InputError(f"data.fold={fold} of data.folds={folds}", do="count folds from 0, at least two")
+        if test_slices < 0:
+            raise InputError(f"data.test_slices={test_slices}", do="give the number of slices")
         how_to_get = f"set data.root to the folder with {VOLUME} and {LABELS}, or train/image and train/label"
         inside = ("isbi2012", "membrane")
         self.root = find_root("ISBI 2012", root, inside, (VOLUME, "train/image"), how_to_get)
-        self.folds, self.fold = folds, fold
+        self.folds, self.fold, self.test_slices = folds, fold, test_slices
 
     @cached_property
     def train(self) -> PairedFiles:
         first, last = self._block()
-        return self._split([p for i, p in enumerate(self._pairs()) if not first <= i < last])
+        return self._split([p for i, p in enumerate(self._folded()) if not first <= i < last])
 
     @cached_property
     def val(self) -> PairedFiles:
         first, last = self._block()
-        return self._split(self._pairs()[first:last])
+        return self._split(self._folded()[first:last])
+
+    @cached_property
+    def test(self) -> PairedFiles:
+        if not self.test_slices:
+            raise NoSplit("no slice is kept for it", do="train with data.test_slices=N")
+        return self._split(self._pairs()[len(self._folded()) :])
+
+    def _folded(self) -> list[Pair]:
+        """The slices that the folds share out."""
+        pairs = self._pairs()
+        return pairs[: max(len(pairs) - self.test_slices, 0)]
 
     def _block(self) -> tuple[int, int]:
-        slices = len(self._pairs())
+        slices = len(self._folded())
         return slices * self.fold // self.folds, slices * (self.fold + 1) // self.folds
 
     @cached_property

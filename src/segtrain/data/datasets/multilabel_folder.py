@@ -25,7 +25,7 @@ class MultilabelFolder(Folder):
         root: the folder that all else is relative to.
         num_classes: C; null counts `class_names`.
         images, masks: the folders.
-        train_split, val_split, val_fraction, seed: as those of `Folder`.
+        train_split, val_split, test_split, val_fraction, seed: as those of `Folder`.
         class_names: null takes those of `root/classes.yaml`, else the files' names, in order.
         palette: a colour a class, null VOC's.
         channels, bands, rgb, range, white: what the images are, as of `Folder`.
@@ -43,6 +43,7 @@ class MultilabelFolder(Folder):
         masks: str = "masks",
         train_split: str | None = None,
         val_split: str | None = None,
+        test_split: str | None = None,
         val_fraction: float = 0.25,
         seed: int = 0,
         class_names: list[str] | None = None,
@@ -63,6 +64,7 @@ class MultilabelFolder(Folder):
             masks=masks,
             train_split=train_split,
             val_split=val_split,
+            test_split=test_split,
             val_fraction=val_fraction,
             seed=seed,
             class_names=class_names,

@@ -8,6 +8,7 @@ the ids. The original nyu_depth_v2_labeled.mat (MATLAB 7.3, 894 classes) is not 
 """
 
 from functools import partial
+from pathlib import Path
 
 from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
@@ -29,7 +30,7 @@ class NYUDv2(SplitsByList):
 
     Args:
         root: the folder with segmentation and data/images, or a parent with nyud below.
-        train_split, val_split: names of list files.
+        train_split, val_split, test_split: names of list files.
         num_classes: must be 40.
     """
 
@@ -37,12 +38,21 @@ class NYUDv2(SplitsByList):
     palette = voc_palette(40)
 
     def __init__(
-        self, *, root: str, train_split: str = "trainval", val_split: str = "test", num_classes: int = 40
+        self,
+        *,
+        root: str,
+        train_split: str = "trainval",
+        val_split: str = "test",
+        test_split: str | None = "test",
+        num_classes: int = 40,
     ):
         check_num_classes("nyudv2", num_classes, self.class_names)
         how_to_get = "unpack dl.caffe.berkeleyvision.org/nyud.tar.gz there"
         self.root = find_root("NYUDv2", root, ("nyud", "NYUDv2"), "segmentation", how_to_get)
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
+
+    def place(self, name: str) -> Path:
+        return self.root / f"{name}.txt"
 
     def split(self, name: str) -> PairedFiles:
         """The images that `name`.txt lists; stored label i is class i - 1."""

@@ -1,10 +1,12 @@
 """Any data set for `task=multilabel`: its class indices as a yes or no for each class."""
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from segtrain.contracts import IGNORE_INDEX, Dataset, HasInputHints, InputHints, Sample, Split
+from segtrain.data.datasets.splits import source_of, split_of
 
 
 class OneHot:
@@ -31,6 +33,10 @@ class OneHot:
     def val(self) -> "OneHotSplit":
         return OneHotSplit(self.data.val, len(self.class_names))
 
+    @cached_property
+    def test(self) -> "OneHotSplit":
+        return OneHotSplit(split_of(self.data, "test"), len(self.class_names))
+
 
 class OneHotSplit:
     """A split of such a data set."""
@@ -40,6 +46,10 @@ class OneHotSplit:
 
     def __len__(self) -> int:
         return len(self.split)
+
+    def source(self, index: int) -> tuple[str, Path | None]:
+        """A sample's name and image file."""
+        return source_of(self.split, index)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.split[index]

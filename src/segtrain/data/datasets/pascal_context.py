@@ -27,12 +27,18 @@ class PascalContext(SplitsByList):
     Args:
         root: the folder with VOC 2010 as VOC2010 or VOCdevkit/VOC2010, and with labels.txt and
             trainval, or those in pascal-context or in VOC2010.
-        train_split, val_split: names in ImageSets/Main.
+        train_split, val_split, test_split: names in ImageSets/Main.
         num_classes: 60 is the 59 classes and background, in 59 background is ignored; 34 and 33 alike.
     """
 
     def __init__(
-        self, *, root: str, train_split: str = "train", val_split: str = "val", num_classes: int = 60
+        self,
+        *,
+        root: str,
+        train_split: str = "train",
+        val_split: str = "val",
+        test_split: str | None = None,
+        num_classes: int = 60,
     ):
         if num_classes not in SUBSETS:
             raise InputError(f"data.num_classes={num_classes}", do="pascal_context has 60, 59, 34 or 33")
@@ -55,7 +61,10 @@ class PascalContext(SplitsByList):
             self.label_map[stored] = label
         self.class_names = ("background", *subset) if background else subset
         self.palette = voc_palette(num_classes)
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
+
+    def place(self, name: str) -> Path:
+        return self.voc / "ImageSets" / "Main" / f"{name}.txt"
 
     def split(self, name: str) -> PairedFiles:
         """The images that ImageSets/Main/`name`.txt lists."""

@@ -30,16 +30,16 @@ PALETTE = (
 )
 HUES = (8, 100, 55)  # OpenCV degrees / 2, the usual colour of dots, stripes and checks
 HUE_SPREAD = 9  # std: neighbouring textures' colours overlap
-SPLITS = {"train": 0, "val": 1}
+SEEDS = {"train": 0, "val": 1, "test": 2}
 Rng = np.random.Generator
 
 
 class Shapes:
-    """The two splits of `shapes`; they share no image, since the split enters the seed.
+    """The splits of `shapes`; they share no image, since the split enters the seed.
 
     Args:
         size: height and width of an image, in pixels.
-        train_images, val_images: images in the splits.
+        train_images, val_images, test_images: images in the splits.
         seed: another seed gives other images.
         num_classes: must be 7, the classes that are drawn.
     """
@@ -53,12 +53,14 @@ class Shapes:
         size: int = 128,
         train_images: int = 4096,
         val_images: int = 64,
+        test_images: int = 64,
         seed: int = 0,
         num_classes: int = 7,
     ):
         check_num_classes("shapes", num_classes, CLASS_NAMES)
         self.train = ShapesSplit("train", train_images, size, seed)
         self.val = ShapesSplit("val", val_images, size, seed)
+        self.test = ShapesSplit("test", test_images, size, seed)
 
 
 class ShapesSplit(Dataset):
@@ -71,9 +73,13 @@ class ShapesSplit(Dataset):
         return self.images
 
     def __getitem__(self, index: int) -> Sample:
-        rng = np.random.default_rng([self.seed, SPLITS[self.split], index])
+        rng = np.random.default_rng([self.seed, SEEDS[self.split], index])
         image, mask = draw_scene(rng, self.size)
-        return Sample(image, mask, f"{self.split}_{index:05d}")
+        return Sample(image, mask, self.source(index)[0])
+
+    def source(self, index: int) -> tuple[str, None]:
+        """An image's name; it is in no file."""
+        return f"{self.split}_{index:05d}", None
 
 
 def draw_scene(rng: Rng, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ Cow, desert and moon are nowhere in test: the papers average over the 30 other c
 """
 
 from functools import partial
+from pathlib import Path
 
 from segtrain.contracts import IGNORE_INDEX, Pair
 from segtrain.data.datasets.class_count import check_num_classes
@@ -30,12 +31,18 @@ class SIFTFlow(SplitsByList):
 
     Args:
         root: the folder with Images and SemanticLabels, or a parent with SiftFlowDataset below.
-        train_split, val_split: names of list files.
+        train_split, val_split, test_split: names of list files.
         num_classes: 33 takes the semantic labels, 3 the geometric ones.
     """
 
     def __init__(
-        self, *, root: str, train_split: str = "trainval", val_split: str = "test", num_classes: int = 33
+        self,
+        *,
+        root: str,
+        train_split: str = "trainval",
+        val_split: str = "test",
+        test_split: str | None = "test",
+        num_classes: int = 33,
     ):
         self.class_names = GEOMETRIC if num_classes == len(GEOMETRIC) else SEMANTIC
         check_num_classes("siftflow", num_classes, self.class_names)
@@ -46,7 +53,10 @@ class SIFTFlow(SplitsByList):
         )
         inside = ("SiftFlowDataset", "sift-flow", "siftflow")
         self.root = find_root("SIFT Flow", root, inside, "SemanticLabels", how_to_get)
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
+
+    def place(self, name: str) -> Path:
+        return self.root / f"{name}.txt"
 
     def split(self, name: str) -> PairedFiles:
         """The images that `name`.txt lists; stored label i is class i - 1."""

@@ -54,7 +54,7 @@ class VOC(SplitsByList):
 
     Args:
         root: the folder with JPEGImages, or a parent with VOC2012 or VOCdevkit/VOC2012 below.
-        train_split, val_split: names in ImageSets/Segmentation; `test` has no labels.
+        train_split, val_split, test_split: names in ImageSets/Segmentation; `test` has no labels.
         download: gets the 2 GB archive through torchvision, md5 checked, into `root`.
         num_classes: must be 21.
     """
@@ -68,6 +68,7 @@ class VOC(SplitsByList):
         root: str,
         train_split: str = "train",
         val_split: str = "val",
+        test_split: str | None = TEST,
         download: bool = False,
         num_classes: int = 21,
     ):
@@ -77,11 +78,14 @@ class VOC(SplitsByList):
         how_to_get = "set data.root, or get it with data.download=true (2 GB)"
         self.root = find_root("VOC 2012", root, BELOW, "JPEGImages", how_to_get)
         self.lists = self.root / "ImageSets" / "Segmentation"
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
 
     @property
     def submission(self) -> Submission:
-        return voc_submission(self.val_split)
+        return voc_submission(self)
+
+    def place(self, name: str) -> Path:
+        return self.lists / f"{name}.txt"
 
     def split(self, name: str) -> PairedFiles | Images:
         """The images that ImageSets/Segmentation/`name`.txt lists."""
@@ -121,10 +125,11 @@ class VOCSplit(PairedFiles):
         return [*super().identity(), [stamp(path) for path in self.objects if path.is_file()]]
 
 
-def voc_submission(split: str) -> Submission:
+def voc_submission(data: SplitsByList) -> Submission:
     """comp6 is for networks trained on other data too; those that were not belong into comp5."""
-    path = f"results/VOC2012/Segmentation/comp6_{split}_cls/{{name}}.png"
-    return Submission(path, tuple(range(21)), VOC.palette)
+    path = "results/VOC2012/Segmentation/comp6_{split}_cls/{name}.png"
+    splits = ("train", data.train_split), ("val", data.val_split), ("test", data.test_split or TEST)
+    return Submission(path, tuple(range(21)), VOC.palette, splits)
 
 
 def _read_classes(path: Path) -> np.ndarray:

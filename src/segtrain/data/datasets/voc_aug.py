@@ -30,7 +30,7 @@ class VOCAug(SplitsByList):
 
     Args:
         root: the folder with both (or links to them), VOC 2012 as in `VOC` and SBD in `sbd`.
-        train_split, val_split: names of splits.
+        train_split, val_split, test_split: names of splits.
         download: gets both archives through torchvision, md5 checked, into `root`.
         num_classes: must be 21.
     """
@@ -43,6 +43,7 @@ class VOCAug(SplitsByList):
         root: str,
         train_split: str = "train_aug",
         val_split: str = "val",
+        test_split: str | None = TEST,
         download: bool = False,
         num_classes: int = 21,
     ):
@@ -52,11 +53,14 @@ class VOCAug(SplitsByList):
             _download_sbd(Path(root).expanduser() / "sbd")
         how_to_get = "put or link it to data.root/sbd, or get it with data.download=true (1.4 GB)"
         self.sbd = find_root("SBD", root, SBD_BELOW, "cls", how_to_get)
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
 
     @property
     def submission(self) -> Submission:
-        return voc_submission(self.val_split)
+        return voc_submission(self)
+
+    def place(self, name: str) -> Path:
+        return self.voc.place(name) if name == TEST else self.sbd
 
     def split(self, name: str) -> PairedFiles | Images:
         """The images of a split, in the order of their names."""

@@ -17,12 +17,13 @@ from segtrain.data.formats.regions import Annotations, Item, Problem
 from segtrain.data.io.files import PairedFiles, stamp
 from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.masks import read_colours
-from segtrain.errors import InputError
+from segtrain.errors import InputError, NoSplit
 
 BACKGROUND = ("background", "_background_", "__background__")  # names that are class 0 as they stand
 IGNORED = ("__ignore__", "ignore")  # names of what no loss and no metric counts
 REFUSED = {"category", "missing", "ids", "size", "form"}  # kinds of problems that nobody can train with
 
+KEPT = 2  # readings in memory: a data set's, and its test split's
 # Stamps of the files and what was read last: the classes are counted before the data set is made.
 _last: dict[str, tuple[list, Annotations]] = {}
 
@@ -38,6 +39,7 @@ class Annotated:
         root: the folder that all else is relative to.
         annotations: a file or folder, as the format has it; null: its usual place.
         val_annotations: the same of the images that validate; null: the format's own splits, else at random.
+        test_annotations: the same of the test split, whose images no random split takes.
         images: the folder of the images; null: anywhere below the root.
         num_classes: null counts them.
         class_names: which categories to take, in which order; null takes all.
@@ -60,6 +62,7 @@ class Annotated:
         root: str,
         annotations: str | None = None,
         val_annotations: str | None = None,
+        test_annotations: str | None = None,
         images: str | None = None,
         num_classes: int | None = None,
         class_names: list[str] | None = None,
@@ -73,7 +76,11 @@ class Annotated:
     ):
         self.image_files = ImageFiles(channels=channels, rgb=rgb, range=range)
         self.val_fraction, self.seed = val_fraction, seed
-        self.found = _read_once(read, Source(Path(root).expanduser(), annotations, val_annotations, images))
+        place = Path(root).expanduser()
+        self.found = _read_once(read, Source(place, annotations, val_annotations, images))
+        self.tested = self.found.test_alone()
+        if test_annotations is not None:
+            self.tested = _read_once(read, Source(place, test_annotations, None, images))
         names = list(self.found.categories) if class_names is None else class_names
         names = [name for name in names if name not in IGNORED]
         if overlap == "all" and self.found.stored is not None:
@@ -89,32 +96,39 @@ class Annotated:
             own or other for own, other in zip(colours, drawn, strict=False)
         )
         self.rules = Rules({name: i for i, name in enumerate(self.class_names)}, overlap, unlisted)
-        self._refuse([*self.found.problems, *self._unknown()])
+        own = self.tested.problems if self.tested and test_annotations is not None else []
+        self._refuse([*self.found.problems, *own, *self._unknown()])
         if not self.found.train:
             raise InputError(f"data.root={root}: no annotated image in it", do="check data.annotations")
 
     @cached_property
     def train(self) -> "DrawnSplit | PairedFiles":
-        return self._split(self._items[0])
+        return self._split(self._items[0], self.found)
 
     @cached_property
     def val(self) -> "DrawnSplit | PairedFiles":
-        return self._split(self._items[1])
+        return self._split(self._items[1], self.found)
+
+    @cached_property
+    def test(self) -> "DrawnSplit | PairedFiles":
+        if self.tested is None:
+            raise NoSplit("these annotations have none", do="set data.test_annotations")
+        return self._split(self.tested.train, self.tested)
 
     @cached_property
     def _items(self) -> tuple[list[Item], list[Item]]:
         if self.found.val is not None:
             return self.found.train, self.found.val
-        return seeded_split(self.found.train, self.val_fraction, self.seed)
+        tested = {item.image for item in self.tested.train} if self.tested else set()
+        left = [item for item in self.found.train if item.image not in tested]
+        return seeded_split(left, self.val_fraction, self.seed)
 
-    def _split(self, items: list[Item]) -> "DrawnSplit | PairedFiles":
-        if self.found.stored is None:
-            return DrawnSplit(
-                items, self.rules, [stamp(path) for path in self.found.files], self._image_files
-            )
+    def _split(self, items: list[Item], found: Annotations) -> "DrawnSplit | PairedFiles":
+        if found.stored is None:
+            return DrawnSplit(items, self.rules, [stamp(path) for path in found.files], self._image_files)
         pairs = [Pair(item.name, item.image, item.mask) for item in items if item.mask is not None]
         numbers, colours = {}, {}
-        for value, name in self.found.stored.items():
+        for value, name in found.stored.items():
             label = self.rules.label(name)
             if isinstance(value, tuple):
                 colours[value] = label
@@ -137,10 +151,11 @@ class Annotated:
 
     def _unknown(self) -> list[Problem]:
         """Regions of categories that are no classes."""
+        tested = self.tested.train if self.tested else ()
         known = {*self.rules.labels, *IGNORED}
         return [
             Problem("category", item.name, f"{region.category} is none of the classes")
-            for item in (*self.found.train, *(self.found.val or ()))
+            for item in (*self.found.train, *(self.found.val or ()), *tested)
             for region in item.regions
             if region.category is not None and region.category not in known
         ]
@@ -165,7 +180,8 @@ def _read_once(read: Callable[[Source], Annotations], source: Source) -> Annotat
                 return found
     if not source.root.is_dir():
         raise InputError(f"data.root={source.root}: no such folder", do="set data.root")
-    _last.clear()
+    if len(_last) >= KEPT:
+        _last.clear()
     found = read(source)
     _last[key] = [stamp(path) for path in found.files], found
     return found

@@ -137,12 +137,16 @@ def _read_masks(path: Path, index: ImageIndex) -> Annotations:
             ]
         }
     splits = {name: _masked(names, folder, index, problems) for name, names in listed.items()}
-    val = next((splits[name] for name in splits if name.lower().startswith(("val", "test"))), None)
-    train = next((splits[name] for name in splits if name.lower().startswith("train")), None)
+    train, val, test = (
+        next((splits[name] for name in splits if name.lower().startswith(key)), None)
+        for key in ("train", "val", "test")
+    )
+    if val is None:
+        val, test = test, None
     if train is None or val is None:
-        train, val = [item for items in splits.values() for item in items], None
+        train, val, test = [item for items in splits.values() for item in items], None, None
     stored = {colour: name for name, colour in categories.items() if colour is not None}
-    return Annotations(categories, train, val, problems, [path, *lists], stored)
+    return Annotations(categories, train, val, problems, [path, *lists], stored, test)
 
 
 def _masked(names: list[str], folder: Path, index: ImageIndex, problems: list[Problem]) -> list[Item]:

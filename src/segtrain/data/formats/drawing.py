@@ -1,6 +1,7 @@
 """The masks of a split, drawn from regions when they are asked for."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +69,10 @@ class DrawnSplit(Dataset):
         item = self.items[index]
         height, width = item.size or self.image_files().reader(item.image).shape[:2]
         return self._draw(item, height, width), item.name
+
+    def source(self, index: int) -> tuple[str, Path]:
+        """A sample's name and image file."""
+        return self.items[index][:2]
 
     def identity(self) -> list:
         """A JSON value that changes with the annotations and the rules."""

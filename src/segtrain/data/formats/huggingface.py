@@ -29,10 +29,11 @@ from segtrain.data.io.listing import visible
 from segtrain.data.io.masks import numbers_of
 from segtrain.data.io.opening import FORMATS, as_rgb, reading
 from segtrain.data.io.rasters import more_than_8_bits
-from segtrain.errors import InputError, how_to_install
+from segtrain.errors import InputError, NoSplit, how_to_install
 
 MASK_COLUMNS = ("mask", "label", "annotation", "labels", "masks", "annotations", "segmentation", "semantic")
 VALIDATING = ("validation", "val", "valid", "dev")  # what splits are called
+TEST = "test"
 NAMES = "id2label.json"  # class names beside the files: {"0": "background", ...}
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
 
@@ -53,6 +54,7 @@ class HuggingFace:
         image_column, mask_column: null takes the first of the usual names.
         train_split, val_split: names of splits; val_split null takes validation, val, valid or dev, else a
             part of the training split at random.
+        test_split: null takes test, where there is one.
         num_classes: null counts class_names, else the names of id2label.json beside the files, else the
             labels of label_map.
         class_names: null takes id2label.json, else numbers.
@@ -72,6 +74,7 @@ class HuggingFace:
         mask_column: str | None = None,
         train_split: str = "train",
         val_split: str | None = None,
+        test_split: str | None = None,
         num_classes: int | None = None,
         class_names: list[str] | None = None,
         label_map: Mapping[int | str, int] | str | None = None,
@@ -80,7 +83,7 @@ class HuggingFace:
     ):
         self.root = Path(root).expanduser()
         self.image_column, self.mask_column = image_column, mask_column
-        self.train_split, self.val_split = train_split, val_split
+        self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
         self.val_fraction, self.seed = val_fraction, seed
         folder = self.root if self.root.is_dir() else self.root.parent
         if class_names is None and num_classes is None and (folder / NAMES).is_file():
@@ -101,6 +104,13 @@ class HuggingFace:
         return self._split(self._val_name or self.train_split, self._rows[1])
 
     @cached_property
+    def test(self) -> TableSplit:
+        name = self.test_split or TEST
+        if self.test_split is None and name not in self._tables:
+            raise NoSplit(f"no split {name} in {self.root}", do="set data.test_split")
+        return self._split(name, self._rows_of(name, "test_split"))
+
+    @cached_property
     def _tables(self) -> dict[str, Any]:
         return load_tables(self.root)
 
@@ -113,12 +123,12 @@ class HuggingFace:
         rows = self._rows_of(self.train_split)
         if self._val_name is None:
             return seeded_split(rows, self.val_fraction, self.seed)
-        return rows, self._rows_of(self._val_name)
+        return rows, self._rows_of(self._val_name, "val_split")
 
-    def _rows_of(self, split: str) -> list[Row]:
+    def _rows_of(self, split: str, key: str = "train_split") -> list[Row]:
         if split not in self._tables:
             found = ", ".join(self._tables)
-            raise InputError(f"{self.root}: no split {split}", do=f"set data.train_split to one of {found}")
+            raise InputError(f"{self.root}: no split {split}", do=f"set data.{key} to one of {found}")
         return [Row(f"{split}-{i:06}", self.root, i) for i in range(len(self._tables[split]))]
 
     def _split(self, name: str, rows: list[Row]) -> TableSplit:
@@ -167,6 +177,10 @@ class TableSplit(Dataset):
         """A sample's mask and name, without decoding its image. Raises InputError."""
         row = self.rows[index]
         return self._mask(self.table.select_columns(self.columns[1])[row.at][self.columns[1]], row)
+
+    def source(self, index: int) -> tuple[str, None]:
+        """A sample's name; its image is in no file of its own."""
+        return self.rows[index].name, None
 
     def identity(self) -> list:
         """A JSON value that changes with the files. Raises OSError."""

@@ -61,6 +61,7 @@ class Annotations(NamedTuple):
         problems: in the order of the file.
         files: that were read.
         stored: what the numbers or colours of stored masks mean; None: nothing is stored.
+        test: None where the files do not say what is kept for the test.
     """
 
     categories: dict[str, Colour | None]
@@ -69,6 +70,11 @@ class Annotations(NamedTuple):
     problems: list[Problem]
     files: list[Path]
     stored: dict[int, str] | dict[Colour, str] | None = None
+    test: list[Item] | None = None
+
+    def test_alone(self) -> "Annotations | None":
+        """The test split as if it were all; None where there is none."""
+        return None if self.test is None else self._replace(train=self.test, val=None, test=None)
 
 
 class Polygon(NamedTuple):

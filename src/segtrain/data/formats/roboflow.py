@@ -12,19 +12,21 @@ from segtrain.data.io.listing import image_files
 from segtrain.errors import InputError
 
 CLASSES, MASK = "_classes.csv", "_mask"
-TRAIN, VAL = "train", "valid"
+TRAIN, VAL, TEST = "train", "valid", "test"
 
 
 class Roboflow:
-    """Reads the folders train and valid, or those that `annotations` and `val_annotations` name."""
+    """Reads the folders train, valid and test, or those that `annotations` and `val_annotations` name."""
 
     def __call__(self, source: Source) -> Annotations:
         train = source.place(source.annotations, TRAIN, ".")
         val = None if source.val_annotations is None else source.place(source.val_annotations)
         if source.annotations is None and val is None and (source.root / VAL).is_dir():
             val = source.root / VAL
+        own = source.annotations is None and source.val_annotations is None and train != source.root
+        test = source.root / TEST if own and (source.root / TEST).is_dir() else None
         problems = list[Problem]()
-        folders = [train] if val is None else [train, val]
+        folders = [folder for folder in (train, val, test) if folder is not None]
         values = _classes(train / CLASSES)
         for folder in folders[1:]:
             if _classes(folder / CLASSES) != values:
@@ -32,7 +34,9 @@ class Roboflow:
         splits = [_items(folder, source.root, problems) for folder in folders]
         files = [folder / CLASSES for folder in folders]
         categories = dict.fromkeys(values.values())
-        return Annotations(categories, splits[0], splits[1] if val else None, problems, files, values)
+        found = dict(zip(folders, splits, strict=True))
+        of_val, of_test = (found.get(folder) if folder else None for folder in (val, test))
+        return Annotations(categories, splits[0], of_val, problems, files, values, of_test)
 
 
 def _classes(path: Path) -> dict[int, str]:

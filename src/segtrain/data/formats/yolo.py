@@ -22,8 +22,8 @@ BOX = 4  # numbers of a line that outlines nothing
 
 
 class Yolo:
-    """Reads data.yaml with `train`, `val` and `names`, and labels/NAME.txt for images/NAME.jpg. An image
-    without a label file is all background."""
+    """Reads data.yaml with `train`, `val`, `test` and `names`, and labels/NAME.txt for images/NAME.jpg. An
+    image without a label file is all background."""
 
     def __call__(self, source: Source) -> Annotations:
         path = source.place(source.annotations, "data.yaml", "dataset.yaml")
@@ -36,12 +36,13 @@ class Yolo:
         names, problems = [str(name) for name in names], list[Problem]()
         bases = [path.parent / str(content.get("path") or "."), path.parent]
         splits: list[list[Item]] = []
-        for key in ("train", "val"):
+        for key in ("train", "val", "test"):
             listed = content.get(key)
             images = [image for one in _as_list(listed) for image in _images(str(one), bases, path)]
             splits.append(_items(images, names, path.parent, problems))
         val = splits[1] if content.get("val") and content["val"] != content["train"] else None
-        return Annotations(dict.fromkeys(names), splits[0], val, problems, [path])
+        test = splits[2] if content.get("test") not in (None, content["train"], content.get("val")) else None
+        return Annotations(dict.fromkeys(names), splits[0], val, problems, [path], test=test)
 
 
 def _as_list(value: Any) -> list:

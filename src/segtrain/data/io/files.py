@@ -17,7 +17,7 @@ from segtrain.data.io.images import read_image
 from segtrain.data.io.labels import as_labels
 from segtrain.data.io.masks import read_mask
 from segtrain.data.io.opening import FORMATS, check_regular, reading, unequal_sizes
-from segtrain.errors import InputError
+from segtrain.errors import InputError, NoSplit
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -93,6 +93,10 @@ class PairedFiles(Dataset):
         name, _, path = self.pairs[index]
         return self._labels(self.stored(index), path), name
 
+    def source(self, index: int) -> tuple[str, Path]:
+        """A sample's name and image file."""
+        return self.pairs[index][:2]
+
     def identity(self) -> list:
         """A JSON value that changes with the masks' names, paths, sizes or times. Raises OSError."""
         masks = [[pair.name, *stamp(pair.mask)] for pair in self.pairs]
@@ -127,15 +131,24 @@ class Images(Dataset):
         image = read_image(path)
         return Sample(image, np.full(image.shape[:2], IGNORE_INDEX, np.uint8), name)
 
+    def source(self, index: int) -> tuple[str, Path]:
+        """A sample's name and image file."""
+        return self.images[index]
+
 
 class SplitsByList:
-    """`train` and `val` of a data set whose `split(name)` reads a list, each when first asked for."""
+    """`train`, `val` and `test` of a data set whose `split(name)` reads a list, each when first asked for."""
 
     train_split: str
     val_split: str
+    test_split: str | None
 
     def split(self, name: str) -> Any:
         """The split of a name. Raises InputError."""
+        raise NotImplementedError
+
+    def place(self, name: str) -> Path:
+        """The list or folder that a split is read from."""
         raise NotImplementedError
 
     @cached_property
@@ -145,6 +158,16 @@ class SplitsByList:
     @cached_property
     def val(self) -> PairedFiles:
         return self.split(self.val_split)
+
+    @cached_property
+    def test(self) -> Any:
+        if self.test_split is None:
+            raise NoSplit("data.test_split is null", do="set data.test_split")
+        if self.test_split == self.val_split:
+            return self.val
+        if not self.place(self.test_split).exists():
+            raise NoSplit(f"no {self.place(self.test_split)}", do="put it there")
+        return self.split(self.test_split)
 
 
 def stamp(path: Path) -> list:

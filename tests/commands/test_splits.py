@@ -1,0 +1,99 @@
+"""`split=` of the commands that evaluate, and folds as one ensemble, never on what one of them trained on."""
+
+import json
+
+import pytest
+from PIL import Image
+
+import segtrain
+from tests import miniatures
+from tests.conftest import FAST
+
+EVAL = ("num_workers=0", "device=cpu", "precision=32")
+SMALL = ("model=segnet_basic", "width=0.0625")
+
+
+def metrics(done) -> dict:
+    assert done.code == 0, done.err
+    return json.loads((done.folder / "metrics.json").read_text())
+
+
+def refused(done, *words: str) -> None:
+    assert done.code == 2, done.out + done.err
+    (line,) = [line for line in done.err.splitlines() if line.startswith("seg")]
+    for word in words:
+        assert word in line
+
+
+def test_a_split_is_chosen_and_said(tiny, run):
+    trained = tiny(*SMALL, "data.test_images=5")
+    of_val = metrics(run("segeval", f"ckpt={trained.folder}", *EVAL))
+    assert (of_val["split"], of_val["images"]) == ("val", 3)
+    done = run("segeval", f"ckpt={trained.folder}", "split=test", *EVAL)
+    of_test = metrics(done)
+    assert (of_test["split"], of_test["images"]) == ("test", 5)
+    assert "5 images of the test split" in done.out
+    rows = (done.folder / "images.csv").read_text().splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == [f"test_{i:05d}" for i in range(5)]
+    result = segtrain.evaluate(str(trained.folder), split="test", num_workers=0, device="cpu", precision=32)
+    assert (result.split, result.images) == ("test", 5)
+    assert result.network.confusion_matrix == of_test["confusion_matrix"]
+    trained_on = run("segeval", f"ckpt={trained.folder}", "split=train", *EVAL)
+    assert metrics(trained_on)["images"] == 8
+    assert "this checkpoint was trained on 8 of these 8 images" in trained_on.out
+
+
+def test_compared_on_a_split(tiny, run):
+    trained = tiny(*SMALL, "data.test_images=2")
+    pair = f"ckpt=[{trained.folder},{trained.folder}/checkpoints/last.ckpt]"
+    done = run("segeval", pair, "compare=true", "split=test", *EVAL)
+    assert metrics(done)["compared_with"]["split"] == "test"
+
+
+@pytest.mark.slow  # numba compiles the CRF
+def test_tuned_on_validation_images_and_evaluated_on_a_split(tiny, run):
+    trained = tiny(*SMALL, "data.test_images=2")
+    ranges = "crf_ranges={bilateral: {compat: [3], sxy: [25], srgb: [3, 6]}}"
+    chosen = run("segeval", f"ckpt={trained.folder}", "crf=true", "tune_crf=3", ranges, "split=test", *EVAL)
+    assert (metrics(chosen)["split"], metrics(chosen)["tuned_crf"]["images"]) == ("test", 3)
+    assert "3 of the validation images chose the parameters" in chosen.out
+
+
+def test_a_data_set_without_a_test_split_says_so(run, tmp_path):
+    given = ["data=camvid", *miniatures.camvid(tmp_path / "camvid")]
+    trained = run("segtrain", *given, *SMALL, *FAST)
+    done = run("segeval", f"ckpt={trained.folder}", "split=test", *EVAL)
+    refused(done, "split=test: no", "test.txt; there are train and val")
+    refused(
+        run("segeval", f"ckpt={trained.folder}", "split=tset", *EVAL), "split=tset; give train or val or test"
+    )
+    refused(run("segdata", *given, "action=preview", "split=test"), "split=test: no")
+
+
+def test_folds_are_one_ensemble_on_images_that_no_fold_has_and_on_no_other(run, tmp_path):
+    root = tmp_path / "scans"
+    for name in "abcdefgh":
+        miniatures.write_pair(root / f"images/{name}.png", root / f"masks/{name}.png")
+    (root / "held.txt").write_text("g\nh\n")
+    given = ["data=folder", f"data.root={root}", "data.test_split=held", "data.folds=2"]
+    sweep = run("segtrain", "-m", *given, *SMALL, *FAST, "data.fold=range(0,2)")
+    assert sweep.code == 0, sweep.err
+    command = f"segeval ckpt={sweep.folder.relative_to(tmp_path)} split=test"
+    assert f"on images that no fold has: {command}" in sweep.out
+    assert f"segpredict ckpt={sweep.folder.relative_to(tmp_path)} input=IMAGES" in sweep.out
+    whole = metrics(run(*command.split(), *EVAL))
+    assert (whole["split"], whole["images"]) == ("test", 2)
+    pattern = metrics(run("segeval", f"ckpt={sweep.folder}/*/checkpoints/best.ckpt", "split=test", *EVAL))
+    assert pattern["confusion_matrix"] == whole["confusion_matrix"]
+    done = run("segpredict", f"ckpt={sweep.folder}", f"input={tmp_path}/scans/images/g.png")
+    assert done.code == 0, done.err
+    with Image.open(done.folder / "labels/g.png") as labels:
+        assert labels.size == miniatures.SHAPE[::-1]
+    done = run("segeval", f"ckpt={sweep.folder}", *EVAL)
+    refused(done, "split=val: 1 of 2 checkpoints were trained on 3 of these 3 images", "split=test")
+    refused(run("segeval", f"ckpt={sweep.folder}", "compare=true", *EVAL), "trained on 3 of these 3")
+    other = run("segeval", f"ckpt={sweep.folder}/0", "data.fold=1", *EVAL)
+    assert other.code == 0, other.err
+    assert "this checkpoint was trained on 3 of these 3 images" in other.out
+    own = run("segeval", f"ckpt={sweep.folder}/0", *EVAL)
+    assert "trained on" not in own.out
