@@ -92,12 +92,10 @@ def examine(validation: Validation, predict: Predict, step: int) -> tuple[Evalua
             submit(image, validation.submission, validation.log.folder / "submission", validation.split)
 
     result = validation.of(predict, step, on_image)
-    validation.write_counts()
     report.gather()
     result = report.with_intervals(result)
     report.write(validation.log.folder, result)
-    validation.log.say(result_table(result))
-    validation.log.say(precision_of(result))
+    validation.conclude(result)
     return result, report
 
 
@@ -237,8 +235,10 @@ class Validation:
             self.log.say("no pixel of these images has a label: there is nothing to measure")
         return result
 
-    def write_counts(self) -> None:
-        """Writes image_counts.npz of the last evaluation into the log's folder; called on every rank."""
+    def conclude(self, result: EvaluationResult) -> None:
+        """Shows the last evaluation's result, and writes its image_counts.npz; called on every rank."""
+        self.log.say(result_table(result))
+        self.log.say(precision_of(result))
         counted = sorted(process_group.gathered(self._counted), key=lambda one: one[0])
         if process_group.rank() == 0 and counted:
             _, names, counts = zip(*counted, strict=True)

@@ -27,7 +27,7 @@ from segtrain.commands.build import (
 )
 from segtrain.commands.determinism import make_deterministic, refusing_by_name, repeatability
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
-from segtrain.commands.evaluate import Validation, open_log, precision_of, result_table
+from segtrain.commands.evaluate import Validation, open_log
 from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.plan import show_plan
@@ -160,9 +160,7 @@ def run_training(
 
         with refusing_by_name(config), explaining_workers(), drawings.also_of_a_divergence():
             result = fit(state, dataset, log, validate, stop)
-        validation.write_counts()
-        log.say(result_table(result))
-        log.say(precision_of(result))
+        validation.conclude(result)
         log.hyperparameters(hyperparameters(config, choices), {"mean_iou": result.network.mean_iou or 0.0})
         say_next_commands(log, folder, refined=config["task"] != "multilabel")
     return TrainResult(result, count_parameters(state.model), state.seconds_per_step, folder, made)
