@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from segtrain.crf.torch_backend.backend import NormalisedFilter
 from tests.converters.reference import (
     CHANNELS,
     CLASSES,
@@ -54,7 +55,7 @@ def logits(tensors, stride, images, *, at_once=False, mean=VOC):
     x = conv(tensors, "fc6", pool(block(tensors, 5, pool4, padding=1))).relu()
     x = conv(tensors, "score_fr", conv(tensors, "fc7", x).relu())
     if stride < 32:
-        x = F.conv_transpose2d(x, tensors["upscore2.weight"], stride=2)
+        x = F.conv_transpose2d(x, tensors["upscore2.weight"], tensors.get("upscore2.bias"), stride=2)
         x = x + cropped(conv(tensors, "score_pool4", pool4 * (0.01 if at_once else 1)), 5, x)
     if stride < 16:
         x = F.conv_transpose2d(x, tensors["upscore_pool4.weight"], stride=2)
@@ -152,3 +153,25 @@ def test_of_sift_flows_two_heads_the_semantic_one_is_taken(stride, imported, clo
         # siftflow_layers.py's mean of B, G, R
         close(net(IMAGES)["out"], logits(theirs, stride, IMAGES, mean=(114.578, 115.294, 108.353)))
     assert "of another head, which ours has not" in done.out
+
+
+def test_crf_rnn_with_the_matrices_of_its_layer_multiplied(imported, close):
+    theirs = pytorch_fcn(8) | {"upscore2.bias": torch.linspace(-1, 1, CLASSES)}
+    generator = torch.Generator().manual_seed(0)
+    spatial, bilateral, shared = (
+        scale * torch.eye(CLASSES) + 0.1 * torch.randn(CLASSES, CLASSES, generator=generator)
+        for scale in (3, 5, 1)
+    )
+    layer = {"spatial_ker_weights": spatial, "bilateral_ker_weights": bilateral}
+    layer["compatibility_matrix"] = shared
+    net, done = imported("crfasrnn", theirs | {f"crfrnn.{k}": v for k, v in layer.items()}, "fcn8s_crf")
+    assert "multiplied by the compatibility" in done.out
+    unaries = logits(theirs, 8, IMAGES, mean=(103.939, 116.779, 123.68))
+    filters = [NormalisedFilter(IMAGES, kernel) for kernel in net.mean_field.kernels]
+    current = unaries
+    for _ in range(net.mean_field.test_iterations):  # as their layer: columns of pixels
+        rows = current.softmax(1)[0].flatten(1).T
+        one, other = (own(rows).T for own in filters)
+        current = unaries + (shared @ (spatial @ one + bilateral @ other)).view_as(unaries)
+    with torch.inference_mode():
+        close(net(IMAGES)["out"], current)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from segtrain.converters import caffe, deeplab_pytorch, mmseg, pytorch_fcn, semseg, smp, torchvision
+from segtrain.converters import caffe, crfasrnn, deeplab_pytorch, mmseg, pytorch_fcn, semseg, smp, torchvision
 from segtrain.converters.network import Node, PublishedNetwork, State
 from segtrain.weights import read_tensors
 
@@ -13,6 +13,7 @@ from segtrain.weights import read_tensors
 FORMATS: dict[str, Callable[[State, Node], PublishedNetwork]] = {
     "torchvision": torchvision.network,
     "pytorch-fcn": pytorch_fcn.network,
+    "crfasrnn": crfasrnn.network,
     "deeplab-pytorch": deeplab_pytorch.network,
     "semseg": semseg.network,
     "smp": smp.network,

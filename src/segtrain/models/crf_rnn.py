@@ -6,10 +6,11 @@ Du, Huang and Torr, ICCV 2015, https://arxiv.org/abs/1502.03240.
 The network is FCN-8s, trained before by itself (`init_from`); mean field has 5 iterations in training
 and 10 in testing (section 6), a Potts compatibility to begin with, and the released layer's kernels:
 stds 160 pixels and 3 grey levels, and 3 pixels; weights 5 and 3; filtered values are divided by the
-filter of ones. Here each kernel learns one symmetric matrix of compatibility, which contains its weight;
-theirs learns a weight a label and kernel, and a matrix that both share.
+filter of ones. Here each kernel learns one matrix, the product of theirs: they learn a matrix a kernel,
+which starts as its weight times one, and a matrix of compatibility that both share.
 """
 
+import torch
 from torch import Tensor, nn
 
 from segtrain.errors import InputError
@@ -39,6 +40,8 @@ class CRFasRNN(nn.Module):
     def _colours(self, images: Tensor) -> Tensor:
         """What the mean field compares: RGB in 0..255; of other images the first three channels, by the
         network's own normalisation."""
+        if images.shape[1] == RGB_CHANNELS and images.dtype == torch.uint8:
+            return images
         own = next((layer for layer in self.network.modules() if isinstance(layer, Normalize)), None)
         if own is None or (images.shape[1] == RGB_CHANNELS and not own.changed):
             return images

@@ -175,8 +175,9 @@ def _iterate(
 
 
 def _message(filtered: Tensor, weight: Tensor) -> Tensor:
-    """What the filtered marginals add to the logits: a Potts weight attracts, a matrix costs."""
-    return weight * filtered if weight.ndim == 0 else -filtered @ ((weight + weight.T) / 2)
+    """What the filtered marginals add to the logits: a Potts weight attracts, a matrix costs. Its row i
+    and column j say what label j pays beside label i; one that is learned need not be symmetric."""
+    return weight * filtered if weight.ndim == 0 else -filtered @ weight
 
 
 class NormalisedFilter:
