@@ -26,7 +26,7 @@ MAY_IMPORT = {
         *("commands", "config", "data", "distributed", "engine", "evaluation", "inference"),
         *("backbones", "tasks", "viz"),
     },
-    "cli": {"commands", "config", "distributed", "loggers", "viz"},
+    "cli": {"commands", "config", "distributed", "loggers", "papers", "viz"},
     "config": set(),
     "commands": {
         *("config", "converters", "crf", "data", "distributed", "engine", "evaluation", "export"),

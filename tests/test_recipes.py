@@ -5,6 +5,7 @@ import re
 import pytest
 
 from segtrain.config.compose import CONFIG_DIR, compose_config
+from segtrain.papers.paper import recipe_of
 from tests import miniatures
 from tests.conftest import FAST
 
@@ -33,6 +34,7 @@ def test_a_recipe_trains_one_step_and_validates(name, run, tmp_path):
     assert outcome.code == 0, outcome.err
     assert (outcome.folder / "checkpoints/last.ckpt").is_file()
     assert (outcome.folder / "metrics.json").is_file()
+    assert ("from the paper: " in outcome.out) == (recipe_of(name) is not None)  # ours is far smaller
 
 
 @pytest.mark.parametrize("name", RECIPES)

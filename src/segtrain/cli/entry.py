@@ -25,6 +25,7 @@ from segtrain.config.schema import check_scalars
 from segtrain.distributed import launch
 from segtrain.errors import InputError, MaskError
 from segtrain.input_spec import RGB_CHANNELS
+from segtrain.papers.contract import departures_line
 
 
 def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
@@ -47,6 +48,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
 
     choices = all_choices(settings.runtime.choices, values)
     say_recipe(choices)
+    say_departures(values, choices)
     try:
         return run_training(values, choices, folder, lambda: _others(folder)).as_json()
     except MaskError as error:
@@ -62,6 +64,13 @@ def say_recipe(choices: Mapping[str, Any]) -> None:
         of = f"{choices['model']} on {choices['data']}"
         options = " or ".join(f"experiment={name}" for name in names)
         print(f"the paper's training of {of}: {options} (yours is this command's own)", flush=True)
+
+
+def say_departures(values: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
+    """Shows in one line what a recipe does otherwise than its paper."""
+    line = departures_line(values, choices.get("experiment") or "")
+    if line and launch.rank() == 0:
+        print(line, flush=True)
 
 
 def _others(folder: Path) -> list[Path]:
