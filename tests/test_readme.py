@@ -68,7 +68,7 @@ def test_a_command_of_the_readme_runs(command, workplace, monkeypatch):
         make_run(workplace, "fcn8s", "shapes")
     # Weights are not downloaded in a test, nor is the archive of VOC.
     command = re.sub(r" model\.backbone\.pretrained=true| data\.download=true", "", command)
-    command = re.sub(r" max_steps=\d+", "", command)
+    command = re.sub(r" max_(steps|epochs)=\d+", "", command)
     steps = ["max_steps=2"] if "resume" in command else []
     if command.startswith("segpredict"):
         call(command, "device=cpu", "precision=32")

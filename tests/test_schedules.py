@@ -1,6 +1,7 @@
 import pytest
 
-from segtrain.schedules import Constant, Cosine, Poly, Step
+from segtrain.errors import InputError
+from segtrain.schedules import Constant, Cosine, Plateau, Poly, Step
 
 
 def test_poly_at_its_worked_points():
@@ -29,3 +30,22 @@ def test_cosine_ends_at_its_final_factor():
 def test_warm_up_rises_evenly_to_the_full_rate():
     constant = Constant(warmup_steps=4)
     assert [constant(s, 100) for s in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+
+
+def test_plateau_falls_after_validations_without_a_better_one():
+    schedule = Plateau(factor=0.5, patience=2, smallest=0.2, warmup_steps=1)
+    assert [schedule(step, 10) for step in range(3)] == [0.5, 1.0, 1.0]
+    factors = []
+    for metric in (0.3, 0.2, 0.3, 0.4, 0.4, 0.4, 0.1, 0.1):
+        schedule.react(metric)
+        factors.append(schedule(5, 10))
+    assert factors == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.2]
+    other = Plateau(factor=0.5, patience=2, smallest=0.2)
+    other.restore(schedule.state())
+    assert other.state() == schedule.state()
+
+
+@pytest.mark.parametrize("keys", [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}])
+def test_plateau_refuses_what_would_change_nothing(keys):
+    with pytest.raises(InputError):
+        Plateau(**keys)

@@ -39,6 +39,7 @@ from segtrain.config.compose import (
 )
 from segtrain.config.data_file import adopt_data_files
 from segtrain.config.instantiate import instantiate
+from segtrain.config.length import settle_length
 from segtrain.config.no_option import settle_empty_groups
 from segtrain.config.overrides import as_overrides, complete_overrides
 from segtrain.config.resumed import all_choices
@@ -192,6 +193,7 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
     except CONFIG_ERRORS as error:
         raise explain(error, "train", given) from error
     check_scalars(values)
+    settle_length(values, given)
     note_command("train", _given("train", keys, overrides))
     choices = all_choices(options, values)
     for key in ("experiment", "replay"):

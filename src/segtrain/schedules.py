@@ -2,6 +2,8 @@
 
 import math
 
+from segtrain.errors import InputError
+
 
 class WarmupSchedule:
     """A factor that rises linearly over the warm-up and then follows `shape`.
@@ -60,3 +62,43 @@ class Cosine(WarmupSchedule):
     def shape(self, step: int, max_steps: int) -> float:
         fraction = min(1.0, step / max_steps)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+class Plateau(WarmupSchedule):
+    """Multiplies the rate by `factor` each time that `patience` validations brought no better mean IoU.
+
+    Args:
+        factor: by which the rate falls.
+        patience: validations without a better one before it does.
+        smallest: the factor of the base rate that it does not go below.
+        warmup_steps: as of the others.
+    """
+
+    def __init__(
+        self, *, factor: float = 0.1, patience: int = 5, smallest: float = 1e-3, warmup_steps: int = 0
+    ):
+        super().__init__(warmup_steps=warmup_steps)
+        if not 0 < factor < 1:
+            raise InputError(f"schedule.factor must be between 0 and 1, got {factor}", do="0.1 is usual")
+        if patience < 1:
+            raise InputError(f"schedule.patience must be at least 1, got {patience}", do="5 is usual")
+        self.factor, self.patience, self.smallest = factor, patience, smallest
+        self.best, self.waited, self.reached = -1.0, 0.0, 1.0
+
+    def shape(self, step: int, max_steps: int) -> float:
+        return self.reached
+
+    def react(self, metric: float) -> None:
+        """Takes the mean IoU of a validation."""
+        self.waited = 0 if metric > self.best else self.waited + 1
+        self.best = max(self.best, metric)
+        if self.waited >= self.patience:
+            self.reached, self.waited = max(self.smallest, self.reached * self.factor), 0
+
+    def state(self) -> dict[str, float]:
+        """What a checkpoint keeps of it."""
+        return {"best": self.best, "waited": self.waited, "reached": self.reached}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Puts back what `state` gave."""
+        self.best, self.waited, self.reached = (state[key] for key in ("best", "waited", "reached"))

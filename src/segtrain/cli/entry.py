@@ -17,6 +17,7 @@ from segtrain.cli.runner import Command, run_command
 from segtrain.commands.folder import is_locked
 from segtrain.config.compose import evaluation_config, plain
 from segtrain.config.data_file import data_argument
+from segtrain.config.length import settle_length
 from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.overrides import complete_overrides
 from segtrain.config.recipes import recipes_for
@@ -38,6 +39,7 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
 
         values = training_config(config, settings.overrides.task)
     check_scalars(values)
+    settle_length(values, settings.overrides.task)
     values.pop("experiment", None)
     if values.pop("replay"):
         from segtrain.commands.replay import replay

@@ -31,6 +31,7 @@ from segtrain.data.datasets.submission import Submission
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose
+from segtrain.engine.worker_count import worker_count
 from segtrain.errors import InputError
 from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evaluate_split
 from segtrain.evaluation.image_counts import ImageCounts
@@ -178,7 +179,8 @@ class Validation:
         self.inference = instantiate(config["inference"], "inference")
         self.last_step = config.get("max_steps")
         choose = config.get("threshold") == "auto"
-        self.settings = EvaluationSettings(config["batch_size"], config["num_workers"], choose)
+        workers = worker_count(config["num_workers"], compute.device, len(data.val))
+        self.settings = EvaluationSettings(config["batch_size"], workers, choose)
         self.make_metrics = build_metrics(config, data)
         self.submission: Submission | None = None
         if config.get("submission"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.commands.changes import Change, differences
+from segtrain.commands.length import unsettled
 from segtrain.commands.made_by import data_change
 from segtrain.config.compose import plain
 from segtrain.config.instantiate import fits
@@ -20,13 +21,24 @@ from segtrain.distributed import process_group
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint_schema import EVALUATED, check_keys
 from segtrain.engine.state import TrainState
+from segtrain.engine.stopping import stops_early
 from segtrain.errors import InputError
 from segtrain.files import as_argument, write_atomically
 from segtrain.loggers.run_log import RunLog
 
 # What changes no weight: runs that differ in these alone are one run.
 OF_THE_MACHINE = (
-    *("resume", "replay", "trust", "device", "num_workers", "log_every", "checkpoint_every", "logger"),
+    *(
+        "resume",
+        "replay",
+        "trust",
+        "device",
+        "num_workers",
+        "log_every",
+        "checkpoint_every",
+        "keep_last",
+        "logger",
+    ),
 )
 LOOKED_INTO = 32  # images whose content decides whether data elsewhere are the same
 
@@ -147,17 +159,20 @@ def newest_unfinished(config: Mapping[str, Any], candidates: Iterable[Path]) -> 
     """The newest run of an equal config that has steps left, and that no other run went on from."""
     runs: list[tuple[float, Path]] = []
     continued: set[str] = set()
+    ignored = {*OF_THE_MACHINE, *unsettled(config)}
     for folder in candidates:
         try:
             file = next(folder / n for n in (checkpoint.LAST, checkpoint.PREVIOUS) if (folder / n).is_file())
             meta = checkpoint.read_meta(file)
             before, _ = _run_of(meta, file)
-            changed = [d for d in differences(before, config) if d.key.split(".")[0] not in OF_THE_MACHINE]
+            changed = [d for d in differences(before, config) if d.key.split(".")[0] not in ignored]
             continued.add(str(meta.get("resumed_from")))
-            unfinished = meta["step"] < config["max_steps"] or meta.get("validation_pending")
+            steps = config["max_steps"] if config["max_steps"] is not None else before["max_steps"]
+            over = meta["step"] >= steps or stops_early(meta.get("waited", 0), config.get("early_stop"))
+            unfinished = not over or meta.get("validation_pending")
             if not changed and unfinished:
                 runs.append((file.stat().st_mtime, folder))
-        except (InputError, OSError, StopIteration):
+        except (InputError, OSError, StopIteration, KeyError, TypeError):
             continue
     left = [run for run in runs if str(run[1].resolve()) not in continued]
     return max(left)[1] if left else None

@@ -21,6 +21,7 @@ from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import Compute, choose
 from segtrain.engine.loader import evaluation_batches
+from segtrain.engine.worker_count import worker_count
 from segtrain.errors import InputError
 from segtrain.evaluation.predictor import Predict
 from segtrain.evaluation.report import write_rows
@@ -97,7 +98,7 @@ class Tuner:
         batches = evaluation_batches(
             Subset(self.data.val, chosen),
             self.config["batch_size"],
-            num_workers=self.config["num_workers"],
+            num_workers=worker_count(self.config["num_workers"], self.compute.device, self.images),
             rank=process_group.rank(),
             world_size=process_group.world_size(),
             spec=self.spec,

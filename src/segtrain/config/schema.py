@@ -17,13 +17,18 @@ TYPES: dict[str, Any] = {
     "freeze": list[str],
     "freeze_norm": bool,
     "seed": int,
-    "max_steps": int,
-    "batch_size": int,
+    "max_steps": int | None,
+    "max_epochs": float | None,
+    "batch_size": int | Literal["auto"],
     "accumulate": int,
     "val_every": int,
     "checkpoint_every": int,
     "log_every": int,
-    "num_workers": int,
+    "num_workers": int | Literal["auto"],
+    "early_stop": int | None,
+    "keep_last": int,
+    "lr_find": bool,
+    "debug": Literal["overfit", "limit"] | None,
     "in_channels": int | None,
     "width": float,
     "clip_norm": float,
@@ -57,7 +62,7 @@ TYPES: dict[str, Any] = {
 }
 AT_LEAST = dict.fromkeys(
     ("max_steps", "batch_size", "accumulate", "val_every", "checkpoint_every", "log_every"), 1
-) | dict.fromkeys(("seed", "num_workers", "clip_norm", "ema", "tune_crf"), 0)
+) | dict.fromkeys(("seed", "num_workers", "clip_norm", "ema", "tune_crf", "early_stop", "keep_last"), 0)
 
 AT_MOST = {"seed": 2**63 - 1}  # what torch takes
 
@@ -85,11 +90,15 @@ def check_scalars(config: dict[str, Any]) -> None:
         if not fits(value, TYPES[key]):
             shown = "null" if value is None else value
             raise InputError(f"{key}={shown}", do=f"give {describe_type(TYPES[key])}")
-        if key in AT_LEAST and not value >= AT_LEAST[key]:  # neither is nan
+        if key in AT_LEAST and value not in (None, "auto") and not value >= AT_LEAST[key]:  # neither is nan
             raise InputError(f"{key}={value}", do=f"give at least {AT_LEAST[key]}")
         if key in AT_MOST and value > AT_MOST[key]:
             raise InputError(f"{key}={value}", do=f"give at most {AT_MOST[key]}")
+    if config.get("batch_size") == "auto" and "max_steps" not in config:
+        raise InputError("batch_size=auto: the size of a training alone is searched", do="give a number")
     if not config.get("width", 1) > 0:
         raise InputError(f"width={config['width']}", do="give a factor above 0, such as 0.25")
+    if (epochs := config.get("max_epochs")) is not None and not 0 < epochs < 1e6:
+        raise InputError(f"max_epochs={epochs}", do="give a number above 0, such as 50")
     if config.get("ema", 0) >= 1:
         raise InputError(f"ema={config['ema']}", do="give a decay below 1, such as 0.999")

@@ -27,6 +27,7 @@ from segtrain.contracts.optional import (  # noqa: F401 (for those who import th
     InputHints,
     Pair,
     RandomState,
+    ReactsToMetric,
     RefinesBatches,
 )
 from segtrain.errors import InputError

@@ -1,5 +1,5 @@
-"""What a data set, a split or a model may offer beyond its contract. Code asks by `isinstance`, and does
-without what is not offered.
+"""What a data set, a split, a model or a schedule may offer beyond its contract. Code asks by `isinstance`,
+and does without what is not offered.
 """
 
 from __future__ import annotations
@@ -208,6 +208,21 @@ class HasSavedKeys(Protocol):
     def saved_keys(self) -> dict[str, Any]:
         """Keys of the model's config for a checkpoint, by which it is built without that."""
         ...
+
+
+@runtime_checkable
+class ReactsToMetric(Protocol):
+    """A schedule that follows the validations; its state is in the checkpoint."""
+
+    def react(self, metric: float, /) -> None:
+        """Takes the network's mean IoU after every validation."""
+        ...
+
+    def state(self) -> dict[str, float]:
+        """Numbers by name, from which `restore` goes on."""
+        ...
+
+    def restore(self, state: dict[str, float], /) -> None: ...
 
 
 @runtime_checkable

@@ -51,3 +51,10 @@ def world_size() -> int:
 def local_rank() -> int:
     """Which of this machine's processes, and of its GPUs, is ours."""
     return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def local_world_size() -> int:
+    """How many of the processes are on this machine, as far as the launcher says; else all."""
+    of_slurm = os.environ.get("SLURM_NTASKS_PER_NODE", "") if several() else ""
+    local = os.environ.get("LOCAL_WORLD_SIZE") or (of_slurm if of_slurm.isdigit() else "")
+    return int(local or world_size())

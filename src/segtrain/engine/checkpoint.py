@@ -64,7 +64,7 @@ def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) ->
     """
     metadata = {"segtrain": json.dumps(checkpoint.meta), DIGEST: NO_DIGEST}
     try:
-        with _unfinished(path.parent) as folder:
+        with unfinished(path.parent) as folder:
             temporary = folder / path.name
             tensors = {k: v.detach().contiguous() for k, v in checkpoint.tensors.items()}
             save_file(tensors, temporary, metadata=metadata)
@@ -80,7 +80,7 @@ def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) ->
                 os.link(path, link)
                 os.replace(link, previous)
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
         raise SaveError(
             f"{path}: could not be written ({error})", do="free some space; the file before it is untouched"
@@ -89,20 +89,20 @@ def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) ->
 
 def tidy(folder: Path) -> None:
     """Removes what a killed process left half written; only for who has the run's folder alone."""
-    for unfinished in folder.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
+    for left in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
+def unfinished(folder: Path) -> Iterator[Path]:
     """A folder below `folder` for files on their way, which is gone afterwards, whatever they were
     called: safetensors writes under a random name first."""
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}.", dir=folder))
+    made = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}.", dir=folder))
     try:
-        yield unfinished
+        yield made
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def load(path: Path) -> Checkpoint:
@@ -258,7 +258,7 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes the renaming itself survive a power cut; Windows opens no folders."""
     if os.name == "nt":
         return

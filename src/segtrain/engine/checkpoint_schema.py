@@ -136,6 +136,12 @@ FORMS = {
     ),
     "palette": Form(list_of(_is_colour), "a colour [R,G,B] for each class"),
     "best": Form(is_number, "a number"),
+    "best_step": Form(is_count, "a number of steps"),
+    "validated": Form(lambda v: v == -1 or is_count(v), "a step"),
+    "waited": Form(is_count, "a number of validations"),
+    "schedule": Form(
+        lambda v: isinstance(v, dict) and all(map(is_number, v.values())), "numbers of a schedule"
+    ),
     "losses": Form(list_of(list_of(is_float)), "the losses of steps"),
     "batch": Form(_is_batch, "the number of images of a step, and of BatchNorm's statistics"),
     "validation_pending": Form(lambda v: isinstance(v, bool), "true or false"),

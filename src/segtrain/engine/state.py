@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from segtrain.contracts import Schedule
+from segtrain.contracts import ReactsToMetric, Schedule
 from segtrain.distributed import process_group
 from segtrain.engine import checkpoint
 from segtrain.engine.averaging import RunningAverage
@@ -36,6 +36,8 @@ class TrainSettings:
     checkpoint_every: int
     log_every: int
     num_workers: int
+    early_stop: int | None = 0
+    keep_last: int = 0
 
 
 @dataclass
@@ -45,7 +47,8 @@ class TrainState:
     Attributes:
         meta: goes into every checkpoint (config, classes); `run_meta`: into those that a run resumes from.
         step: optimizer steps that were taken.
-        best: the best validation mean IoU.
+        best: the best validation mean IoU; `best_step`: its step; `waited`: validations since then.
+        validated: the step of the last validation.
         validation_pending: this step's validation was stopped by a signal, or the run was resumed at its end.
         losses: of the steps that are not logged yet; each has the value of every term.
         averaged: the running average of the weights (`ema`).
@@ -62,6 +65,9 @@ class TrainState:
     run_meta: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     best: float = -1.0
+    best_step: int = 0
+    waited: int = 0
+    validated: int = -1
     validation_pending: bool = False
     losses: list[list[float]] = field(default_factory=list)
     seconds_per_step: float | None = None
@@ -100,9 +106,12 @@ class TrainState:
             state = checkpoint.optimizer_tensors(self.optimizer)
             tensors |= {f"optimizer.{k}": v for k, v in state.items()}
         own = {"step": self.step, "best": self.best, "losses": self.losses, "batch": self.batch}
+        own |= {"best_step": self.best_step, "waited": self.waited, "validated": self.validated}
         own |= {"validation_pending": self.validation_pending, "scaler": self.scaler.state_dict()}
         if not weights_only:
             own |= {"lr": self.optimizer.param_groups[0]["lr"]} | self.run_meta
+        if isinstance(self.schedule, ReactsToMetric):
+            own["schedule"] = self.schedule.state()
         return Checkpoint(tensors, self.meta | own)
 
     def restore(self, saved: Checkpoint) -> None:
@@ -121,6 +130,10 @@ class TrainState:
         if saved.meta["scaler"]:  # else the run was in another precision
             self.scaler.load_state_dict(saved.meta["scaler"])
         self.step, self.best = saved.meta["step"], saved.meta["best"]
+        self.best_step, self.waited = saved.meta.get("best_step", 0), saved.meta.get("waited", 0)
+        self.validated = saved.meta.get("validated", -1)
+        if isinstance(self.schedule, ReactsToMetric) and "schedule" in saved.meta:
+            self.schedule.restore(saved.meta["schedule"])
         # Of a loss with other terms they would not add up.
         losses, terms = saved.meta.get("losses", ()), len(self.loss.names)
         self.losses = [values for values in losses if len(values) == terms]

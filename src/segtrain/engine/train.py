@@ -16,8 +16,10 @@ from segtrain.distributed import process_group
 from segtrain.distributed.signals import StopSignals
 from segtrain.engine import checkpoint
 from segtrain.engine.loader import Augmented, Batch, TrainingStream, training_batches
+from segtrain.engine.numbered import keep_numbered
 from segtrain.engine.state import TrainState
 from segtrain.engine.step import step_seed, train_step
+from segtrain.engine.stopping import is_over, note_validation
 from segtrain.errors import DivergedError, SaveError
 from segtrain.loggers.run_log import RunLog
 
@@ -28,7 +30,7 @@ Validate = Callable[[nn.Module, int], Result]  # a model and the step that it is
 def fit(
     state: TrainState, dataset: Augmented, log: RunLog, validate: Validate[Result], stop: StopSignals
 ) -> Result:
-    """Trains up to `max_steps`.
+    """Trains up to `max_steps`, or until `early_stop` ends it.
 
     Args:
         state: is changed in place.
@@ -48,7 +50,7 @@ def fit(
     settings, folder = state.settings, log.folder / "checkpoints"
     stopped = partial(_stop_everywhere, stop)
     batches, first, result = _batches(state, dataset, stopped), state.step, None
-    state.validation_pending |= state.step >= settings.max_steps
+    state.validation_pending |= is_over(state)
     meter, status = Meter(state.losses), ""
     with stop, closing(batches), log.progress("training", settings.max_steps, done=state.step) as advance:
         while True:
@@ -56,7 +58,7 @@ def fit(
                 with meter.paused():
                     result = _validate(state, validate, folder)
 
-            last = state.step >= settings.max_steps
+            last = is_over(state)
             # Taken before the ranks agree on whether to stop, for a loader may be stuck on one of them.
             with meter.waiting():
                 taken = [] if last or stopped() else list(islice(batches, settings.accumulate))
@@ -136,9 +138,8 @@ def _save_best(state: TrainState, mean_iou: float, folder: Path) -> None:
 
     The network's own metric counts: the CRF takes part in the last validation alone.
     """
-    if mean_iou > state.best:
+    if note_validation(state, mean_iou):
         _check_weights(state)
-        state.best = mean_iou
         if process_group.rank() == 0:
             if not folder.parent.is_dir():
                 raise SaveError(f"{folder.parent}: no such folder")
@@ -154,6 +155,7 @@ def _save_last(state: TrainState, log: RunLog) -> None:
         folder = log.folder / "checkpoints"
         last, previous = folder / checkpoint.LAST, folder / checkpoint.PREVIOUS
         checkpoint.save(state.checkpoint(), last, previous=previous)
+        keep_numbered(last, state.step, state.settings.keep_last)
     # A launcher takes the first rank that leaves for a sign to kill the others.
     process_group.wait_for_all()
 
