@@ -84,9 +84,7 @@ def test_two_lengths_are_refused(run):
         settle_length({"max_steps": 1, "max_epochs": 1.5}, ["+max_steps=1", "++max_epochs=1.5"])
 
 
-@pytest.mark.parametrize(
-    "key", ["max_epochs=0", "max_epochs=x", "early_stop=-1", "keep_last=-1", "debug=all"]
-)
+@pytest.mark.parametrize("key", ["max_epochs=0", "max_epochs=x", "early_stop=-1", "keep_last=-1"])
 def test_what_is_out_of_range_is_refused(run, key):
     done = run("segtrain", key)
     assert done.code == 2

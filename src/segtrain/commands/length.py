@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from segtrain.config.recipes import EMBEDDED
 from segtrain.distributed import process_group
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint_schema import is_count
+from segtrain.errors import InputError
 
 EMBEDDED_STEPS = 200  # of `data=shapes`: three minutes on two cores
 EPOCHS = 50  # where nobody says how long
@@ -52,13 +54,19 @@ def take_settled(config: dict[str, Any], source: Path) -> None:
         config: is changed in place.
         source: the checkpoint, or the folder of checkpoints, that it goes on from.
     """
-    names = (checkpoint.LAST, checkpoint.PREVIOUS) if source.is_dir() else ("",)
-    meta = checkpoint.read_meta(next(source / name for name in names if (source / name).is_file()))
-    before = meta.get("training", {})
+    before = _training_of(source)
     same = {"batch_size": True, "max_steps": before.get("max_epochs") == config.get("max_epochs")}
     for key, takes in same.items():
         if config[key] in UNSETTLED and takes and is_count(before.get(key)) and before[key]:
             config[key] = before[key]
+
+
+def _training_of(source: Path) -> dict[str, Any]:
+    """What a checkpoint says of its training; nothing where it is damaged, which is said when it is loaded."""
+    for name in (checkpoint.LAST, checkpoint.PREVIOUS) if source.is_dir() else ("",):
+        with suppress(InputError):
+            return checkpoint.read_meta(source / name).get("training", {})
+    return {}
 
 
 def unsettled(config: Mapping[str, Any]) -> set[str]:
