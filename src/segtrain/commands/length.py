@@ -62,7 +62,7 @@ def take_settled(config: dict[str, Any], source: Path) -> None:
 
 
 def _training_of(source: Path) -> dict[str, Any]:
-    """What a checkpoint says of its training; nothing where it is damaged, which is said when it is loaded."""
+    """What a checkpoint says of its training; nothing where it is damaged: loading says so."""
     for name in (checkpoint.LAST, checkpoint.PREVIOUS) if source.is_dir() else ("",):
         with suppress(InputError):
             return checkpoint.read_meta(source / name).get("training", {})
