@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from scipy.io import savemat
 
@@ -90,6 +91,13 @@ def satellite(root: Path) -> list[str]:
         (root / "masks").mkdir(exist_ok=True)
         Image.fromarray(labels()).save(root / f"masks/{name}.png")
     return [f"data.root={root}", "data.bands=[_B02,_B03,_B04,_B08]"]
+
+
+def scene(path: Path) -> None:
+    """A GeoTIFF of three channels of 8 bits."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)
+    scale, corner = (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, 5e5, 5e6, 0), True)
+    tifffile.imwrite(path, pixels, photometric="rgb", extratags=[scale, corner])
 
 
 def isbi2012(root: Path) -> list[str]:

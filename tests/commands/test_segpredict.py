@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import signal
+import threading
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from segtrain.commands import predict
 from segtrain.commands.inputs import find_images
 from segtrain.commands.made_from import MadeFrom
 from segtrain.data.io.listing import SUFFIXES
+from segtrain.distributed.signals import StopSignals
 from segtrain.errors import InputError, SaveError
 from segtrain.evaluation.predictor import Predictor
 
@@ -176,13 +178,19 @@ def test_labels_of_something_else_are_not_added_to(tiny, run, folder, tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_says_how_to_go_on(tiny, run, folder, monkeypatch, number, code):
-    write = predict.Writer.write
+    write, request, arrived = predict.Writer.write, StopSignals._request, threading.Event()
+
+    def arrives(*arguments):
+        request(*arguments)
+        arrived.set()
 
     def stopped_by_the_first(*arguments):
         write(*arguments)
-        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)  # in the writer's thread; the main one gets it
+        assert arrived.wait(20)
 
     trained = tiny().folder
+    monkeypatch.setattr(StopSignals, "_request", arrives)
     monkeypatch.setattr(predict.Writer, "write", stopped_by_the_first)
     done = run("segpredict", f"ckpt={trained}", f"input={folder}", *EVAL)
     assert done.code == code

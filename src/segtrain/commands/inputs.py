@@ -10,7 +10,7 @@ from segtrain.data.io.listing import SUFFIXES, is_hidden, is_image
 from segtrain.errors import InputError
 
 VIDEOS = ".mp4 .m4v .avi .mov .mkv .webm .mpg .mpeg .m2v .wmv .flv .3gp .ts .mts .m2ts .ogv .vob".split()
-MADE = ("labels", "overlays", "steps", "probabilities")  # folders of outputs
+MADE = ("labels", "overlays", "steps", "probabilities", "polygons", "unfinished")  # folders of outputs
 
 
 def is_video(source: Path) -> bool:

@@ -13,22 +13,21 @@ from segtrain.commands.build import build_crf, saved_input
 from segtrain.commands.evaluate import build_predictor
 from segtrain.commands.inputs import find_images, is_video
 from segtrain.commands.made_from import MadeFrom
+from segtrain.commands.outputs import KINDS, OF_SCENES, Outputs
 from segtrain.commands.paths import checkpoint_paths, relative, write_yaml
-from segtrain.commands.prediction import Classes, ImagePredictor, draw_overlay, image_reader
+from segtrain.commands.pipeline import Loaded, Pipeline
+from segtrain.commands.predict_scene import SceneWriter, check_scenes_wanted
+from segtrain.commands.prediction import Classes, ImagePredictor, Predicted, draw_overlay, image_reader
 from segtrain.contracts import IGNORE_INDEX
-from segtrain.data.io.images import ImageReader, band_paths
+from segtrain.data.io.scenes import is_scene
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
 from segtrain.errors import InputError, SaveError
-from segtrain.files import as_argument, inside, write_atomically
+from segtrain.files import as_argument, write_atomically
 from segtrain.progress import Terminal, progress_bar
 from segtrain.viz.crf_steps import Steps
 from segtrain.viz.drawing import save_labels, write_image
-
-# What an image gets, below the output's folder; the labels last: where they are whole, all is.
-KINDS = {"overlays": ".jpg", "steps": ".png", "probabilities": ".npy", "labels": ".png"}
-STACK = ".npz"  # of labels where a pixel may have several
 
 
 def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> None:
@@ -64,11 +63,20 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
         path = predict_video(source, folder, predict_image, classes, config, console)
         console.print(f"overlays: {relative(path)}", markup=False)
         return
-    made_from = MadeFrom(folder, output_settings(claimed, config, classes, compute.precision))
-    writer = Writer(folder, predict_image, read, classes, config, made_from)
-    missing = writer.missing(found)
-    failures = predict_images(missing, writer, console)
-    existing = len(found) - len(missing)
+    settings = output_settings(claimed, config, classes, compute.precision)
+    scenes = [(name, path) for name, path in found if is_scene(path, config["large_above"])]
+    images = [one for one in found if one not in scenes]
+    check_scenes_wanted(config, scenes)
+    outputs = Outputs.of_images(folder, config, read, MadeFrom(folder, settings))
+    tiling = [config[key] for key in ("large_above", "tile", "overlap")]
+    record = MadeFrom(folder, {kind: [*settings.get(kind, settings["labels"]), tiling] for kind in OF_SCENES})
+    of_scenes = Outputs.of_scenes(folder, config, read, record)
+    left, scenes_left = outputs.missing(images), of_scenes.missing(scenes)
+    with StopSignals() as stop:
+        failures = predict_images(left, Writer(outputs, predict_image, classes, config), stop, console)
+        writer = SceneWriter(of_scenes, predict_image, classes, config)
+        failures += predict_scenes(scenes_left, writer, stop, console)
+    existing = len(found) - len(left) - len(scenes_left)
     skipped = f", {existing} existing ones were skipped" if existing else ""
     console.print(f"{len(found) - len(failures)} images{skipped}: {relative(folder)}", markup=False)
     if failures:
@@ -149,91 +157,54 @@ def output_settings(
 
 
 class Writer:
-    """Writes the outputs of images: labels, and on request overlays, steps and probabilities.
+    """Reads images, predicts them and writes their outputs: labels, and on request overlays, steps and
+    probabilities.
 
     Args:
-        folder: for the outputs.
-        predict_image, read: predicts and reads an image.
-        config: says which outputs are wanted.
-        made_from: the folder's record.
+        outputs: which ones, and where.
+        predict_image: predicts images.
+        config: of the command.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        predict_image: ImagePredictor,
-        read: ImageReader,
-        classes: Classes,
-        config: dict[str, Any],
-        made_from: MadeFrom,
+        self, outputs: Outputs, predict_image: ImagePredictor, classes: Classes, config: dict[str, Any]
     ):
-        self.folder, self.predict_image, self.read = folder, predict_image, read
-        self.classes, self.config, self.made_from = classes, config, made_from
-        wanted = {"overlays": config["overlay"], "steps": config["steps"]}
-        wanted |= {"probabilities": config["probabilities"], "labels": True}
-        self.kinds = [kind for kind, is_wanted in wanted.items() if is_wanted]
+        self.outputs, self.predict_image, self.classes, self.config = outputs, predict_image, classes, config
 
-    def output(self, name: str, kind: str) -> Path:
-        """The file of an image's output of a kind."""
-        several = kind == "labels" and self.config["task"] == "multilabel"
-        return inside(self.folder / kind, f"{name}{STACK if several else KINDS[kind]}")
+    def load(self, name: str, path: Path) -> Loaded:
+        """Reads an image. Raises InputError."""
+        digests = self.outputs.digests(path)  # before it is read: if it changes now, the next run sees it
+        return Loaded(name, path, digests, *self.outputs.read.with_invalid(path))
 
-    def missing(self, found: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-        """The images whose outputs are not there as these inputs would make them.
+    def predict(self, images: list[Loaded]) -> list[Predicted]:
+        """What the network and the CRF make of images of one size. Raises InputError."""
+        return self.predict_image.many([one.image for one in images], [one.name for one in images])
 
-        Raises:
-            InputError: a file that would be replaced was not written by `segpredict`.
-        """
-        missing = []
-        for name, path in found:
-            there = [kind for kind in self.kinds if _exists(self.output(name, kind))]
-            for kind in there:
-                if not self.made_from.is_own(name, kind):
-                    raise InputError(
-                        f"output={relative(self.folder)}: {kind}/{self.output(name, kind).name} is there, and"
-                        f" is none of segpredict's",
-                        do="choose another output=",
-                    )
-            if there != self.kinds or not self._is_current(name, path):
-                missing.append((name, path))
-        return missing
-
-    def write(self, name: str, path: Path) -> None:
-        """Predicts an image and writes its outputs, each file whole or not at all."""
-        digests = self._digests(path)  # before it is read: if it changes now, the next run sees it
-        image, invalid = self.read.with_invalid(path)
-        self.made_from.begin(name, self.kinds)
-        labels, probabilities = self.predict_image(image, name)
-        if invalid is not None:
-            labels[invalid] = IGNORE_INDEX
+    def write(self, loaded: Loaded, predicted: Predicted) -> None:
+        """Writes the outputs of an image, each file whole or not at all. Raises SaveError."""
+        name, outputs, made_from = loaded.name, self.outputs, self.outputs.made_from
+        labels, probabilities = predicted
+        if loaded.invalid is not None:
+            labels[loaded.invalid] = IGNORE_INDEX
+        made_from.begin(name, outputs.kinds)
         if self.config["probabilities"] and probabilities is not None:
             half = probabilities.astype(np.float16)
-            write_atomically(self.output(name, "probabilities"), lambda file: np.save(file, half))
+            write_atomically(outputs.path(name, "probabilities"), lambda file: np.save(file, half))
         if self.config["overlay"]:
             share, legend = self.config["overlay"], self.config["legend"]
-            shown = self.predict_image.spec.to_rgb(image)
+            shown = self.predict_image.spec.to_rgb(loaded.image)
             drawn = Image.fromarray(draw_overlay(shown, labels, self.classes, share, legend=legend))
-            write_image(drawn, self.output(name, "overlays"), quality=92)
+            write_image(drawn, outputs.path(name, "overlays"), quality=92)
         if labels.ndim == 3:  # as data=multilabel_folder reads them
             stack = labels.transpose(2, 0, 1)
-            write_atomically(self.output(name, "labels"), lambda file: np.savez_compressed(file, stack))
+            write_atomically(outputs.path(name, "labels"), lambda file: np.savez_compressed(file, stack))
         else:
-            save_labels(labels, self.output(name, "labels"), self.classes.palette)
-        self.made_from.finish(name, self.kinds, digests)
-
-    def _digests(self, path: Path) -> dict[str, str]:
-        bands = self.read.bands
-        return self.made_from.digests(*(band_paths(path, bands) if bands else [path]))
-
-    def _is_current(self, name: str, path: Path) -> bool:
-        try:
-            return self.made_from.is_current(name, self.kinds, self._digests(path))
-        except InputError:  # it is said when it is its turn
-            return False
+            save_labels(labels, outputs.path(name, "labels"), self.classes.palette)
+        made_from.finish(name, outputs.kinds, loaded.digests)
 
 
 def predict_images(
-    missing: list[tuple[str, Path]], writer: Writer, console: Terminal
+    missing: list[tuple[str, Path]], writer: Writer, stop: StopSignals, console: Terminal
 ) -> list[InputError | SaveError]:
     """Predicts images by name and path.
 
@@ -244,26 +215,32 @@ def predict_images(
         SaveError: the disk is full.
         Stopped: SIGTERM or Ctrl-C came, and the image in hand is done.
     """
-    failures: list[InputError | SaveError] = []
-    bar = progress_bar("predicting", len(missing), console=console, quiet=not console.is_terminal)
-    with StopSignals() as stop, bar as advance:
-        for done, (name, path) in enumerate(missing):
-            if stop.requested:
-                resume = f"to continue, run it again with {as_argument('output', relative(writer.folder))}"
-                raise Stopped(stop.number, f"after {done} of {len(missing)} images; {resume}")
-            try:
-                writer.write(name, path)
-            except (InputError, SaveError) as error:
-                if isinstance(error, SaveError) and error.full:
-                    raise
-                failures.append(error)
-            advance(1)
+    with progress_bar("predicting", len(missing), console=console, quiet=not console.is_terminal) as advance:
+        pipeline = Pipeline(
+            writer.load,
+            writer.predict,
+            writer.write,
+            batch_size=writer.config["batch_size"],
+            should_stop=lambda: stop.requested,
+            advance=advance,
+        )
+        failures = pipeline.run(missing)
+    if pipeline.done < len(missing):
+        resume = f"to continue, run it again with {as_argument('output', relative(writer.outputs.folder))}"
+        raise Stopped(stop.number, f"after {pipeline.done} of {len(missing)} images; {resume}")
     return failures
 
 
-def _exists(path: Path) -> bool:
-    """Whether a file is there with something in it: a power cut leaves empty ones."""
-    try:
-        return path.is_file() and path.stat().st_size > 0
-    except OSError:  # a name that is too long
-        return False
+def predict_scenes(
+    missing: list[tuple[str, Path]], writer: SceneWriter, stop: StopSignals, console: Terminal
+) -> list[InputError | SaveError]:
+    """Predicts scenes by name and path. As `predict_images`."""
+    failures: list[InputError | SaveError] = []
+    for name, path in missing:
+        try:
+            writer.write(name, path, stop, console)
+        except (InputError, SaveError) as error:
+            if isinstance(error, SaveError) and error.full:
+                raise
+            failures.append(error)
+    return failures

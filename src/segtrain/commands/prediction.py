@@ -29,6 +29,18 @@ class Classes(NamedTuple):
         return cls(tuple(saved.meta["class_names"]), tuple(map(tuple, saved.meta["palette"])))
 
 
+class Predicted(NamedTuple):
+    """What is predicted for an image.
+
+    Attributes:
+        labels: class indices, uint8 H×W; 0 and 1, H×W×C, where a pixel may have several.
+        probabilities: of the classes, float32 C×H×W, where they or the CRF are wanted.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray | None
+
+
 class ImagePredictor:
     """Predicts the class indices of an image, by a model and, where it is on, the CRF.
 
@@ -55,19 +67,32 @@ class ImagePredictor:
         self.predict, self.crf, self.spec = predict, crf, spec
         self.probabilities, self.on_probabilities = probabilities, on_probabilities
 
-    def __call__(self, image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """The class indices uint8 H×W (0 and 1 H×W×C where a pixel has several labels) of an image
-        H×W×C, and the probabilities float32 C×H×W."""
-        mask = np.broadcast_to(np.uint8(IGNORE_INDEX), image.shape[:2])
-        samples = [Sample(image, mask, name).of(self.spec)]
+    def __call__(self, image: np.ndarray, name: str) -> Predicted:
+        """What is predicted for an image H×W×C."""
+        return self.many([image], [name])[0]
+
+    def many(self, images: list[np.ndarray], names: list[str]) -> list[Predicted]:
+        """What is predicted for images H×W×C of one size, which the network takes together."""
         if self.crf is None and not self.probabilities:
-            return self.predict.labels(samples)[0].cpu().numpy(), None
-        probabilities = self.predict(samples)[0].cpu().numpy()
-        if self.on_probabilities is not None:
-            self.on_probabilities(samples[0].rgb, name, probabilities)
-        if self.crf is not None:
-            probabilities = self.crf(samples[0].rgb, probabilities)
-        return self.predict.task.image_labels(probabilities), probabilities
+            labels = self.predict.labels(self._samples(images, names)).cpu().numpy()
+            return [Predicted(one, None) for one in labels]
+        found = self.probabilities_of(images, names)
+        return [Predicted(self.predict.task.image_labels(one), one) for one in found]
+
+    def probabilities_of(self, images: list[np.ndarray], names: list[str]) -> list[np.ndarray]:
+        """The class probabilities float32 C×H×W of images of one size, the CRF's where it is on."""
+        samples = self._samples(images, names)
+        found = list(self.predict(samples).cpu().numpy())
+        for i, sample in enumerate(samples):
+            if self.on_probabilities is not None:
+                self.on_probabilities(sample.rgb, sample.name, found[i])
+            if self.crf is not None:
+                found[i] = self.crf(sample.rgb, found[i])
+        return found
+
+    def _samples(self, images: list[np.ndarray], names: list[str]) -> list[Sample]:
+        mask = np.broadcast_to(np.uint8(IGNORE_INDEX), images[0].shape[:2])
+        return [Sample(image, mask, name).of(self.spec) for image, name in zip(images, names, strict=True)]
 
 
 def image_reader(data: dict[str, Any], spec: InputSpec) -> ImageReader:

@@ -41,6 +41,10 @@ TYPES: dict[str, Any] = {
     "overlay": float,
     "legend": bool,
     "probabilities": bool,
+    "polygons": Literal["gpkg", "geojson"] | None,
+    "large_above": int | None,
+    "tile": int,
+    "overlap": int,
     "ckpt": str | list[str] | dict[str, str | list[str]] | None,
     "ensemble": Literal["mean", "product"],
     "compare": bool,
@@ -59,8 +63,10 @@ TYPES: dict[str, Any] = {
     "trust": str | None,
 }
 AT_LEAST = dict.fromkeys(
-    ("max_steps", "batch_size", "accumulate", "val_every", "checkpoint_every", "log_every"), 1
-) | dict.fromkeys(("seed", "num_workers", "clip_norm", "ema", "tune_crf", "early_stop", "keep_last"), 0)
+    ("max_steps", "batch_size", "accumulate", "val_every", "checkpoint_every", "log_every", "tile"), 1
+) | dict.fromkeys(
+    ("seed", "num_workers", "clip_norm", "ema", "tune_crf", "early_stop", "keep_last", "overlap"), 0
+)
 
 AT_MOST = {"seed": 2**63 - 1}  # what torch takes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,9 +56,19 @@ class ImageReader:
         """The image, H×W×C. Raises InputError."""
         return self.with_invalid(path)[0]
 
-    def with_invalid(self, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-        """The image, H×W×C, and which of its pixels have no data, bool H×W or None. Raises InputError."""
-        raster = self.raster(path)
+    def with_invalid(
+        self, path: Path, read: Callable[[Path], Raster] = read_raster
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The image, H×W×C, and which of its pixels have no data, bool H×W or None.
+
+        Args:
+            path: of its file, or of the first of its files.
+            read: reads a file, or a part of it.
+
+        Raises:
+            InputError: it cannot be read, or is another kind of image.
+        """
+        raster = self.raster(path, read)
         values = raster.values
         if self.channels is None and self.layout == RGB_LAYOUT:
             return self._as_rgb(raster, path), raster.invalid
@@ -73,9 +83,9 @@ class ImageReader:
             )
         return values, raster.invalid
 
-    def raster(self, path: Path) -> Raster:
+    def raster(self, path: Path, read: Callable[[Path], Raster] = read_raster) -> Raster:
         """What the image's file or files hold, of the channels that were chosen. Raises InputError."""
-        raster = self._all_bands(path) if self.bands else read_raster(path)
+        raster = self._all_bands(path, read) if self.bands else read(path)
         if self.channels is None:
             return raster
         stored = raster.values.shape[2]
@@ -87,9 +97,9 @@ class ImageReader:
         chosen = np.ascontiguousarray(raster.values[..., [channel - 1 for channel in self.channels]])
         return Raster(chosen, raster.invalid)
 
-    def _all_bands(self, path: Path) -> Raster:
+    def _all_bands(self, path: Path, read: Callable[[Path], Raster]) -> Raster:
         """The channels of the files of one image, one after the other."""
-        rasters = [read_raster(band) for band in band_paths(path, self.bands)]
+        rasters = [read(band) for band in band_paths(path, self.bands)]
         if len({(one.values.shape[:2], one.values.dtype) for one in rasters}) > 1:
             found = ", ".join(
                 f"{one.values.shape[1]}×{one.values.shape[0]} {one.values.dtype}" for one in rasters
