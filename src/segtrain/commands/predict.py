@@ -17,7 +17,7 @@ from segtrain.commands.outputs import KINDS, OF_SCENES, Outputs
 from segtrain.commands.paths import checkpoint_paths, relative, write_yaml
 from segtrain.commands.pipeline import Loaded, Pipeline
 from segtrain.commands.predict_scene import SceneWriter, check_scenes_wanted
-from segtrain.commands.prediction import Classes, ImagePredictor, Predicted, draw_overlay, image_reader
+from segtrain.commands.prediction import Classes, ImagePrediction, ImagePredictor, draw_overlay, image_reader
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.io.scenes import is_scene
 from segtrain.distributed.signals import Stopped, StopSignals
@@ -176,11 +176,11 @@ class Writer:
         digests = self.outputs.digests(path)  # before it is read: if it changes now, the next run sees it
         return Loaded(name, path, digests, *self.outputs.read.with_invalid(path))
 
-    def predict(self, images: list[Loaded]) -> list[Predicted]:
+    def predict(self, images: list[Loaded]) -> list[ImagePrediction]:
         """What the network and the CRF make of images of one size. Raises InputError."""
         return self.predict_image.many([one.image for one in images], [one.name for one in images])
 
-    def write(self, loaded: Loaded, predicted: Predicted) -> None:
+    def write(self, loaded: Loaded, predicted: ImagePrediction) -> None:
         """Writes the outputs of an image, each file whole or not at all. Raises SaveError."""
         name, outputs, made_from = loaded.name, self.outputs, self.outputs.made_from
         labels, probabilities = predicted

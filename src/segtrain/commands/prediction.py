@@ -29,7 +29,7 @@ class Classes(NamedTuple):
         return cls(tuple(saved.meta["class_names"]), tuple(map(tuple, saved.meta["palette"])))
 
 
-class Predicted(NamedTuple):
+class ImagePrediction(NamedTuple):
     """What is predicted for an image.
 
     Attributes:
@@ -67,17 +67,17 @@ class ImagePredictor:
         self.predict, self.crf, self.spec = predict, crf, spec
         self.probabilities, self.on_probabilities = probabilities, on_probabilities
 
-    def __call__(self, image: np.ndarray, name: str) -> Predicted:
+    def __call__(self, image: np.ndarray, name: str) -> ImagePrediction:
         """What is predicted for an image H×W×C."""
         return self.many([image], [name])[0]
 
-    def many(self, images: list[np.ndarray], names: list[str]) -> list[Predicted]:
+    def many(self, images: list[np.ndarray], names: list[str]) -> list[ImagePrediction]:
         """What is predicted for images H×W×C of one size, which the network takes together."""
         if self.crf is None and not self.probabilities:
             labels = self.predict.labels(self._samples(images, names)).cpu().numpy()
-            return [Predicted(one, None) for one in labels]
+            return [ImagePrediction(one, None) for one in labels]
         found = self.probabilities_of(images, names)
-        return [Predicted(self.predict.task.image_labels(one), one) for one in found]
+        return [ImagePrediction(self.predict.task.image_labels(one), one) for one in found]
 
     def probabilities_of(self, images: list[np.ndarray], names: list[str]) -> list[np.ndarray]:
         """The class probabilities float32 C×H×W of images of one size, the CRF's where it is on."""
