@@ -23,11 +23,11 @@ from segtrain.commands.build import (
     task_of,
 )
 from segtrain.commands.command_line import note_command
-from segtrain.commands.evaluate import evaluate_checkpoints
 from segtrain.commands.folder import given_folder, locked, new_folder
-from segtrain.commands.paths import write_metrics
+from segtrain.commands.paths import checkpoint_paths, write_metrics
 from segtrain.commands.prediction import image_reader
 from segtrain.commands.resume import complete_arguments, training_config
+from segtrain.commands.stored_predictions import evaluate_configs
 from segtrain.commands.train import TrainResult, run_training
 from segtrain.config.compose import (
     check_trust,
@@ -36,21 +36,22 @@ from segtrain.config.compose import (
     evaluation_config,
     offline,
     plain,
+    predictions_config,
 )
 from segtrain.config.data_file import adopt_data_files
 from segtrain.config.instantiate import instantiate
 from segtrain.config.length import settle_length
 from segtrain.config.no_option import settle_empty_groups
-from segtrain.config.overrides import as_overrides, complete_overrides
+from segtrain.config.overrides import TIMM, as_overrides, backbone_choice, complete_overrides
 from segtrain.config.resumed import all_choices
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
-from segtrain.contracts import Colour, HasClasses, HasReader, HasTask
+from segtrain.contracts import HasClasses, HasReader, HasTask
 from segtrain.data.io.images import read_image
 from segtrain.distributed.signals import Stopped
 from segtrain.engine.device import Compute
 from segtrain.errors import InputError
-from segtrain.evaluation.prediction import Prediction, sample_of
+from segtrain.evaluation.prediction import Prediction, grey_palette, sample_of
 from segtrain.evaluation.predictor import Predictor, evaluating
 from segtrain.evaluation.result import EvaluationResult
 from segtrain.files import as_argument
@@ -58,7 +59,6 @@ from segtrain.inference import Whole
 from segtrain.input_spec import RGB8
 from segtrain.tasks import Task
 
-TIMM = "timm/"  # before the names of timm's networks, among those of ours
 CheckpointLike = str | Path | TrainResult
 
 
@@ -116,7 +116,7 @@ def build_model(
     Example:
         >>> model = segtrain.build_model("fcn8s", num_classes=21, backbone="resnet50")
     """
-    option, keys = _backbone_choice(backbone)
+    option, keys = backbone_choice(backbone)
     chosen = [f"model={name}"] + ([f"model/backbone={option}"] if option else [])
     numbers = [f"data.num_classes={num_classes}", f"in_channels={in_channels}", f"width={width}"]
     try:
@@ -127,15 +127,6 @@ def build_model(
     if keys:
         node["backbone"] |= keys
     return instantiate(node | overrides, "model")
-
-
-def _backbone_choice(backbone: str | dict[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
-    """The option of `model/backbone` and the keys that an argument `backbone` means."""
-    keys = dict(backbone) if isinstance(backbone, dict) else {}
-    name = backbone if isinstance(backbone, str) else str(keys.get("name", ""))
-    if name.startswith(TIMM):
-        return "timm", keys | {"name": name.removeprefix(TIMM)}
-    return (backbone if isinstance(backbone, str) else None), keys
 
 
 def load_model(path: CheckpointLike, *, trust: str | None = None) -> nn.Module:
@@ -212,19 +203,24 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
 
 
 def evaluate(
-    checkpoint: CheckpointLike | Sequence[CheckpointLike],
+    checkpoint: CheckpointLike | Sequence[CheckpointLike] | None = None,
     *,
+    predictions: str | Path | None = None,
     folder: str | Path | None = None,
     overrides: Sequence[str] = (),
     **keys: Any,
 ) -> EvaluationResult:
-    """Evaluates a checkpoint on the validation split, as `segeval` does.
+    """Evaluates a checkpoint, or another tool's predictions, as `segeval` does: on the validation split, or
+    that of `split`.
 
     Args:
-        checkpoint: a checkpoint, a run's folder, or the result of `train`; several are an ensemble.
+        checkpoint: a checkpoint, a run's folder, or the result of `train`; several, or the folder of a sweep,
+            are an ensemble.
+        predictions: instead of a checkpoint, a folder with an index PNG for each image of the split; `data=`
+            says of which data set.
         folder: for the files of the evaluation; by default a new one below `outputs/eval/`.
         overrides: as for `train`.
-        keys: as for `train`: `crf=True`, `metric=["boundary"]`, `inference="sliding"`.
+        keys: as for `train`: `crf=True`, `metric=["boundary"]`, `inference="sliding"`, `split="test"`.
 
     Returns:
         The scores of the network and, with `crf=True`, after the CRF.
@@ -234,22 +230,27 @@ def evaluate(
 
     Example:
         >>> segtrain.evaluate(result, crf=True).crf.mean_iou
+        >>> segtrain.evaluate(predictions="out/labels", data="camvid", data__root="data/CamVid", split="test")
     """
-    given_paths = [checkpoint] if isinstance(checkpoint, str | Path | TrainResult) else checkpoint
-    paths = [_path(each) for each in given_paths]
-    given = complete_overrides("eval", _given("eval", keys, overrides))
+    if (checkpoint is None) == (predictions is None):
+        raise InputError("evaluate() takes one thing to evaluate", do="give a checkpoint, or predictions=DIR")
+    each = [checkpoint] if isinstance(checkpoint, str | Path | TrainResult) else checkpoint or ()
+    paths = checkpoint_paths([_path(one) for one in each])
+    stored = {} if predictions is None else {"predictions": str(predictions)}
+    given = complete_overrides("eval", _given("eval", stored | keys, overrides))
     try:
         config = compose_config("eval", given)
-        config.ckpt = paths
+        config.ckpt = paths or None
         check_scalars(plain(config, resolve=False))
         saved = read_checkpoints(paths)
         configs = [evaluation_config(config, one.meta["config"]) for one in saved]
+        configs = configs or [predictions_config(config)]
     except CONFIG_ERRORS as error:
         raise explain(error, "eval", given) from error
     run = _new_folder(Path("outputs/eval")) if folder is None else given_folder(Path(folder)).path
     note_command("eval", [as_argument("ckpt", path) for path in paths] + given)
     with locked(run):
-        result, beside = evaluate_checkpoints(configs, saved, run)
+        result, beside = evaluate_configs(configs, saved, run)
         write_metrics(result.as_json() | beside, given, run)
     return result
 
@@ -293,15 +294,10 @@ def predict(
         assert refine is not None
         probabilities = refine(sample.rgb, probabilities)
     classes = len(probabilities)
-    names, palette = tuple(map(str, range(classes))), _grey_palette(classes)
+    names, palette = tuple(map(str, range(classes))), grey_palette(classes)
     if isinstance(network, HasClasses):
         names, palette = network.class_names, network.palette
     return Prediction(sample.rgb, task.image_labels(probabilities), probabilities, names, palette)
-
-
-def _grey_palette(classes: int) -> tuple[Colour, ...]:
-    levels = [round(255 * i / max(classes - 1, 1)) for i in range(classes)]
-    return tuple((level, level, level) for level in levels)
 
 
 def _given(root: str, keys: dict[str, Any], overrides: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from segtrain.cli.runner import Command, run_command
 from segtrain.commands.folder import is_locked
-from segtrain.config.compose import evaluation_config, plain
+from segtrain.config.compose import evaluation_config, plain, predictions_config
 from segtrain.config.data_file import data_argument
 from segtrain.config.length import settle_length
 from segtrain.config.num_classes import fill_num_classes
@@ -96,7 +96,11 @@ def _complete_training(arguments: list[str]) -> list[str]:
 
 
 def _evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
+    if config.predictions and not config.ckpt:
+        return _evaluate_predictions(config, folder)
     configs, saved = read_checkpoints_of(config)
+    if config.predictions and not config.compare:
+        raise InputError("ckpt= and predictions= at once", do="add compare=true, or leave one out")
     if config.tune_crf:
         from segtrain.commands.tune_crf import tune_checkpoints
 
@@ -108,6 +112,18 @@ def _evaluate(config: DictConfig, folder: Path) -> dict[str, Any]:
     from segtrain.commands.evaluate import evaluate_checkpoints
 
     return as_json(*evaluate_checkpoints(configs, saved, folder))
+
+
+def _evaluate_predictions(config: DictConfig, folder: Path) -> dict[str, Any]:
+    check_scalars(plain(config, resolve=False))
+    values = predictions_config(config)
+    if config.compare:
+        from segtrain.commands.compare import compare_checkpoints
+
+        return as_json(*compare_checkpoints([values], [], folder))
+    from segtrain.commands.stored_predictions import evaluate_configs
+
+    return as_json(*evaluate_configs([values], [], folder))
 
 
 def as_json(result: Any, beside: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""`segeval ckpt=[A,B] compare=true`: which checkpoint, or which model of several seeds, is better, and how
-sure is that?"""
+"""`segeval ckpt=[A,B] compare=true`: which checkpoint, or which model of several seeds, or which tool's
+predictions, are better, and how sure is that?"""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from segtrain.commands.build import build_crf, build_data, saved_input
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.leakage import check_leakage
 from segtrain.commands.paths import checkpoint_paths, relative, write_metrics, write_yaml
+from segtrain.commands.stored_predictions import NO_NETWORK, check_labels_suffice, stored_predictions
+from segtrain.data.checks.input import measure_input
 from segtrain.data.datasets.splits import split_of
 from segtrain.distributed import process_group
 from segtrain.engine.checkpoint import Checkpoint
-from segtrain.engine.device import choose
+from segtrain.engine.device import Compute, choose
 from segtrain.errors import InputError
 from segtrain.evaluation.groups import GroupDifference, compare_groups
 from segtrain.evaluation.report import Report, write_rows
@@ -32,35 +34,49 @@ SEVERAL = "ckpt={A:[RUN,RUN],B:[RUN,RUN]}, runs of several seeds of each"
 
 
 class Compared(NamedTuple):
-    """One of the checkpoints, evaluated. name: of its folder."""
+    """A checkpoint or a folder of predictions, evaluated. name: of its folder. parameters: None where the
+    predictions were stored."""
 
     name: str
     path: str
     result: EvaluationResult
     report: Report
-    parameters: int
+    parameters: int | None
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where it came from."""
+        if self.parameters is None:
+            return {"predictions": self.path}
+        return {"ckpt": self.path, "parameters": self.parameters}
 
     def as_json(self) -> dict[str, Any]:
         """Its metrics, with where it came from."""
-        return self.result.as_json() | {"ckpt": self.path, "parameters": self.parameters}
+        return self.result.as_json() | self.source
 
 
-def named_groups(ckpt: Any) -> dict[str, list[int]]:
-    """The groups that are compared: of each name the indices of its checkpoints in `checkpoint_paths`.
+def named_groups(ckpt: Any, predictions: Any = None) -> dict[str, list[int]]:
+    """The groups that are compared: of each name the indices of its members among the checkpoints of
+    `checkpoint_paths`, and the folders of predictions after them.
 
     Raises:
-        InputError: fewer than two.
+        InputError: fewer than two, or two of one name.
     """
-    if isinstance(ckpt, Mapping):
-        sizes = {str(name): len(checkpoint_paths(each)) for name, each in ckpt.items()}
-    else:
-        sizes = dict.fromkeys(LETTERS[: len(checkpoint_paths(ckpt))], 1)
+    sizes: dict[str, int] = {}
+    for given in (ckpt, predictions):
+        if isinstance(given, Mapping):
+            own = {str(name): len(checkpoint_paths(each)) for name, each in given.items()}
+        else:
+            own = dict.fromkeys(LETTERS[len(sizes) :][: len(checkpoint_paths(given))], 1)
+        if twice := sorted(own.keys() & sizes.keys()):
+            raise InputError(f"{twice[0]} names checkpoints and predictions", do="give them different names")
+        sizes |= own
     if odd := [name for name in sizes if not re.fullmatch(r"\w[\w.-]*", name)]:
         raise InputError(f"ckpt: {odd[0]!r} names a group and its folder", do="use letters, digits, _ . -")
     if len(sizes) < 2 or not all(sizes.values()):
         raise InputError(
             f"compare=true needs two checkpoints, got {sum(sizes.values())}",
-            do=f"give ckpt=[A,B], or {SEVERAL}",
+            do=f"give ckpt=[A,B], also with predictions=[DIR], or {SEVERAL}",
         )
     ends = np.cumsum(list(sizes.values())).tolist()
     return {name: list(range(end - size, end)) for (name, size), end in zip(sizes.items(), ends, strict=True)}
@@ -69,40 +85,37 @@ def named_groups(ckpt: Any) -> dict[str, list[int]]:
 def compare_checkpoints(
     configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path
 ) -> tuple[EvaluationResult, dict[str, Any]]:
-    """Evaluates checkpoints, each in a folder of its own below `folder`, and compares them, or the groups
-    that they are seeds of, image by image.
+    """Evaluates checkpoints and folders of predictions, each in a folder of its own below `folder`, and
+    compares them, or the groups that they are seeds of, image by image.
 
     Args:
         configs: of each checkpoint, with the user's keys on top; the data set, the CRF and the
-            scalars are the first one's.
+            scalars are the first one's. Where there are only predictions, the one config.
         folder: of the run.
 
     Returns:
-        The first checkpoint's result, and what `metrics.json` holds beside it.
+        The first one's result, and what `metrics.json` holds beside it.
 
     Raises:
-        InputError: fewer than two checkpoints, or a group whose members are of several models, or one twice.
+        InputError: fewer than two, a group whose members are of several models, or one twice, or predictions
+            that do not fit.
     """
     config = configs[0]
-    groups, paths = named_groups(config["ckpt"]), checkpoint_paths(config["ckpt"])
+    groups = named_groups(config["ckpt"], config["predictions"])
+    paths = [path for key in ("ckpt", "predictions") for path in checkpoint_paths(config[key])]
     check_groups_members(groups, paths, saved)
     compute = choose(config["device"], str(config["precision"]))
     with process_group.join(compute.device), open_log(config, folder, "eval") as log:
         write_yaml(config, folder / "config.yaml")
         log.start(config)
-        data, crf = build_data(config), build_crf(config)
-        split = config["split"]
-        check_leakage(configs, saved, split_of(data, split), split, log)
+        members_of = Members(configs, saved, paths, compute, log)
         compared: list[Compared] = []
         for group, indices in groups.items():
             for number, i in enumerate(indices, 1):
                 name = group if len(indices) == 1 else f"{group}_{number}"
                 log.say(f"{name}: {paths[i]}")
                 with RunLog(folder / name, "eval", silent=process_group.rank() > 0) as own:
-                    predict, parameters = build_predictor([configs[i]], [saved[i]], compute)
-                    validation = Validation(data, compute, config, own, crf, spec=saved_input(saved[i]))
-                    examined = examine(validation, predict, saved[i].meta["step"])
-                    compared.append(Compared(name, paths[i], *examined, parameters))
+                    compared.append(members_of.examined(i, name, own))
         found = compare_groups(
             [[compared[i].report.counts() for i in indices] for indices in groups.values()]
         )
@@ -116,9 +129,53 @@ def compare_checkpoints(
     return compared[0].result, _beside(members, found)
 
 
+class Members:
+    """What is compared: the checkpoints, then the folders of predictions, on one split of one data set.
+
+    Args:
+        configs, saved: of the checkpoints; the first config is everybody's.
+        paths: of all.
+        log: of the comparison.
+
+    Raises:
+        InputError: the data, or checkpoints that were trained on the split.
+    """
+
+    def __init__(
+        self,
+        configs: list[dict[str, Any]],
+        saved: list[Checkpoint],
+        paths: list[str],
+        compute: Compute,
+        log: RunLog,
+    ):
+        self.configs, self.saved, self.paths, self.compute = configs, saved, paths, compute
+        self.config = configs[0]
+        self.data, self.crf = build_data(self.config), build_crf(self.config)
+        split = self.config["split"]
+        if saved:
+            check_leakage(configs, saved, split_of(self.data, split), split, log)
+        self.spec = saved_input(saved[0]) if saved else measure_input(self.data, log.say)
+
+    def examined(self, i: int, name: str, own: RunLog) -> Compared:
+        """One of them, evaluated into the folder of its own log. Raises InputError."""
+        if i >= len(self.saved):
+            validation = Validation(self.data, NO_NETWORK, self.config, own, None, spec=self.spec)
+            check_labels_suffice(self.config, validation.make_metrics())
+            classes = len(self.data.class_names)
+            stored = stored_predictions(self.paths[i], validation.images, classes, own)
+            return Compared(name, self.paths[i], *examine(validation, stored, 0), None)
+        one = self.saved[i]
+        predict, parameters = build_predictor([self.configs[i]], [one], self.compute)
+        validation = Validation(self.data, self.compute, self.config, own, self.crf, spec=saved_input(one))
+        return Compared(name, self.paths[i], *examine(validation, predict, one.meta["step"]), parameters)
+
+
 def check_groups_members(groups: dict[str, list[int]], paths: list[str], saved: list[Checkpoint]) -> None:
     """Raises InputError where the members of a group are not different trainings of one model."""
     for name, indices in groups.items():
+        if indices[-1] >= len(saved):  # folders of predictions
+            continue
         first = saved[indices[0]]
         for k, i in enumerate(indices[1:], 1):
             if saved[i].meta["config"]["model"] != first.meta["config"]["model"]:
@@ -140,7 +197,7 @@ def _beside(members: dict[str, list[Compared]], found: list[GroupDifference]) ->
     ]
     first = members[names[0]][0]
     groups = {name: [one.as_json() for one in of] for name, of in members.items()}
-    beside = {"ckpt": first.path, "parameters": first.parameters, "groups": groups, "differences": shown}
+    beside = first.source | {"groups": groups, "differences": shown}
     if len(members) == 2:
         beside |= {"compared_with": groups[names[1]][0], "difference": shown[0]}
     return beside

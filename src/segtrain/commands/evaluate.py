@@ -37,7 +37,7 @@ from segtrain.evaluation.evaluate import EvaluationSettings, ImageResult, evalua
 from segtrain.evaluation.image_counts import ImageCounts
 from segtrain.evaluation.predictor import Ensemble, Predict, Predictor, evaluating
 from segtrain.evaluation.report import Report
-from segtrain.evaluation.result import EvaluationResult
+from segtrain.evaluation.result import STORED, EvaluationResult
 from segtrain.files import inside
 from segtrain.input_spec import RGB8, InputSpec
 from segtrain.loggers.run_log import RunLog
@@ -110,6 +110,8 @@ def result_table(result: EvaluationResult):
 
 def precision_of(result: EvaluationResult) -> str:
     """The line that says how exactly was computed: bfloat16 changes up to 0.04 % of the labels."""
+    if result.precision == STORED:
+        return "predictions from files: no network was run"
     if result.precision == "32":
         return "precision: 32"
     return f"precision: {result.precision}; for numbers to compare with a paper or to publish: precision=32"
@@ -232,7 +234,7 @@ class Validation:
             )
         result = replace(result, precision=self.compute.precision, split=self.split)
         self._log(step, result)
-        self.log.say(f"step {step}: {summary(result)}")
+        self.log.say(summary(result) if result.precision == STORED else f"step {step}: {summary(result)}")
         if result.network.pixel_accuracy is None:
             self.log.say("no pixel of these images has a label: there is nothing to measure")
         return result

@@ -42,7 +42,7 @@ def checkpoint_paths(ckpt: Any) -> list[str]:
     """
     if isinstance(ckpt, Mapping):
         return [path for each in ckpt.values() for path in checkpoint_paths(each)]
-    return [found for path in ([ckpt] if isinstance(ckpt, str) else ckpt) for found in _runs(str(path))]
+    return [found for path in ([ckpt] if isinstance(ckpt, str) else ckpt or ()) for found in _runs(str(path))]
 
 
 def _runs(path: str) -> list[str]:

@@ -135,6 +135,20 @@ def offline(node: Any) -> Any:
     return node
 
 
+def predictions_config(given: DictConfig) -> dict[str, Any]:
+    """The config of an evaluation without a checkpoint, resolved.
+
+    Raises:
+        InputError: no data set was chosen.
+    """
+    if not (given.get("data") or {}).get("_target_"):
+        raise InputError("data= is missing", do="add data=OPTION data.root=DIR, which the predictions are of")
+    whole = OmegaConf.merge(OmegaConf.create({"inference": WHOLE}), given)
+    assert isinstance(whole, DictConfig)
+    fill_num_classes(whole)
+    return plain(whole) | {"task": "softmax", "threshold": 0.5}
+
+
 def evaluation_config(given: DictConfig, saved: dict[str, Any]) -> dict[str, Any]:
     """A checkpoint's config with what the user set on the command line of segeval on top.
 

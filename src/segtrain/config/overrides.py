@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from segtrain.config.compose import CONFIG_DIR, SAVED_GROUPS
 from segtrain.config.data_node import FOLD_KEYS
 
+TIMM = "timm/"  # before the names of timm's networks, among those of ours
 PLAIN = re.compile(r"[\w./+:,@%-]*", re.ASCII).fullmatch  # which needs no look
 
 
@@ -40,6 +41,15 @@ def as_overrides(keys: Mapping[str, Any]) -> list[str]:
         else:
             values.append(f"{name}={_value(value)}")
     return options + values
+
+
+def backbone_choice(backbone: str | dict[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
+    """The option of `model/backbone` and the keys that `build_model(backbone=...)` means."""
+    keys = dict(backbone) if isinstance(backbone, dict) else {}
+    name = backbone if isinstance(backbone, str) else str(keys.get("name", ""))
+    if name.startswith(TIMM):
+        return "timm", keys | {"name": name.removeprefix(TIMM)}
+    return (backbone if isinstance(backbone, str) else None), keys
 
 
 def unquote_keys(argument: str) -> str:

@@ -48,6 +48,7 @@ TYPES: dict[str, Any] = {
     "ckpt": str | list[str] | dict[str, str | list[str]] | None,
     "ensemble": Literal["mean", "product"],
     "compare": bool,
+    "predictions": str | list[str] | dict[str, str | list[str]] | None,
     "split": Literal["train", "val", "test"],
     "submission": bool,
     "crf_ranges": dict,

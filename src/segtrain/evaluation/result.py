@@ -10,6 +10,8 @@ from segtrain.evaluation.bootstrap import Difference
 from segtrain.metrics.regions import Scores
 from segtrain.viz.tables import METRIC_LABELS, percent
 
+STORED = "stored"  # instead of a precision, where no network was run
+
 
 @dataclass(frozen=True)
 class EvaluationResult:
@@ -21,7 +23,7 @@ class EvaluationResult:
         images: how many were evaluated.
         seconds: wall time.
         crf_gain: of the mean IoU by the CRF, with its interval; None where it was not computed.
-        precision: of the network: 32, bf16 or 16.
+        precision: of the network: 32, bf16 or 16; stored where predictions came from files.
         split: that was evaluated: train, val or test.
     """
 
