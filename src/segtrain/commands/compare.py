@@ -76,7 +76,7 @@ def named_groups(ckpt: Any, predictions: Any = None) -> dict[str, list[int]]:
     if len(sizes) < 2 or not all(sizes.values()):
         raise InputError(
             f"compare=true needs two checkpoints, got {sum(sizes.values())}",
-            do=f"give ckpt=[A,B], also with predictions=[DIR], or {SEVERAL}",
+            do=f"give ckpt=[A,B], or predictions=[DIR,DIR], or {SEVERAL}",
         )
     ends = np.cumsum(list(sizes.values())).tolist()
     return {name: list(range(end - size, end)) for (name, size), end in zip(sizes.items(), ends, strict=True)}
