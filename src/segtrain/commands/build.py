@@ -17,6 +17,7 @@ from segtrain.crf import dense_crf
 from segtrain.crf.on_device import DeviceCrf
 from segtrain.data.datasets.one_hot import OneHot
 from segtrain.engine import checkpoint
+from segtrain.engine.building import BuildingFor
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.engine.checkpoint_schema import EVALUATED, check_keys
 from segtrain.errors import InputError
@@ -116,7 +117,8 @@ def saved_input(saved: Checkpoint) -> InputSpec:
 
 def restore_model(node: dict[str, Any], saved: Checkpoint) -> nn.Module:
     """The model of a config with a checkpoint's weights, in eval mode. Raises InputError."""
-    model = build_network(node, saved_input(saved))
+    with BuildingFor(sum(tensor.numel() for tensor in saved.weights().values())):
+        model = build_network(node, saved_input(saved))
     result = checkpoint.initialise(model, saved.weights())
     if result.new or result.unused:
         name = (result.new or result.unused)[0]

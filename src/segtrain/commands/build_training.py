@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from segtrain.commands.build import (
     saved_config,
 )
 from segtrain.commands.determinism import make_deterministic
-from segtrain.commands.resume import fingerprint
+from segtrain.commands.resume import bounded_by, fingerprint
 from segtrain.commands.sanity_check import check_groups, first_forward_pass
 from segtrain.config.compose import offline
 from segtrain.config.instantiate import instantiate
@@ -66,13 +67,14 @@ def build_state(
     dataset: Augmented,
     compute: Compute,
     log: RunLog,
-    *,
-    resumed: bool,
+    source: Path | None,
 ) -> TrainState:
     """The model on its device, its loss, optimizer and schedule. What a first step would fail at is
-    said before anything is counted. A resumed model fetches no weights."""
-    node = offline(config["model"]) if resumed else config["model"]
-    model, loss = build_network(node, dataset.spec).train(), build_loss(config)
+    said before anything is counted. A model that is resumed from `source` fetches no weights."""
+    node = offline(config["model"]) if source else config["model"]
+    with bounded_by(source, config):
+        model = build_network(node, dataset.spec).train()
+    loss = build_loss(config)
     if stem := adapted_stem(node, dataset.spec):
         log.say(stem)
     if config["freeze_norm"]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from segtrain.config.resumed import resume_path, saved_options, with_saved
 from segtrain.contracts import Dataset
 from segtrain.distributed import process_group
 from segtrain.engine import checkpoint
+from segtrain.engine.building import BuildingFor
 from segtrain.engine.checkpoint_schema import EVALUATED, check_keys
 from segtrain.engine.state import TrainState
 from segtrain.engine.stopping import stops_early
@@ -180,6 +182,19 @@ def newest_unfinished(config: Mapping[str, Any], candidates: Iterable[Path]) -> 
 
 def _has_state(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (checkpoint.LAST, checkpoint.PREVIOUS))
+
+
+def bounded_by(source: Path | None, config: Mapping[str, Any]) -> AbstractContextManager:
+    """While entered, a network that a checkpoint asks for, not the user, is no larger than its file."""
+    if source is None:
+        return nullcontext()
+    files = [source / n for n in (checkpoint.LAST, checkpoint.PREVIOUS)] if source.is_dir() else [source]
+    newest = next(file for file in files if file.is_file())
+    try:
+        own = checkpoint.read_meta(newest)["config"]["model"] == config["model"]
+    except (InputError, KeyError):  # damaged, which is said when all of it is read
+        return nullcontext()
+    return BuildingFor(newest.stat().st_size // 2) if own else nullcontext()  # of half precision at most
 
 
 def restore(

@@ -160,7 +160,7 @@ def set_up(
     if source is not None:
         take_settled(config, source)
     config["max_steps"] = settled_steps(config, choices, len(dataset), log.say)
-    state = build_state(config, data, dataset, compute, log, resumed=source is not None)
+    state = build_state(config, data, dataset, compute, log, source)
     state.run_meta |= run_meta(config, choices, data)
     made = state.meta["made_by"] = made_by(data)
     write_yaml(config, folder / "config.yaml", in_words(made))

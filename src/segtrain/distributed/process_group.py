@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segtrain.distributed import launch
+from segtrain.distributed.links import watch_links
 from segtrain.errors import InputError, RankLost
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ def join(device: torch.device) -> Iterator[None]:
         world_size=launch.world_size(),
         timeout=TIMEOUT,
     )
+    watch_links()
     try:
         yield
         _wait_before_leaving(device)

@@ -15,6 +15,7 @@ from segtrain.input_spec import DTYPES, MOST_CHANNELS, RGB_CHANNELS
 
 OPTION = 100  # characters of an option's name
 DEPTH = 32  # of a config
+LARGEST = 1_000_000  # number in the config of a network or an inference: of channels, classes, pixels, blocks
 PRECISIONS = ("32", "bf16", "16")
 SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 
@@ -191,12 +192,23 @@ def check_keys(meta: dict[str, Any], keys: Collection[str], path: Path | str) ->
         node = config.get(group)
         if node is not None and not (isinstance(node, dict) and is_text(node.get("_target_"))):
             raise _refusal(path, f"config.{group}", f"the {group} of a run")
+    for group in ("model", "inference"):
+        if key := _too_large(config.get(group), f"config.{group}"):
+            raise _refusal(path, key, f"at most {LARGEST:,}")
     if "at" in keys and not isinstance(config.get("loss"), dict):
         raise _refusal(path, "config.loss", "the loss of a run")
     if len(meta["palette"]) != len(names):
         raise _refusal(path, "palette", FORMS["palette"].words)
     if config["data"].get("num_classes", len(names)) not in (len(names), None):
         raise _refusal(path, "config.data.num_classes", f"{len(names)}, as there are names")
+
+
+def _too_large(node: Any, key: str) -> str | None:
+    """The first key of a config below which a number is larger than any network has."""
+    if isinstance(node, dict | list):
+        below = node.items() if isinstance(node, dict) else enumerate(node)
+        return next(filter(None, (_too_large(value, f"{key}.{name}") for name, value in below)), None)
+    return key if isinstance(node, int | float) and abs(node) > LARGEST else None
 
 
 def _refusal(path: Path | str, key: str, words: str) -> InputError:
