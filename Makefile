@@ -4,7 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-gpu test-browser stress lint format bench bench-gpu bench-crf bench-data bench-eval
+.PHONY: help install train test test-all test-gpu test-browser test-slurm stress lint format
+.PHONY: bench bench-gpu bench-crf bench-data bench-eval
 .PHONY: reproduce-gpu clean
 
 help: ## lists these commands
@@ -36,6 +37,10 @@ test-gpu: $(STAMP) ## the tests marked gpu, on one GPU
 
 test-browser: $(STAMP) ## the tests of pages in a real browser, Debian's chromium
 	$(BIN)/python -m pytest -m browser -rs
+
+test-slurm: $(STAMP) ## the tests marked slurm, as root on Debian: installs slurm-wlm and starts a Slurm of its own
+	$(BIN)/python -m pip install --quiet --editable '.[sweep]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm -rs -n 0
 
 lint: $(STAMP) ## checks style, format and types
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ class Ranks:
 
     def __init__(self, work, arguments: tuple, folder: Path, *, ranks: int = 1):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, port = folder, _free_port()
+        self.folder, port = folder, free_port()
         self.processes = [
             context.Process(target=_in_group, args=(work, arguments, rank, ranks, port, str(folder)))
             for rank in range(ranks)
@@ -89,7 +89,7 @@ def handles(pid: int, number: int) -> bool:
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return free.getsockname()[1]
