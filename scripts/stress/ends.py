@@ -43,7 +43,8 @@ def pairs(what: str, count: int, seed: int, folder: Path) -> list[list[int]]:
     Raises:
         AssertionError: one of segtrain's left with another code than its end has.
     """
-    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(missing_load())]
+    missing = missing_load() if count > SAMPLE else 0
+    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(missing)]
     arguments = [sys.executable, "-m", "scripts.stress.ends", what, str(count), str(seed), str(folder)]
     try:
         done = subprocess.run(arguments, capture_output=True, text=True)
@@ -80,7 +81,11 @@ def serve(what: str, count: int, seed: int, folder: Path) -> None:
             pid = os.fork()
             if pid == 0:
                 prepare(rank, port, here)
-                return train(case, here, rng, stopped) if what == "trained" else train_as_the_tutorial()
+                if what == "trained":
+                    train(case, here, rng, stopped)
+                else:
+                    train_as_the_tutorial()
+                return
             ranks.append(pid)
         found = [wait(pid, here) for pid in ranks]
         if what == "trained":

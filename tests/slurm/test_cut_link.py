@@ -36,7 +36,8 @@ def nodes() -> Iterator[None]:
     try:
         for name in NODES:
             ip("netns", "add", name)
-        ip("link", "add", "segveth0", "netns", NODES[0], "type", "veth", "peer", "name", "segveth1", "netns", NODES[1])
+        pair = ["peer", "name", "segveth1", "netns", NODES[1]]
+        ip("link", "add", "segveth0", "netns", NODES[0], "type", "veth", *pair)
     except subprocess.CalledProcessError as error:
         remove_nodes()
         pytest.skip(f"no network namespaces here: {error.stderr.decode().strip()}")

@@ -1,6 +1,5 @@
-"""Connections to other machines: a cut link is noticed in minutes, however long a rank behind a good one is busy."""
+"""Connections to other machines: a cut link is noticed in minutes."""
 
-import os
 import socket
 import sys
 from contextlib import suppress
