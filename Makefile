@@ -32,8 +32,8 @@ test-all: $(STAMP) ## also the slow ones, those that need a GPU, and those on re
 stress: $(STAMP) ## every promise about reliability at full count, as a table: kills, damage, hostile files, ...
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.stress
 
-test-gpu: $(STAMP) ## the tests marked gpu, on one GPU
-	$(BIN)/python -m pytest -m gpu -rs
+test-gpu: $(STAMP) ## the tests marked gpu, on one GPU, in under five minutes; says what was skipped
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "gpu and not browser and not slurm" -n 4 -rs
 
 test-browser: $(STAMP) ## the tests of pages in a real browser, Debian's chromium
 	$(BIN)/python -m pytest -m browser -rs

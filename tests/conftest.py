@@ -20,6 +20,58 @@ FAST = ["max_steps=2", "batch_size=2", "num_workers=0", "device=cpu", "precision
 needs_pydensecrf = pytest.mark.skipif(find_spec("pydensecrf") is None, reason="pydensecrf is not installed")
 
 
+# `device=cuda` of the tests marked gpu; another here, as cpu:0, tries them where there is no GPU.
+SECOND_DEVICE = os.environ.get("SEGTRAIN_TEST_DEVICE", "cuda")
+GPU = pytest.param("gpu", marks=pytest.mark.gpu)
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic=true, before CUDA starts
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips tests marked gpu where torch sees none."""
+    if item.get_closest_marker("gpu") is None or not SECOND_DEVICE.startswith("cuda"):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+
+
+@pytest.fixture(params=["cpu", GPU])
+def device(request):
+    """Each device that a test goes over: the CPU and, under the marker gpu, a GPU with exact float32."""
+    import torch
+
+    from segtrain.engine.device import choose
+
+    name = "cpu" if request.param == "cpu" else SECOND_DEVICE
+    return choose(name, "32").device if name.startswith("cuda") else torch.device(name)
+
+
+@pytest.fixture
+def gpu():
+    """A GPU with exact float32, for tests marked gpu that no other device can take."""
+    import torch
+
+    from segtrain.engine.device import choose
+
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    return choose("cuda", "32").device
+
+
+@pytest.fixture
+def repeatable(device):
+    """The device, on which a sum has one order."""
+    import torch
+
+    if device.type == "cpu":
+        yield device
+        return
+    torch.use_deterministic_algorithms(True)
+    yield device
+    torch.use_deterministic_algorithms(False)
+
+
 class Outcome:
     """What a command left: its exit code, what it printed, and its run's folder."""
 

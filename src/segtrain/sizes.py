@@ -6,7 +6,9 @@ otherwise, as FCN does, bring their logits to the image's size themselves.
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -60,28 +62,28 @@ def interpolate_rows(
     Args:
         cells: the rows of the maps, asked for those that are needed alone; height: how many there are.
     """
-    top, bottom, _ = _rows_between(start, stop, height, size[0], align_corners)
-    low, high = int(top[0]), int(bottom[-1]) + 1
+    step = (height - 1) / (size[0] - 1) if align_corners and size[0] > 1 else height / size[0]
+    step = 0.0 if align_corners and size[0] == 1 else step
+    # On the host with NumPy, for what is read of a GPU, or sent to it, waits for all of its work.
+    ends = _positions(np.array([start, stop - 1], np.float32), step, align_corners)
+    low, high = min(int(ends[0]), height - 1), min(int(ends[1]) + 2, height)
     seen = cells(low, high)
     wide = F.interpolate(seen, (high - low, size[1]), mode="bilinear", align_corners=align_corners)
-    # Computed again where the maps are: a copy to a GPU would wait for all of its work.
-    first, second, weight = _rows_between(start, stop, height, size[0], align_corners, wide.device)
-    weight = weight.to(wide).view(-1, 1)
+    rows = torch.arange(start, stop, dtype=torch.float32, device=wide.device)
+    position = _positions(rows, step, align_corners)
+    first = position.long().clamp(max=height - 1)
+    second = (first + 1).clamp(max=height - 1)
+    weight = (position - first).to(wide).view(-1, 1)
     above, below = (wide.index_select(-2, i - low) for i in (first, second))
     return above.mul_(1 - weight).add_(below.mul_(weight))
 
 
-def _rows_between(
-    start: int, stop: int, height: int, rows: int, align_corners: bool, device: torch.device | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """For rows `start` to `stop` of `rows`, the two of `height` that each lies between (int64), and where."""
-    position = torch.arange(start, stop, dtype=torch.float32, device=device)
-    if align_corners:
-        position *= (height - 1) / (rows - 1) if rows > 1 else 0
-    else:
-        position = ((position + 0.5) * (height / rows) - 0.5).clamp(min=0)
-    first = position.long().clamp(max=height - 1)
-    return first, (first + 1).clamp(max=height - 1), position - first
+Numbers = TypeVar("Numbers", np.ndarray, Tensor)  # float32
+
+
+def _positions(rows: Numbers, step: float, align_corners: bool) -> Numbers:
+    """Where rows of a larger map lie among those of a smaller one, of which one is 1 / `step` of them."""
+    return rows * step if align_corners else ((rows + 0.5) * step - 0.5).clip(min=0)
 
 
 def upsampled_labels(logits: Tensor, size: Sequence[int]) -> Tensor:

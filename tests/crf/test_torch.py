@@ -25,11 +25,12 @@ def photos(count: int, height: int, width: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", [(9, 12), (5, 7)])
-def test_a_batch_gives_what_its_images_give_alone(size):
+def test_a_batch_gives_what_its_images_give_alone(device, size):
     images = photos(3, *size)
     softmax = np.stack([network_softmax(4, *size, i) for i in range(3)])
     crf = MeanField(num_classes=4, **KERNELS, iterations=10)
-    together = batch_marginals(images, torch.from_numpy(softmax), crf.kernels, 10)
+    given = images.to(device), torch.from_numpy(softmax).to(device)
+    together = batch_marginals(*given, crf.kernels, 10).cpu()
     for image, probabilities, refined in zip(images, softmax, together, strict=True):
         image = image.permute(1, 2, 0).numpy()
         alone = dense_crf(image, probabilities, **KERNELS, drop_below=0, backend="torch")
@@ -62,11 +63,12 @@ def test_gradients_of_unaries_and_weights_are_those_of_finite_differences(compat
     assert torch.autograd.gradcheck(lambda x, *_: crf(images, x), (logits, *weights))
 
 
-def test_the_weights_are_learned_together_with_what_is_below_them():
-    images, labels = photos(2, 16, 16), torch.zeros(2, 16, 16, dtype=torch.int64)
-    logits = torch.zeros(2, 3, 16, 16, requires_grad=True)
-    crf = MeanField(num_classes=3, **KERNELS)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+def test_the_weights_are_learned_together_with_what_is_below_them(device):
+    images = photos(2, 16, 16).to(device)
+    labels = torch.zeros(2, 16, 16, dtype=torch.int64, device=device)
+    logits = torch.zeros(2, 3, 16, 16, device=device, requires_grad=True)
+    crf = MeanField(num_classes=3, **KERNELS).to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         refined = crf(images, (logits * 1).to(torch.bfloat16))
     assert refined.dtype == torch.float32
     F.cross_entropy(refined + logits, labels).backward()
@@ -153,24 +155,24 @@ def test_small_stds_fit_where_the_colours_lie_near_each_other():
     assert np.abs(refined.detach().numpy() - expected).max() < 1e-4
 
 
-def test_a_lattice_that_an_evaluation_left_serves_in_training():
-    images = photos(1, 11, 14)
-    crf = MeanField(num_classes=4, **KERNELS)
-    logits = torch.zeros(1, 4, 11, 14, requires_grad=True)
+def test_a_lattice_that_an_evaluation_left_serves_in_training(device):
+    images = photos(1, 11, 14).to(device)
+    crf = MeanField(num_classes=4, **KERNELS).to(device)
+    logits = torch.zeros(1, 4, 11, 14, device=device, requires_grad=True)
     with torch.inference_mode():
-        crf(images, torch.zeros(1, 4, 11, 14))
+        crf(images, torch.zeros(1, 4, 11, 14, device=device))
     crf(images, logits)[:, 0].sum().backward()
     assert logits.grad.isfinite().all()
     assert logits.grad.any()
 
 
 @pytest.mark.gpu
-def test_the_gpu_gives_what_the_cpu_gives():
+def test_the_gpu_gives_what_the_cpu_gives(gpu):
     images, softmax = photos(2, 60, 81), np.stack([network_softmax(21, 60, 81, i) for i in range(2)])
     crf = MeanField(
         num_classes=21, gaussian={"sxy": 3, "compat": 3}, bilateral={"sxy": 80, "srgb": 13, "compat": 10}
     )
     on_cpu = batch_marginals(images, torch.from_numpy(softmax), crf.kernels, 10)
-    on_gpu = batch_marginals(images.cuda(), torch.from_numpy(softmax).cuda(), crf.kernels, 10).cpu()
+    on_gpu = batch_marginals(images.to(gpu), torch.from_numpy(softmax).to(gpu), crf.kernels, 10).cpu()
     assert (on_cpu - on_gpu).abs().max() <= 1e-4
     assert (on_cpu.argmax(1) == on_gpu.argmax(1)).float().mean() >= 0.9999

@@ -32,9 +32,7 @@ def work(rank: int, port: int, folder: str) -> None:
         run.model.dropout.p = 0.0
         do(run, Path(folder, str(rank)))
         report = Report(NAMES, PALETTE)
-        metrics = evaluate(
-            predictor(2), Images(), NAMES, CPU.device, EvaluationSettings(), on_image=report.add
-        )
+        metrics = evaluate(predictor(2), Images(), NAMES, CPU, EvaluationSettings(), on_image=report.add)
         report.gather()
         names = [image.name for image in report.images], [row.name for row in report.extremes.rows]
         done = {"weights": weights(run), "matrix": metrics["confusion_matrix"], "names": names}
@@ -90,7 +88,7 @@ def test_two_ranks_make_the_steps_of_one_process_though_ignored_pixels_are_uneve
 
 
 def test_two_ranks_count_the_pixels_of_one_process(ranks):
-    matrix = evaluate(predictor(2), Images(), NAMES, CPU.device, EvaluationSettings())["confusion_matrix"]
+    matrix = evaluate(predictor(2), Images(), NAMES, CPU, EvaluationSettings())["confusion_matrix"]
     assert ranks[0]["matrix"] == ranks[1]["matrix"] == matrix
 
 

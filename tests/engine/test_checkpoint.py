@@ -20,8 +20,9 @@ def saved():
     )
 
 
-def test_a_checkpoint_goes_around(saved, tmp_path):
-    save(saved, tmp_path / "last.ckpt")
+def test_a_checkpoint_goes_around(saved, tmp_path, device):
+    there = Checkpoint({k: v.to(device) for k, v in saved.tensors.items()}, saved.meta)
+    save(there, tmp_path / "last.ckpt")
     again = load(tmp_path / "last.ckpt")
     assert again.meta == saved.meta
     assert all(torch.equal(again.tensors[k], v) for k, v in saved.tensors.items())

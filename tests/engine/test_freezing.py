@@ -13,14 +13,14 @@ def resnet():
     return build_model("deeplabv3", num_classes=3, width=1 / 32)
 
 
-def test_what_is_frozen_has_no_gradient_no_optimizer_state_and_no_drift():
-    model = resnet()
+def test_what_is_frozen_has_no_gradient_no_optimizer_state_and_no_drift(device):
+    model = resnet().to(device)
     names = ["backbone.conv1", "backbone.bn1", "backbone.layer1"]
     freeze(model, names)
     optimizer = optim.adamw(model, lr=0.1)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     hold_frozen(model.train(), names)
-    model(torch.rand(2, 3, 33, 33) * 255)["out"].square().sum().backward()
+    model(torch.rand(2, 3, 33, 33, device=device) * 255)["out"].square().sum().backward()
     optimizer.step()
     changed = {k.rpartition(".")[0] for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
     assert not any(name.startswith((*names, "normalize")) for name in changed)

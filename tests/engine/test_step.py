@@ -1,13 +1,17 @@
 """What is fast in a training step, beside the plain way of the same."""
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from segtrain import build_model, optim
+from segtrain.engine import step
 from segtrain.engine.device import Compute
 from segtrain.layers.score import Score
 from segtrain.losses.cross_entropy import CrossEntropy
+from tests.engine.test_train import make_run
+from tests.fake_gpu import fake_gpu, moved
 
 CPU = torch.device("cpu")
 LOSS = CrossEntropy(weights={"out": 1.0})
@@ -20,9 +24,10 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def gradients(model, precision: str) -> tuple[float, torch.Tensor]:
-    images, masks = batch()
+    device = next(model.parameters()).device
+    images, masks = (x.to(device) for x in batch())
     model.zero_grad()
-    with Compute(CPU, precision).autocast():
+    with Compute(device, precision).autocast():
         outputs = model(images)
     loss = LOSS(outputs, masks) / LOSS.count(masks)
     loss.backward()
@@ -38,15 +43,17 @@ def small_model():
     return model
 
 
-def test_bfloat16_gives_the_loss_and_the_gradient_of_float32_within_its_own_error():
-    (exact, plain), (rounded, fast) = (gradients(small_model(), precision) for precision in ("32", "bf16"))
+def test_bfloat16_gives_the_loss_and_the_gradient_of_float32_within_its_own_error(device):
+    (exact, plain), (rounded, fast) = (
+        gradients(small_model().to(device), precision) for precision in ("32", "bf16")
+    )
     assert rounded == pytest.approx(exact, rel=2**-7)
     # Roundings of 2^-8 in each of some 20 layers, forward and backward.
     assert (plain - fast).norm() < 0.1 * plain.norm()
 
 
-def test_channels_last_gives_the_loss_and_the_gradient_of_the_other_order():
-    model = small_model()
+def test_channels_last_gives_the_loss_and_the_gradient_of_the_other_order(device):
+    model = small_model().to(device)
     exact, plain = gradients(model, "32")
     given, fast = gradients(model.to(memory_format=torch.channels_last), "32")
     assert given == pytest.approx(exact, rel=1e-6)
@@ -54,15 +61,16 @@ def test_channels_last_gives_the_loss_and_the_gradient_of_the_other_order():
 
 
 @pytest.mark.parametrize("make", [optim.sgd, optim.adam, optim.adamw])
-def test_the_fused_optimizers_go_the_way_of_the_plain_ones(make, monkeypatch):
+def test_the_fused_optimizers_go_the_way_of_the_plain_ones(device, make, monkeypatch):
     weights = []
     for fused in (True, False):
         monkeypatch.setattr(optim, "_fused", lambda _, fused=fused: fused)
-        model = small_model()
+        model = small_model().to(device)
         optimizer = make(model, lr=1e-3, weight_decay=1e-2)
         for _ in range(3):
             for parameter in model.parameters():
-                parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+                numbers = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+                parameter.grad = numbers.to(device)
             optimizer.step()
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     assert torch.allclose(*weights, rtol=1e-4, atol=1e-6)
@@ -92,8 +100,31 @@ def test_loss_clipping_and_optimizer_read_no_value_back():
     assert read.count == 0
 
 
-def test_a_seed_gives_torchs_own_random_numbers():
-    Compute(CPU, "32").seed(-7)
-    ours = torch.rand(3)
+def test_a_whole_step_waits_for_nothing_but_the_loss(monkeypatch, tmp_path):
+    """On a fake GPU, where reading a value raises; but for the backward pass, which torch has no fake of."""
+    state = make_run(clip_norm=1.0, ema=0.9, accumulate=2)
+    sent = []
+
+    def backward(loss):
+        for parameter in state.model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+
+    monkeypatch.setattr(optim, "_fused", lambda _: False)  # torch has no fake of that either
+    monkeypatch.setattr(torch.Tensor, "backward", backward)
+    monkeypatch.setattr(step, "to_device", lambda x, device: x.to(device))
+    monkeypatch.setattr(step, "to_host", lambda x: sent.append(x) or (lambda: np.zeros(1)))
+    batches = [(*batch(), ["a", "b"]) for _ in range(2)]
+    with fake_gpu() as gpu:
+        moved(state.model)
+        moved(state.averaged.module)
+        state.compute = Compute(gpu, "32")
+        state.optimizer = optim.sgd(state.model, lr=0.1)
+        assert step.train_step(state, batches, tmp_path) == [0]
+    assert [x.device.type for x in sent] == ["cuda", "cuda"]
+
+
+def test_a_seed_gives_torchs_own_random_numbers(device):
+    Compute(device, "32").seed(-7)
+    ours = torch.rand(3, device=device)
     torch.manual_seed(-7)
-    assert torch.equal(ours, torch.rand(3))
+    assert torch.equal(ours, torch.rand(3, device=device))

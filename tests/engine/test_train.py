@@ -27,7 +27,7 @@ from segtrain.loggers.tensorboard import TensorBoard
 from segtrain.losses.composite import CompositeLoss
 from segtrain.losses.cross_entropy import CrossEntropy
 
-CPU = Compute(torch.device("cpu"), "32")
+CPU = torch.device("cpu")
 
 
 class Blocks(torch.utils.data.Dataset):
@@ -55,7 +55,7 @@ class Net(nn.Module):
         return {"out": self.score(self.dropout(torch.relu(self.backbone(images / 255))))}
 
 
-def make_run(**changes) -> TrainState:
+def make_run(*, device=CPU, **changes) -> TrainState:
     values = {
         "seed": 0,
         "max_steps": 12,
@@ -72,13 +72,13 @@ def make_run(**changes) -> TrainState:
     }
     lr = changes.pop("lr", 0.1)
     torch.manual_seed(0)
-    net = Net()
+    net = Net().to(device)
     return TrainState(
         model=net,
         loss=CompositeLoss({"cross_entropy": CrossEntropy(weights={"out": 1.0})}),
         optimizer=optim.sgd(net, lr=lr),
         schedule=schedules.Poly(),
-        compute=CPU,
+        compute=Compute(device, "32"),
         settings=TrainSettings(**values | changes),
         meta={"config": {}},
     )
@@ -109,23 +109,23 @@ def logged(folder):
     return {line["step"]: line["loss"] for line in lines if line["split"] == "train"}
 
 
-def test_the_loss_falls(tmp_path):
-    do(make_run(max_steps=60), tmp_path)
+def test_the_loss_falls(tmp_path, device):
+    do(make_run(device=device, max_steps=60), tmp_path)
     losses_by_step = logged(tmp_path)
     assert losses_by_step[60] < 0.8 * losses_by_step[1]
 
 
-def test_a_seed_gives_the_same_weights_twice(tmp_path):
-    one, other = make_run(), make_run()
+def test_a_seed_gives_the_same_weights_twice(tmp_path, repeatable):
+    one, other = make_run(device=repeatable), make_run(device=repeatable)
     do(one, tmp_path / "a")
     do(other, tmp_path / "b")
     assert torch.equal(weights(one), weights(other))
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_frozen_batch_norm_keeps_statistics_scale_and_shift(tmp_path, frozen):
-    run = make_run(max_steps=2, freeze_norm=frozen)
-    run.model.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
+def test_frozen_batch_norm_keeps_statistics_scale_and_shift(tmp_path, device, frozen):
+    run = make_run(device=device, max_steps=2, freeze_norm=frozen)
+    run.model.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)).to(device)
     norm = run.model.backbone[1]
     if frozen:
         freeze_norms(run.model)
@@ -137,8 +137,8 @@ def test_frozen_batch_norm_keeps_statistics_scale_and_shift(tmp_path, frozen):
 
 
 @pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "ema": 0.9}])
-def test_resume_at_any_step_gives_the_weights_of_the_unbroken_run(tmp_path, settings):
-    whole = make_run(checkpoint_every=1, max_steps=6, **settings)
+def test_resume_at_any_step_gives_the_weights_of_the_unbroken_run(tmp_path, repeatable, settings):
+    whole = make_run(device=repeatable, checkpoint_every=1, max_steps=6, **settings)
     steps = {}
 
     def keep(saved, path, *, previous=None):
@@ -151,7 +151,7 @@ def test_resume_at_any_step_gives_the_weights_of_the_unbroken_run(tmp_path, sett
     try:
         do(whole, tmp_path / "whole")
         for step in range(1, 6):
-            resumed = make_run(max_steps=6, **settings)
+            resumed = make_run(device=repeatable, max_steps=6, **settings)
             resumed.restore(steps[step])
             do(resumed, tmp_path / f"from{step}")
             assert torch.equal(weights(resumed), weights(whole)), step
@@ -162,47 +162,52 @@ def test_resume_at_any_step_gives_the_weights_of_the_unbroken_run(tmp_path, sett
         train.checkpoint.save = original
 
 
-def test_accumulated_batches_have_the_gradient_of_one_large_batch_though_ignored_pixels_are_uneven(tmp_path):
-    runs = make_run(batch_size=4, max_steps=1), make_run(batch_size=2, accumulate=2, max_steps=1)
+def test_accumulated_batches_have_the_gradient_of_a_large_one_though_ignored_ones_are_uneven(
+    tmp_path, device
+):
+    runs = [
+        make_run(device=device, batch_size=4 // accumulate, accumulate=accumulate, max_steps=1)
+        for accumulate in (1, 2)
+    ]
     for i, run in enumerate(runs):
         run.model.dropout.p = 0.0
         do(run, tmp_path / str(i))
     assert torch.allclose(weights(runs[0]), weights(runs[1]), rtol=1e-5, atol=1e-7)
 
 
-def test_the_gradient_is_clipped_to_its_largest_norm(tmp_path):
-    clipped = make_run(clip_norm=1e-3, max_steps=1, lr=1.0)
+def test_the_gradient_is_clipped_to_its_largest_norm(tmp_path, device):
+    clipped = make_run(device=device, clip_norm=1e-3, max_steps=1, lr=1.0)
     before = weights(clipped).clone()
     do(clipped, tmp_path)
     assert (weights(clipped) - before).norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_the_running_average_is_what_is_validated_and_stored(tmp_path):
+def test_the_running_average_is_what_is_validated_and_stored(tmp_path, device):
     seen = []
-    run = make_run(ema=0.9)
+    run = make_run(device=device, ema=0.9)
     do(run, tmp_path, lambda model, step: seen.append(model) or result(0.5))
     assert seen[0] is run.averaged.module
     saved = checkpoint.load(tmp_path / "checkpoints/best.ckpt")
-    assert torch.equal(saved.weights()["score.weight"], run.averaged.module.score.weight)
-    assert not torch.equal(saved.weights()["score.weight"], run.model.score.weight)
+    assert torch.equal(saved.weights()["score.weight"].to(device), run.averaged.module.score.weight)
+    assert not torch.equal(saved.weights()["score.weight"].to(device), run.model.score.weight)
 
 
-def test_the_best_validation_is_kept_and_a_worse_one_is_not(tmp_path):
+def test_the_best_validation_is_kept_and_a_worse_one_is_not(tmp_path, device):
     scores = {2: 0.3, 4: 0.6, 6: 0.5}
-    do(make_run(max_steps=6, val_every=2), tmp_path, lambda _, step: result(scores[step]))
+    do(make_run(device=device, max_steps=6, val_every=2), tmp_path, lambda _, step: result(scores[step]))
     assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 4
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 6
 
 
-def test_the_crf_makes_no_network_the_best(tmp_path):
+def test_the_crf_makes_no_network_the_best(tmp_path, device):
     after_crf = SimpleNamespace(mean_iou=0.7)
     results = {2: result(0.6), 4: SimpleNamespace(network=result(0.5).network, crf=after_crf)}
-    do(make_run(max_steps=4, val_every=2), tmp_path, lambda _, step: results[step])
+    do(make_run(device=device, max_steps=4, val_every=2), tmp_path, lambda _, step: results[step])
     assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 2
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_touches_no_checkpoint(tmp_path):
-    run = make_run(max_steps=8, checkpoint_every=2, log_every=100)
+def test_a_loss_that_is_not_finite_stops_the_run_and_touches_no_checkpoint(tmp_path, device):
+    run = make_run(device=device, max_steps=8, checkpoint_every=2, log_every=100)
     loss = run.loss.forward
 
     def spoiled(outputs, masks):
@@ -214,8 +219,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_touches_no_checkpoint(tmp_p
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 4
 
 
-def test_a_network_that_is_not_finite_is_never_saved(tmp_path):
-    run = make_run(max_steps=6, checkpoint_every=3)
+def test_a_network_that_is_not_finite_is_never_saved(tmp_path, device):
+    run = make_run(device=device, max_steps=6, checkpoint_every=3)
     step = run.optimizer.step
 
     def spoiling_step(*arguments):
@@ -229,9 +234,9 @@ def test_a_network_that_is_not_finite_is_never_saved(tmp_path):
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 3
 
 
-def test_the_records_of_a_folder_go_on_without_a_double_or_a_gap(tmp_path):
-    do(make_run(max_steps=7, log_every=3, checkpoint_every=4, val_every=2), tmp_path / "a")
-    run = make_run(max_steps=7, log_every=3, checkpoint_every=4, val_every=2)
+def test_the_records_of_a_folder_go_on_without_a_double_or_a_gap(tmp_path, device):
+    do(make_run(device=device, max_steps=7, log_every=3, checkpoint_every=4, val_every=2), tmp_path / "a")
+    run = make_run(device=device, max_steps=7, log_every=3, checkpoint_every=4, val_every=2)
     run.restore(checkpoint.load(tmp_path / "a/checkpoints/previous.ckpt"))
     assert (run.step, len(run.losses)) == (4, 1)
     before = (tmp_path / "a/metrics.jsonl").read_text()
@@ -254,8 +259,8 @@ def test_the_records_of_a_folder_go_on_without_a_double_or_a_gap(tmp_path):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 143), (signal.SIGINT, 130)]
 )
-def test_a_signal_saves_at_the_next_step_and_leaves(tmp_path, number, code):
-    run = make_run(max_steps=50)
+def test_a_signal_saves_at_the_next_step_and_leaves(tmp_path, device, number, code):
+    run = make_run(device=device, max_steps=50)
     forward = run.loss.forward
 
     def forward_and_signal(outputs, masks):
@@ -272,7 +277,7 @@ def test_a_signal_saves_at_the_next_step_and_leaves(tmp_path, number, code):
     assert signal.getsignal(number) is before
 
 
-def test_a_validation_that_a_signal_breaks_off_is_made_after_the_resume(tmp_path):
+def test_a_validation_that_a_signal_breaks_off_is_made_after_the_resume(tmp_path, device):
     stop = StopSignals()
 
     def break_off(model, step):
@@ -280,16 +285,16 @@ def test_a_validation_that_a_signal_breaks_off_is_made_after_the_resume(tmp_path
         raise EvaluationStopped
 
     with pytest.raises(Stopped, match="at step 3"):
-        do(make_run(max_steps=6, val_every=3), tmp_path, break_off, stop)
-    resumed, validated = make_run(max_steps=6, val_every=3), []
+        do(make_run(device=device, max_steps=6, val_every=3), tmp_path, break_off, stop)
+    resumed, validated = make_run(device=device, max_steps=6, val_every=3), []
     resumed.restore(checkpoint.load(tmp_path / "checkpoints/last.ckpt"))
     do(resumed, tmp_path, lambda _, step: validated.append(step) or result(0.5))
     assert validated == [3, 6]
     assert checkpoint.load(tmp_path / "checkpoints/best.ckpt").meta["step"] == 3
 
 
-def test_rates_follow_the_schedule_in_every_group(tmp_path):
-    run = make_run(max_steps=4)
+def test_rates_follow_the_schedule_in_every_group(tmp_path, device):
+    run = make_run(device=device, max_steps=4)
     do(run, tmp_path)
     import json
 

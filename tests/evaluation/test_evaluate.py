@@ -18,7 +18,7 @@ from segtrain.inference.rows import rows_of
 from segtrain.metrics.bf_score import BFScore
 from segtrain.metrics.calibration import Calibration
 
-CPU = Compute(torch.device("cpu"), "32")
+CPU = torch.device("cpu")
 NAMES = ("dark", "bright", "never")
 
 
@@ -56,12 +56,12 @@ def evaluate(*arguments, **keys):
     return evaluation.evaluate_split(*arguments, **keys).as_json()
 
 
-def predictor(stride=1):
-    return Predictor(Threshold(stride).eval(), Whole(), CPU)
+def predictor(stride=1, device=CPU):
+    return Predictor(Threshold(stride).eval(), Whole(), Compute(device, "32"))
 
 
-def test_a_perfect_model_has_perfect_metrics_and_ignored_pixels_counts_nowhere():
-    metrics = evaluate(predictor(), Images(), NAMES, CPU.device, EvaluationSettings(batch_size=2))
+def test_a_perfect_model_has_perfect_metrics_and_ignored_pixels_counts_nowhere(device):
+    metrics = evaluate(predictor(device=device), Images(), NAMES, device, EvaluationSettings(batch_size=2))
     assert metrics["mean_iou"] == metrics["pixel_accuracy"] == 1
     assert set(metrics["per_class"]["never"].values()) == {None}
     assert metrics["images"] == 3
@@ -69,26 +69,34 @@ def test_a_perfect_model_has_perfect_metrics_and_ignored_pixels_counts_nowhere()
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_the_metrics_do_not_depend_on_the_batch_size(batch_size):
-    metrics = evaluate(predictor(2), Images(), NAMES, CPU.device, EvaluationSettings(batch_size=batch_size))
-    one = evaluate(predictor(2), Images(), NAMES, CPU.device, EvaluationSettings())
+def test_the_metrics_do_not_depend_on_the_batch_size(device, batch_size):
+    metrics = evaluate(
+        predictor(2, device), Images(), NAMES, device, EvaluationSettings(batch_size=batch_size)
+    )
+    one = evaluate(predictor(2, device), Images(), NAMES, device, EvaluationSettings())
     assert metrics["confusion_matrix"] == one["confusion_matrix"]
 
 
-def test_coarse_logits_are_brought_to_the_images_size():
+def test_coarse_logits_are_brought_to_the_images_size(device):
     black = Sample(np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7), np.uint8), "black")
-    probabilities = predictor(2)([black])
+    probabilities = predictor(2, device)([black]).cpu()
     assert probabilities.shape == (1, 3, 5, 7)
     assert torch.allclose(probabilities.sum(1), torch.ones(1, 5, 7))
 
 
-def test_with_a_crf_both_metrics_are_there():
+def test_with_a_crf_both_metrics_are_there(device):
     def spoil(image, probabilities):
         return probabilities[[1, 0, 2]]
 
     watched = []
     metrics = evaluate(
-        predictor(), Images(), NAMES, CPU.device, EvaluationSettings(), crf=spoil, on_image=watched.append
+        predictor(device=device),
+        Images(),
+        NAMES,
+        device,
+        EvaluationSettings(),
+        crf=spoil,
+        on_image=watched.append,
     )
     assert metrics["mean_iou"] == 0
     assert metrics["without_crf"]["mean_iou"] == 1
@@ -97,7 +105,7 @@ def test_with_a_crf_both_metrics_are_there():
     assert sum(image.matrices[1] for image in watched).tolist() == metrics["confusion_matrix"]
 
 
-def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
+def test_extra_metrics_are_taken_of_the_network_and_of_the_crf(device):
     def spoil(image, probabilities):
         return probabilities[[1, 0, 2]]
 
@@ -105,7 +113,7 @@ def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
         return [BFScore(), Calibration()]
 
     metrics = evaluate(
-        predictor(), Images(), NAMES, CPU.device, EvaluationSettings(), crf=spoil, make_metrics=extra
+        predictor(device=device), Images(), NAMES, device, EvaluationSettings(), crf=spoil, make_metrics=extra
     )
     assert metrics["without_crf"]["bf_score"] == 1
     # Confident and wrong everywhere: Threshold's logits 1 and 0 make 0.73.
@@ -115,9 +123,11 @@ def test_extra_metrics_are_taken_of_the_network_and_of_the_crf():
 
 @pytest.mark.parametrize("inference", [Whole(), lambda network, images, names: network(images)])
 @pytest.mark.parametrize("values", [1, 1 << 16])
-def test_labels_are_the_most_probable_classes_by_every_way_of_inference(inference, values, monkeypatch):
+def test_labels_are_the_most_probable_classes_by_every_way_of_inference(
+    device, inference, values, monkeypatch
+):
     monkeypatch.setattr(sizes, "VALUES", values)
-    predict = Predictor(Threshold(2).eval(), inference, CPU)
+    predict = Predictor(Threshold(2).eval(), inference, Compute(device, "32"))
     samples = [Images()[0], Images()[1]]
     labels = predict.labels(samples)
     assert labels.dtype == torch.uint8
@@ -136,16 +146,16 @@ class Counting(Predictor):
 
 @pytest.mark.parametrize("extra", [list, lambda: [Calibration()]])
 @pytest.mark.parametrize("crf", [None, lambda image, probabilities: probabilities])
-def test_all_the_probabilities_are_made_only_where_the_crf_needs_them(extra, crf):
-    predict = Counting(Threshold().eval(), Whole(), CPU)
-    evaluate(predict, Images(), NAMES, CPU.device, EvaluationSettings(), make_metrics=extra, crf=crf)
+def test_all_the_probabilities_are_made_only_where_the_crf_needs_them(device, extra, crf):
+    predict = Counting(Threshold().eval(), Whole(), Compute(device, "32"))
+    evaluate(predict, Images(), NAMES, device, EvaluationSettings(), make_metrics=extra, crf=crf)
     assert predict.calls == (3 if crf else 0)
 
 
-def test_a_label_comes_with_its_probability():
+def test_a_label_comes_with_its_probability(device):
     samples = [Images()[0], Images()[1]]
-    labels, confidence = predictor(2).confident_labels(samples)
-    probabilities = predictor(2)(samples)
+    labels, confidence = predictor(2, device).confident_labels(samples)
+    probabilities = predictor(2, device)(samples)
     assert torch.equal(labels.long(), probabilities.argmax(1))
     assert torch.equal(confidence, probabilities.amax(1))
 
@@ -163,7 +173,7 @@ def test_each_item_comes_once_the_next_one_is_there():
     assert [(item, len(asked)) for item in items] == [(0, 2), (1, 3), (2, 3)]
 
 
-def test_a_crf_that_refines_batches_where_they_are_gives_what_it_gives_of_arrays():
+def test_a_crf_that_refines_batches_where_they_are_gives_what_it_gives_of_arrays(device):
     crf = DeviceCrf(
         iterations=2,
         gaussian={"sxy": 1, "compat": 3},
@@ -175,7 +185,13 @@ def test_a_crf_that_refines_batches_where_they_are_gives_what_it_gives_of_arrays
     for name, refine in (("batches", crf), ("arrays", lambda *arrays: crf(*arrays))):
         images = []
         metrics = evaluate(
-            predictor(2), once, NAMES, CPU.device, EvaluationSettings(2), crf=refine, on_image=images.append
+            predictor(2, device),
+            once,
+            NAMES,
+            device,
+            EvaluationSettings(2),
+            crf=refine,
+            on_image=images.append,
         )
         seen[name] = metrics, [image.crf.tolist() for image in images]
     del seen["batches"][0]["seconds"], seen["arrays"][0]["seconds"]
@@ -206,7 +222,7 @@ def test_members_that_exclude_every_class_together_leave_all_as_likely():
     assert ensemble([Images()[0]])[0, :, 0, 0].tolist() == [0.5, 0.5]
 
 
-def test_the_network_works_on_the_next_image_while_the_crf_refines_the_one_before():
+def test_the_network_works_on_the_next_image_while_the_crf_refines_the_one_before(device):
     second_image, waited = threading.Event(), []
 
     class Watched(Predictor):
@@ -219,7 +235,7 @@ def test_the_network_works_on_the_next_image_while_the_crf_refines_the_one_befor
         waited.append(second_image.wait(5))
         return probabilities
 
-    network = Watched(Threshold().eval(), Whole(), CPU)
-    metrics = evaluate(network, Images(), NAMES, CPU.device, EvaluationSettings(), crf=wait)
+    network = Watched(Threshold().eval(), Whole(), Compute(device, "32"))
+    metrics = evaluate(network, Images(), NAMES, device, EvaluationSettings(), crf=wait)
     assert waited == [True, True, True]
     assert metrics["mean_iou"] == metrics["without_crf"]["mean_iou"] == 1

@@ -8,6 +8,7 @@ import torch
 
 from segtrain.commands.build import build_loss
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
+from tests.fake_gpu import fake_gpu
 
 OPTIONS = sorted(path.stem for path in (CONFIG_DIR / "loss").glob("*.yaml"))
 CLASSES = 11  # of the weights that were published for CamVid
@@ -25,20 +26,20 @@ def loss_of(option: str):
     return loss
 
 
-def batch(option: str):
+def batch(option: str, device: torch.device):
     """Logits float64 2×C×h×w of every output, and masks with ignored pixels and without most classes."""
     generator = torch.Generator().manual_seed(1)
     names = loss_of(option).output_names
     stride = 8 if option.startswith("deeplab") else 1
     logits = {
-        name: torch.randn(2, CLASSES, 4, 3, dtype=torch.float64, generator=generator)
+        name: torch.randn(2, CLASSES, 4, 3, dtype=torch.float64, generator=generator).to(device)
         for name in sorted(names)
     }
     size = (3 * stride + 1, 2 * stride + 1)
     masks = torch.randint(0, 3, (2, *size), generator=generator).to(torch.uint8)
     masks[0, : size[0] // 2] = 255
     masks[1, -1, -1] = 255
-    return logits, masks
+    return logits, masks.to(device)
 
 
 def value(loss, logits, masks):
@@ -47,8 +48,8 @@ def value(loss, logits, masks):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_the_gradient_is_that_of_the_value(option):
-    loss, (logits, masks) = loss_of(option), batch(option)
+def test_the_gradient_is_that_of_the_value(device, option):
+    loss, (logits, masks) = loss_of(option), batch(option, device)
     given = [logits[name].requires_grad_() for name in logits]
     assert torch.autograd.gradcheck(
         lambda *x: value(loss, dict(zip(logits, x, strict=True)), masks), given, fast_mode=True
@@ -56,8 +57,8 @@ def test_the_gradient_is_that_of_the_value(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient(option):
-    loss, (logits, masks) = loss_of(option), batch(option)
+def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient(device, option):
+    loss, (logits, masks) = loss_of(option), batch(option, device)
     given = {name: x.requires_grad_() for name, x in logits.items()}
     result = value(loss, given, torch.full_like(masks, 255))
     result.backward()
@@ -66,8 +67,8 @@ def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient(option):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_ignored_pixels_have_no_gradient_and_change_nothing(option):
-    loss, (logits, masks) = loss_of(option), batch(option)
+def test_ignored_pixels_have_no_gradient_and_change_nothing(device, option):
+    loss, (logits, masks) = loss_of(option), batch(option, device)
     if option.startswith("deeplab"):
         return  # a cell there stands for several pixels
     given = {name: x.requires_grad_() for name, x in logits.items()}
@@ -80,9 +81,18 @@ def test_ignored_pixels_have_no_gradient_and_change_nothing(option):
     assert value(loss, others, masks).item() == pytest.approx(result.item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("option", sorted({*OPTIONS} - {"boundary", "unet"}))  # SciPy makes the maps of those
+def test_the_host_waits_for_nothing_of_a_gpu(option):
+    loss, (logits, masks) = loss_of(option), batch(option, torch.device("cpu"))
+    with fake_gpu() as gpu:
+        there = {name: torch.empty(x.shape, device=gpu) for name, x in logits.items()}
+        result = value(loss, there, torch.empty(masks.shape, dtype=torch.uint8, device=gpu))
+    assert result.device.type == "cuda"
+
+
 @pytest.mark.parametrize("option", OPTIONS)
-def test_it_is_finite_where_one_class_is_everywhere(option):
-    loss, (logits, masks) = loss_of(option), batch(option)
+def test_it_is_finite_where_one_class_is_everywhere(device, option):
+    loss, (logits, masks) = loss_of(option), batch(option, device)
     for label in (0, 1):
         given = {name: x.detach().clone().requires_grad_() for name, x in logits.items()}
         result = value(loss, given, torch.full_like(masks, label))

@@ -30,15 +30,15 @@ def test_the_four_metrics_of_a_worked_matrix():
     assert metrics.per_class["c"]["dice"] == pytest.approx(6 / 8)
 
 
-def test_rows_are_labels_and_columns_predictions():
-    matrix = confusion_matrix(torch.tensor([0, 0, 1]), torch.tensor([1, 1, 0]), 2)
+def test_rows_are_labels_and_columns_predictions(device):
+    matrix = confusion_matrix(*torch.tensor([[0, 0, 1], [1, 1, 0]], device=device), 2)
     assert matrix.tolist() == [[0, 2], [1, 0]]
     assert matrix.dtype == torch.int64
 
 
-def test_ignored_pixels_count_nowhere():
-    labels = torch.tensor([0, 1, 255, 255], dtype=torch.uint8)
-    predictions = torch.tensor([0, 1, 0, 1], dtype=torch.uint8)
+def test_ignored_pixels_count_nowhere(device):
+    labels = torch.tensor([0, 1, 255, 255], dtype=torch.uint8, device=device)
+    predictions = torch.tensor([0, 1, 0, 1], dtype=torch.uint8, device=device)
     assert confusion_matrix(labels, predictions, 2).tolist() == [[1, 0], [0, 1]]
 
 

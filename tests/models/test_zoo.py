@@ -8,6 +8,7 @@ import torch
 from segtrain import build_model
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.sizes import stride_of, upsample_logits
+from tests.fake_gpu import fake_gpu, moved
 
 LIBRARIES = {"smp": "segmentation_models_pytorch", "transformers": "transformers"}  # extras
 NAMES = sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml"))
@@ -107,12 +108,29 @@ def test_the_output_covers_the_image_at_every_size(name):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_backward_reaches_every_parameter(name):
-    model = with_scores(small(name)).train()  # auxiliary heads take part in training alone
-    sum(out.square().sum() for out in model(torch.rand(3, 3, 64, 64) * 255).values()).backward()
+def test_backward_reaches_every_parameter(device, name):
+    model = with_scores(small(name)).train().to(device)  # auxiliary heads take part in training alone
+    images = (torch.rand(3, 3, 64, 64) * 255).to(device)
+    sum(out.square().sum() for out in model(images).values()).backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+SOON = ("deeplabv3", "deconvnet", "fc_densenet56", "fcn8s", "unet_valid")
+FAKED = [
+    entry if entry.values[0] in SOON else pytest.param(*entry.values, marks=[*entry.marks, pytest.mark.slow])
+    for entry in ZOO
+    if entry.values[0] != "fcn8s_crf"  # its lattice reads one number: how many vertices it has
+]
+
+
+@pytest.mark.parametrize("name", FAKED)
+def test_a_forward_pass_needs_nothing_of_the_host(name):
+    model = small(name).train()
+    with fake_gpu() as gpu, torch.no_grad():
+        outputs = moved(model)(torch.zeros(2, 3, 97, 65, dtype=torch.uint8, device=gpu))
+    assert {x.device.type for x in outputs.values()} == {"cuda"}
 
 
 @pytest.mark.parametrize("name", ZOO)

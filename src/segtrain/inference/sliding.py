@@ -56,7 +56,8 @@ class Sliding:
         """The logits of the rows that no further window touches, a row of windows at a time."""
         height, width = images.shape[-2:]
         tops, lefts = (offsets(side, self.window, self.stride) for side in (height, width))
-        in_column, in_row = covers(tops, self.window, height), covers(lefts, self.window, width)
+        in_column = covers(tops, self.window, height, images.device)
+        in_row = covers(lefts, self.window, width, images.device)
         total: Tensor | None = None
         for top, following in pairwise([*tops, height]):
             row = images[..., top : top + self.window, :]
@@ -87,9 +88,9 @@ def offsets(side: int, window: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def covers(starts: list[int], window: int, side: int) -> Tensor:
+def covers(starts: list[int], window: int, side: int, device: torch.device | None = None) -> Tensor:
     """int64: how many windows cover each pixel of a side."""
-    count = torch.zeros(side, dtype=torch.int64)
+    count = torch.zeros(side, dtype=torch.int64, device=device)
     for start in starts:
         count[start : start + window] += 1
     return count
