@@ -196,6 +196,8 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
             result = run_training(
                 values, choices, run, lambda: () if folder else run.parent.glob("*/checkpoints")
             )
+            if result is None:
+                raise InputError("lr_find and debug=overfit train nothing to give", do="use the command line")
             write_metrics(result.as_json(), given, run)
     except Stopped as stop:
         raise KeyboardInterrupt(str(stop)) from None

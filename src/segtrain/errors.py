@@ -57,6 +57,12 @@ class DivergedError(SegtrainError):
     exit_code = 3
 
 
+class NotLearned(SegtrainError):
+    """`debug=overfit` did not get the loss of one batch down."""
+
+    exit_code = 3
+
+
 class SaveError(SegtrainError):
     """A checkpoint or report could not be written."""
 

@@ -52,7 +52,8 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
     say_recipe(choices)
     say_departures(values, choices)
     try:
-        return run_training(values, choices, folder, lambda: _others(folder)).as_json()
+        result = run_training(values, choices, folder, lambda: _others(folder))
+        return result.as_json() if result else None
     except MaskError as error:
         of_data = [o for o in settings.overrides.task if o.startswith("data.")]
         looking = " ".join([f"segdata data={data_argument(choices['data'])}", *of_data, "action=check"])

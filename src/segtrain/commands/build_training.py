@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from segtrain.commands.build import (
     adapted_stem,
@@ -73,15 +74,9 @@ def build_state(
     said before anything is counted. A model that is resumed from `source` fetches no weights."""
     node = offline(config["model"]) if source else config["model"]
     with bounded_by(source, config):
-        model = build_network(node, dataset.spec).train()
-    loss = build_loss(config)
+        model, loss = build_trainable(config, node, dataset, compute)
     if stem := adapted_stem(node, dataset.spec):
         log.say(stem)
-    if config["freeze_norm"]:
-        freeze_norms(model)
-    freeze(model, config["freeze"])
-    hold_frozen(model, config["freeze"])
-    model = model.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     first_forward_pass(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
     if config["compile"]:
         model.compile()
@@ -104,6 +99,19 @@ def build_state(
         settings=train_settings(config, dataset, compute),
         meta=meta,
     )
+
+
+def build_trainable(
+    config: dict[str, Any], node: dict[str, Any], dataset: Augmented, compute: Compute
+) -> tuple[nn.Module, CompositeLoss]:
+    """The network of a model's node, frozen where it is to be, on its device; and the loss."""
+    model, loss = build_network(node, dataset.spec).train(), build_loss(config)
+    if config["freeze_norm"]:
+        freeze_norms(model)
+    freeze(model, config["freeze"])
+    hold_frozen(model, config["freeze"])
+    model = model.to(compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model, loss
 
 
 def train_settings(config: dict[str, Any], dataset: Augmented, compute: Compute) -> TrainSettings:

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from segtrain.commands.batch_size import find_batch_size
 from segtrain.commands.build import (
     build_crf,
     build_data,
@@ -24,10 +25,12 @@ from segtrain.commands.build_training import (
     prepared,
     run_meta,
 )
+from segtrain.commands.debug import for_debugging, limited, overfit
 from segtrain.commands.determinism import refusing_by_name, repeatability
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log
 from segtrain.commands.length import settled_steps, take_settled
+from segtrain.commands.lr_find import find_rate
 from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.plan import show_plan
@@ -90,7 +93,7 @@ def run_training(
     choices: dict[str, Any],
     folder: Path,
     others: Callable[[], Iterable[Path]] = tuple,
-) -> TrainResult:
+) -> TrainResult | None:
     """Trains and validates as `config` says, everything below `folder`.
 
     Args:
@@ -99,13 +102,15 @@ def run_training(
         others: gives the folders of checkpoints where `resume=auto` may find an unfinished run.
 
     Returns:
-        The last validation, and what else a sweep compares.
+        The last validation, and what else a sweep compares; None of `lr_find` and `debug=overfit`.
 
     Raises:
-        InputError, DivergedError, SaveError: see `errors.py`.
+        InputError, DivergedError, NotLearned, SaveError: see `errors.py`.
         Stopped: a signal came, and the run is saved.
     """
-    config = with_task(config)
+    config = for_debugging(with_task(config))
+    if config.get("lr_find"):
+        config = config | {"logger": {}}  # nothing is kept
     compute = prepared(config)
     check_unused(config, folder)
     with ExitStack() as stack:
@@ -115,6 +120,12 @@ def run_training(
         log = stack.enter_context(open_log(config, folder, "train"))
         write_yaml(config, folder / "config.yaml")  # again once the data are known
         training = set_up(config, choices, compute, log, others)
+        if config.get("lr_find"):
+            find_rate(training.state, training.dataset, config["optimizer"]["lr"], log)
+            return None
+        if config.get("debug") == "overfit":
+            overfit(training.state, training.dataset, log)
+            return None
         result = trained(training)
         best = result.network.mean_iou or 0.0
         log.hyperparameters(hyperparameters(training.config, choices), {"mean_iou": best})
@@ -153,12 +164,16 @@ def set_up(
     folder, crf = log.folder, build_crf(config)
     with process_group.first_of_each_machine():
         data = build_data(config)
+    if config.get("debug") == "limit":
+        data = limited(data, config)
     check_start(data, several_labels=config["task"] == "multilabel")
     dataset = build_dataset(config, data, log)
     config["model"] = with_channels(config["model"], dataset.spec.channels)
     source = find_resume(config, folder, others)
     if source is not None:
         take_settled(config, source)
+    if config["batch_size"] == "auto":
+        config["batch_size"] = find_batch_size(config, dataset, len(data.class_names), compute, log.say)
     config["max_steps"] = settled_steps(config, choices, len(dataset), log.say)
     state = build_state(config, data, dataset, compute, log, source)
     state.run_meta |= run_meta(config, choices, data)

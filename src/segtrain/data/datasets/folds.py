@@ -136,11 +136,7 @@ class Folded:
         return name if self.group is None else find_group(self.group, name)
 
     def _subset(self, members: list[Member]) -> "Subset":
-        splits = [self.data.train, self.data.val]
-        of_files = all(isinstance(split, HasPairs) for split in splits)
-        with_objects = of_files and all(isinstance(split, HasInstances) for split in splits)
-        kind = SubsetWithInstances if with_objects else SubsetOfFiles if of_files else Subset
-        return kind(splits, [(m.split, m.at) for m in members])
+        return subset_of([self.data.train, self.data.val], [(m.split, m.at) for m in members])
 
 
 def find_group(group: re.Pattern[str], name: str) -> str:
@@ -215,6 +211,19 @@ class SubsetWithInstances(SubsetOfFiles):
         """The number of the object at each pixel."""
         split, at = self.chosen[index]
         return self.splits[split].instances(at)
+
+
+def subset_of(splits: Sequence[Split], chosen: list[tuple[int, int]]) -> Subset:
+    """Some samples of splits, with what all of these offer beyond their contract.
+
+    Args:
+        splits: to choose from.
+        chosen: (split, index) of each sample, in their order.
+    """
+    of_files = all(isinstance(split, HasPairs) for split in splits)
+    with_objects = of_files and all(isinstance(split, HasInstances) for split in splits)
+    kind = SubsetWithInstances if with_objects else SubsetOfFiles if of_files else Subset
+    return kind(splits, chosen)
 
 
 def assign_folds(
