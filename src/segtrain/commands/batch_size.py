@@ -20,12 +20,11 @@ from segtrain.engine.memory import available_memory, forget_peak, peak_memory
 from segtrain.engine.state import TrainSettings, TrainState
 from segtrain.engine.step import train_step
 from segtrain.errors import DivergedError, InputError, SegtrainError
-from segtrain.schedules import Constant
 
 LARGEST = {"cuda": 256, "cpu": 32}  # a CPU is no faster with more
 EPOCH = 4  # steps of an epoch at least
 LOOKED_AT = 8  # samples whose largest size counts
-STEPS = 2  # of a trial: from the second on there is the optimizer's state
+STEPS = 2  # of a dry run: from the second on there is the optimizer's state
 SHARE = {"cuda": 0.9, "cpu": 0.5}  # of the memory: validations and other programs take some
 
 
@@ -56,9 +55,9 @@ def find_batch_size(
     most = max(1, min(LARGEST[kind], len(dataset) // EPOCH))
     devices = [compute.device] if kind == "cuda" else []
     with torch.random.fork_rng(devices=devices), TemporaryDirectory() as folder:
-        trial = Trial(config, dataset, classes, compute, Path(folder))
-        chosen = _search(trial.fits, most) if kind == "cuda" else _estimate(trial, most)
-        del trial
+        dry_run = DryRun(config, dataset, classes, compute, Path(folder))
+        chosen = _search(dry_run.fits, most) if kind == "cuda" else _estimate(dry_run, most)
+        del dry_run
     gc.collect()
     if kind == "cuda":
         torch.cuda.empty_cache()
@@ -70,7 +69,7 @@ def find_batch_size(
     return chosen
 
 
-class Trial:
+class DryRun:
     """A network, loss and optimizer as the run's, for steps of any number of images."""
 
     def __init__(
@@ -95,7 +94,7 @@ class Trial:
             model=model,
             loss=loss,
             optimizer=instantiate(config["optimizer"], "optimizer", partial=True)(model),
-            schedule=Constant(),
+            schedule=lambda step, max_steps: 1.0,
             compute=compute,
             settings=TrainSettings(**given),
             meta={},
@@ -150,13 +149,13 @@ def _search(fits: Callable[[int], bool], most: int) -> int | None:
     return good or None
 
 
-def _estimate(trial: Trial, most: int) -> int | None:
+def _estimate(dry_run: DryRun, most: int) -> int | None:
     """How many images fit by the memory that steps of 2 and of 4 take."""
     few, more = min(2, most), min(4, most)
     peaks = []
     for images in (few, more):
         forget_peak()
-        trial.steps(images)
+        dry_run.steps(images)
         peaks.append(peak_memory())
     of_an_image = (peaks[1] - peaks[0]) / max(1, more - few)
     left = SHARE["cpu"] * (available_memory() or 0)

@@ -105,7 +105,7 @@ def overfit(state: TrainState, dataset: Augmented, log: RunLog) -> None:
 
 
 def advice_for(losses: list[float], state: TrainState) -> str:
-    """What to look at, the likeliest first."""
+    """What to look at, in the order of how often it is that."""
     if any(getattr(loss, "label_smoothing", 0) for loss in state.loss.losses):
         return "set label_smoothing=0 for this, whose loss never comes near 0"
     if len(state.loss.names) > 1 or state.loss.output_names != {"out"}:
