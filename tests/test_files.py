@@ -71,7 +71,21 @@ def test_a_folder_that_is_a_file_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["runs/a.ckpt", "my runs (1)/a.ckpt", "ünï", "a=b", "a,b", "a[1]", "a$b!", "it's", 'a"b']
+    "path",
+    [
+        "runs/a.ckpt",
+        "my runs (1)/a.ckpt",
+        "ünï",
+        "a=b",
+        "a,b",
+        "a[1]",
+        "a$b!",
+        "it's",
+        'a"b',
+        r"a\b",
+        "a\\",
+        r"a\'b",
+    ],
 )
 def test_a_printed_argument_comes_through_the_shell_and_hydra(path):
     printed = as_argument("ckpt", path)
@@ -81,7 +95,21 @@ def test_a_printed_argument_comes_through_the_shell_and_hydra(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["a (1)", "ünï", "数据集", "a=b", "a[1]", "a&b", "a#1", "a!b", "a;b", "it's"]
+    "path",
+    [
+        "a (1)",
+        "ünï",
+        "数据集",
+        "a=b",
+        "a[1]",
+        "a&b",
+        "a#1",
+        "a!b",
+        "a;b",
+        "it's",
+        r"^[^_]+_f?(\d\d)",
+        "a b\\",
+    ],
 )
 def test_paths_need_no_quotes_where_hydra_has_another_grammar(path):
     assert OverridesParser.create().parse_override(quote_value(f"data.root={path}")).value() == path

@@ -34,6 +34,18 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def quoted_for_hydra(text: str) -> str:
+    """A text in single quotes of Hydra's grammar, where a backslash is one unless it stands before a quote or
+    at the end.
+
+    Example:
+        >>> print(quoted_for_hydra(r"^\\d+"), quoted_for_hydra("it's"))
+        '^\\d+' 'it\\'s'
+    """
+    inside = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{inside}'"
+
+
 def as_argument(key: str, path: Path | str) -> str:
     """`key=PATH` as it can be pasted into a shell, quoted for Hydra and for the shell where it must be.
 
@@ -44,7 +56,7 @@ def as_argument(key: str, path: Path | str) -> str:
     text = str(path)
     if re.fullmatch(r"[\w./+-]+", text, re.ASCII):
         return f"{key}={text}"
-    of_hydra = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    of_hydra = quoted_for_hydra(text)
     of_shell = shlex.quote(of_hydra) if re.search(r'["$`\\!]', of_hydra) else f'"{of_hydra}"'
     return f"{key}={of_shell}"
 

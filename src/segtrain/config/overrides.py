@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 
 from segtrain.config.compose import CONFIG_DIR, SAVED_GROUPS
 from segtrain.config.data_node import FOLD_KEYS
+from segtrain.files import quoted_for_hydra
 
 TIMM = "timm/"  # before the names of timm's networks, among those of ours
 PLAIN = re.compile(r"[\w./+:,@%-]*", re.ASCII).fullmatch  # which needs no look
@@ -132,7 +133,7 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_value, value)) + "]"
     text = str(Path(value)) if isinstance(value, Path) else str(value)
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return quoted_for_hydra(text)
 
 
 def _key(text: str) -> str:
