@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import segtrain
+from segtrain.data.datasets.shapes import draw_scene
 from tests import miniatures
 from tests.conftest import FAST
 
@@ -97,3 +99,34 @@ def test_folds_are_one_ensemble_on_images_that_no_fold_has_and_on_no_other(run, 
     assert "this checkpoint was trained on 3 of these 3 images" in other.out
     own = run("segeval", f"ckpt={sweep.folder}/0", *EVAL)
     assert "trained on" not in own.out
+
+
+def test_what_two_splits_share_is_checked(run, tmp_path):
+    root = tmp_path / "scans"
+    lists = {"train": ["a1", "b1", "c1"], "val": ["a2", "d1"], "test": ["e1", "c2"]}
+    for split, names in lists.items():
+        for i, name in enumerate(names):
+            (root / "images").mkdir(parents=True, exist_ok=True)
+            (root / "masks").mkdir(exist_ok=True)
+            image, mask = draw_scene(np.random.default_rng([*name.encode()]), 64)
+            if name == "e1":  # d1 again, compressed
+                image, mask = draw_scene(np.random.default_rng([*b"d1"]), 64)
+            Image.fromarray(image).save(root / f"images/{name}.jpg", quality=60 + i)
+            Image.fromarray(mask).save(root / f"masks/{name}.png")
+        (root / f"{split}.txt").write_text("\n".join(names))
+    given = ["data=folder", f"data.root={root}", "data.num_classes=7", "data.train_split=train"]
+    given += ["data.val_split=val", "data.test_split=test", "accept=[unseen]"]
+    done = run("segdata", *given)
+    assert done.code == 0, done.err
+    assert "3 in train, 2 in val and 2 in test" in " ".join(done.out.split())
+    assert "1 of 2 images in test look like one in val (no fault" in done.out
+    (alike,) = json.loads((done.folder / "check.json").read_text())["alike"]
+    assert [alike[key][-6:] for key in ("where", "other")] == ["e1.jpg", "d1.jpg"]
+    grouped = run("segdata", *given, r"data.group=^[a-z](?=\d)")
+    refused(grouped, "data=folder: 1 fault;")
+    assert (
+        "1 groups are in both of the data set's own splits, not in these (a: 1 images in train" in grouped.out
+    )
+    assert "groups of data.group that are in two splits: 1 (group)" in grouped.out
+    accepted = run("segdata", *given, r"data.group=^[a-z](?=\d)", "accept=[unseen,group]")
+    assert accepted.code == 0, accepted.err

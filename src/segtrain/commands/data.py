@@ -17,10 +17,11 @@ from segtrain.commands.propose_data import propose_data
 from segtrain.config.data_node import make_data
 from segtrain.config.instantiate import describe_type, fits, instantiate
 from segtrain.contracts import IGNORE_INDEX, Split
-from segtrain.data.checks.check import DataReport, check_data
+from segtrain.data.checks.check import DataReport, check_data, shared_groups
 from segtrain.data.checks.frequencies import median_frequency_weights
 from segtrain.data.checks.sample_check import KINDS, Fault
 from segtrain.data.checks.stats import split_stats, stats_figure, to_json
+from segtrain.data.datasets.folds import Folded
 from segtrain.data.datasets.splits import split_of, splits_of
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
@@ -69,6 +70,7 @@ def check(config: dict[str, Any], option: str, folder: Path, console: Terminal) 
     report = check_data(partial(make_data, config["data"]), partial(_progress, console))
     _show(report.faults, config["accept"], console)
     _show_alike(report, console)
+    _show_own_groups(report, console)
     _write_json(_report_json(report, config["accept"]), folder / "check.json")
     propose_data(report, config["data"], folder, console, partial(_progress, console))
     counted = [fault for fault in report.faults if fault.kind not in config["accept"]]
@@ -102,6 +104,17 @@ def _show_alike(report: DataReport, console: Terminal) -> None:
             console.print(f"  {one.where} like {one.other}, {one.bits} of 64 bits differ", highlight=False)
         if len(own) > SHOWN:
             console.print(f"  and {len(own) - SHOWN} more, in the report", highlight=False)
+
+
+def _show_own_groups(report: DataReport, console: Terminal) -> None:
+    """Which groups the data set's own splits have torn apart, that `data.group` brings together again."""
+    if isinstance(report.data, Folded):
+        own = {name: split for name, split in splits_of(report.data.data).items() if name != "test"}
+        torn = shared_groups(report.data, own)
+        if torn:
+            named = "; ".join(f"{fault.where}: {fault.what}" for fault in torn[:SHOWN])
+            what = f"{len(torn)} groups are in both of the data set's own splits, not in these ({named})"
+            console.print(what, highlight=False, markup=False)
 
 
 def _report_json(report: DataReport, accepted: list[str]) -> dict[str, Any]:

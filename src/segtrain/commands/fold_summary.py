@@ -19,6 +19,7 @@ from segtrain.commands.paths import relative
 from segtrain.config.data_node import make_data
 from segtrain.data.datasets.folds import find_group
 from segtrain.data.datasets.splits import split_of
+from segtrain.engine.checkpoint import BEST
 from segtrain.errors import SegtrainError
 from segtrain.evaluation import bootstrap
 from segtrain.evaluation.image_counts import ImageCounts, load_counts
@@ -68,7 +69,8 @@ def summarise_folds(folder: Path, console: Console) -> None:
             if len(folds) == len(runs)
             else [relative(each.folder) for each in folds.values()]
         )
-        for line in (_line(one), *_ensemble(whole, next(iter(folds.values())).folder)):
+        lines = _ensemble(whole, next(iter(folds.values())).folder) if _have_checkpoints(folds) else []
+        for line in (_line(one), *lines):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     text = json.dumps(summaries, indent=1)
     write_atomically(folder / "folds.json", lambda file: file.write(text.encode()))
@@ -138,6 +140,11 @@ def _line(one: dict[str, Any]) -> str:
         f" 95 % of the mean {low} – {high}; out of fold, {one['images']} images:"
         f" {percent(together['mean_iou'])} %{over} ({' '.join(one['overrides'])})"
     )
+
+
+def _have_checkpoints(folds: Mapping[str, Fold]) -> bool:
+    """Whether the runs were trainings."""
+    return all((fold.folder / "checkpoints" / BEST).is_file() for fold in folds.values())
 
 
 def _ensemble(ckpt: str | list[str], folder: Path) -> list[str]:

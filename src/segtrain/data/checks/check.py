@@ -81,8 +81,7 @@ def check_data(make: Callable[[], Any], progress: Callable[[str, int], Any]) -> 
         counts = [one.counts for one in reports[name] if one.counts is not None]
         pixels[name] = np.sum(counts, axis=0) if counts else np.zeros(256, np.int64)
     faults += _overlap(reports)
-    if isinstance(data, HasGroups):
-        faults += _groups(data, splits)
+    faults += shared_groups(data, splits)
     if "train" in pixels:
         faults += _unseen(data.class_names, pixels["train"])
     return DataReport(data, splits, faults, pixels, list(_alike(reports)))
@@ -134,9 +133,10 @@ def _alike(reports: Reports) -> Iterator[Alike]:
                 yield Alike(image.where, name, other.where, before, bits)
 
 
-def _groups(data: HasGroups, splits: dict[str, Any]) -> list[Fault]:
-    """Groups with images in two splits: folds keep them together, a test split may share one."""
-    if data.group is None:
+def shared_groups(data: Any, splits: dict[str, Any]) -> list[Fault]:
+    """Groups with images in two splits, where the data set has some: folds keep them together, but a test
+    split may share one. Raises InputError where a name has no group."""
+    if not isinstance(data, HasGroups) or data.group is None:
         return []
     found = {
         name: Counter(data.group_of(source_of(split, i)[0]) for i in range(len(split)))
