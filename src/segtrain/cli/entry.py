@@ -167,6 +167,13 @@ def _export(config: DictConfig, folder: Path) -> None:
     export_checkpoint(configs[0], saved[0], folder)
 
 
+def _demo(config: DictConfig, folder: Path) -> None:
+    configs, saved = read_checkpoints_of(config)
+    from segtrain.commands.demo import run_demo
+
+    run_demo(configs, saved, folder)
+
+
 COMMANDS = {
     "train": Command("train", _train, recorded=True, complete=_complete_training),
     "eval": Command("eval", _evaluate, recorded=True, complete=partial(complete_overrides, "eval")),
@@ -174,6 +181,7 @@ COMMANDS = {
     "data": Command("data", _look_at_data),
     "import": Command("import", _import_weights),
     "export": Command("export", _export, complete=partial(complete_overrides, "export")),
+    "demo": Command("demo", _demo, complete=partial(complete_overrides, "demo")),
 }
 
 
@@ -214,6 +222,11 @@ def segimport() -> None:
 def segexport() -> None:
     """`segexport`: a checkpoint as ONNX, as a program of torch.export, or as plain tensors."""
     _run("export", sys.argv[1:])
+
+
+def segdemo() -> None:
+    """`segdemo`: a page on this machine that labels images."""
+    _run("demo", sys.argv[1:])
 
 
 def main() -> None:

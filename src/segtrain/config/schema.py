@@ -64,6 +64,13 @@ TYPES: dict[str, Any] = {
     "size": list[int],
     "dynamic": bool,
     "trust": str | None,
+    "host": str,
+    "port": int,
+    "open": bool,
+    "examples": str | None,
+    "max_megabytes": int,
+    "max_megapixels": float,
+    "whole_megapixels": float,
 }
 AT_LEAST = dict.fromkeys(
     ("max_steps", "batch_size", "accumulate", "val_every", "checkpoint_every", "log_every", "tile"), 1
