@@ -1,5 +1,6 @@
 """Data sets in miniature: images of 40×33 pixels in the folders and files of the real ones."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -93,11 +94,30 @@ def satellite(root: Path) -> list[str]:
     return [f"data.root={root}", "data.bands=[_B02,_B03,_B04,_B08]"]
 
 
-def scene(path: Path) -> None:
+def scene(path: Path, shape: tuple[int, int] = SHAPE) -> None:
     """A GeoTIFF of three channels of 8 bits."""
-    pixels = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     scale, corner = (33550, "d", 3, (0.5, 0.5, 0.0), True), (33922, "d", 6, (0, 0, 0, 5e5, 5e6, 0), True)
     tifffile.imwrite(path, pixels, photometric="rgb", extratags=[scale, corner])
+
+
+def raster(root: Path) -> list[str]:
+    """A GeoTIFF with a mask of its size."""
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    scene(root / "images/a.tif")
+    tifffile.imwrite(root / "masks/a.tif", labels())
+    return [f"data.root={root}", "data.block=16", "data.crop=16"]
+
+
+def fields(root: Path) -> None:
+    """A GeoTIFF of 128×128 pixels, and a polygon in degrees somewhere else."""
+    (root / "images").mkdir(parents=True)
+    scene(root / "images/a.tif", (128, 128))
+    ring = [[0, 0], [1, 0], [1, 1], [0, 0]]
+    polygon = {"type": "Polygon", "coordinates": [ring]}
+    content = [{"type": "Feature", "properties": {}, "geometry": polygon}]
+    (root / "fields.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": content}))
 
 
 def isbi2012(root: Path) -> list[str]:
@@ -133,4 +153,5 @@ MAKERS = {
     "multilabel_folder": multilabel_folder,
     "cityscapes": cityscapes,
     "ade20k": ade20k,
+    "raster": raster,
 }

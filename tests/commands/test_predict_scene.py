@@ -183,3 +183,24 @@ def test_a_label_of_several_classes_is_a_channel_each(run, tmp_path, scene):
     assert set(np.unique(labels)) <= {0, 1, 255}
     refused = run("segpredict", f"ckpt={trained.folder}", f"input={scene}", "polygons=gpkg", *EVAL)
     assert "polygons of several classes a pixel are not written" in refused.err
+
+
+def test_what_was_trained_on_crops_of_a_scene_predicts_it(run, tmp_path):
+    values = numbers(256, 320)
+    write_scene(tmp_path / "own/images/a.tif", values)
+    write_scene(tmp_path / "own/masks/a.tif", (values[:1] > 2000).astype(np.uint8), nodata=None)
+    data = ["data=raster", f"data.root={tmp_path}/own", "data.crop=64", "data.block=64"]
+    for action in ("check", "preview"):
+        looked = run("segdata", *data, f"action={action}", "images=2")
+        assert looked.code == 0, looked.err
+    model = ["model=unet", "width=0.0625", "optimizer.lr=1e-2", "batch_size=4"]
+    loop = ["max_steps=40", "val_every=40", "num_workers=0"]
+    trained = run("segtrain", *data, *model, *loop, *EVAL)
+    assert trained.code == 0, trained.err
+    assert "4 channels of uint16, mean" in trained.out
+    done = run("segpredict", f"ckpt={trained.folder}", "input=own/images", *TILES, *EVAL)
+    assert done.code == 0, done.err
+    labels = read(done.folder / "labels/a.tif")[0]
+    valid = values.min(0) > 0
+    assert ((labels == 255) == ~valid).all()
+    assert (labels == (values[0] > 2000))[valid].mean() > 0.9

@@ -19,6 +19,7 @@ from segtrain.config.instantiate import describe_type, fits, instantiate
 from segtrain.contracts import IGNORE_INDEX, Split
 from segtrain.data.checks.check import DataReport, check_data, shared_groups
 from segtrain.data.checks.frequencies import median_frequency_weights
+from segtrain.data.checks.input import measure_input
 from segtrain.data.checks.sample_check import KINDS, Fault
 from segtrain.data.checks.stats import split_stats, stats_figure, to_json
 from segtrain.data.datasets.folds import Folded
@@ -172,7 +173,8 @@ def preview(config: dict[str, Any], option: str, folder: Path, console: Terminal
     if config.get("crops") and training:
         images = instantiate(config["crops"], "crops", partial=True)(images)
     transforms = instantiate(config["augment"], "augment").values() if training else ()
-    augmented = Augmented(images, transforms, seed=config["seed"])
+    spec = measure_input(data, lambda _: None)
+    augmented = Augmented(images, transforms, seed=config["seed"], spec=spec)
     stream = TrainingStream(len(images), 1, seed=config["seed"])
     samples = []
     for (key,) in islice(stream, config["images"]):

@@ -29,6 +29,7 @@ from segtrain.contracts.optional import (  # noqa: F401 (for those who import th
     RandomState,
     ReactsToMetric,
     RefinesBatches,
+    VariesByEpoch,
 )
 from segtrain.errors import InputError
 from segtrain.input_spec import RGB8, InputSpec

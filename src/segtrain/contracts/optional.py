@@ -107,6 +107,15 @@ class HasTest(Protocol):
 
 
 @runtime_checkable
+class VariesByEpoch(Protocol):
+    """A split whose samples differ from epoch to epoch, as windows at random do; `split[i]` is epoch 0's."""
+
+    def at(self, epoch: int, index: int, /) -> Any:
+        """The sample of an epoch, a function of nothing else. Raises InputError."""
+        ...
+
+
+@runtime_checkable
 class HasInstances(Protocol):
     """A split with instance masks, as VOC's SegmentationObject."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from segtrain.contracts import IGNORE_INDEX, RandomState, Sample, Split
+from segtrain.contracts import IGNORE_INDEX, RandomState, Sample, Split, VariesByEpoch
 from segtrain.engine.workers import loader_options, read_batches, share
 from segtrain.errors import InputError, SegtrainError
 from segtrain.input_spec import RGB8, InputSpec
@@ -74,6 +74,7 @@ class Augmented(Dataset[Any]):
                     do="take one of albumentations, or a callable (image, mask, rng) -> (image, mask)",
                 )
         # Asked here, since asking a protocol takes as long as a flip.
+        self._varying = dataset if isinstance(dataset, VariesByEpoch) else None
         self._kinds = [(transform, isinstance(transform, RandomState)) for transform in self.transforms]
 
     def __len__(self) -> int:
@@ -82,7 +83,8 @@ class Augmented(Dataset[Any]):
     def __getitem__(self, key: tuple[int, int]) -> Sample | SegtrainError:
         epoch, index = key
         try:
-            sample = Sample(*self.dataset[index]).of(self.spec)
+            given = self._varying.at(epoch, index) if self._varying is not None else self.dataset[index]
+            sample = Sample(*given).of(self.spec)
         except SegtrainError as error:
             return error
         generator = rng_for(self.seed, epoch, index)

@@ -1,6 +1,6 @@
 """What the images of a data set in files are: found once, by the first of them and the user's keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from segtrain.data.io.images import (
     display,
     find_layout,
 )
+from segtrain.data.io.rasters import Raster, read_raster
 from segtrain.errors import InputError
 
 LOOKED_AT = 8  # images, for their channels
@@ -28,6 +29,7 @@ class ImageFiles:
         rgb: the three channels that are shown and given to the CRF; None: the first three.
         range: [lowest, highest] number; None: 0 to 255 of 8 bits, else found by statistics.
         white: short for range=[0,white] of 16-bit grey images.
+        read: reads a file, or enough of it to see what it is.
 
     Raises:
         InputError: an argument that does not fit.
@@ -41,6 +43,7 @@ class ImageFiles:
         rgb: Sequence[int] | None = None,
         range: Sequence[float] | None = None,
         white: int | None = None,
+        read: Callable[[Path], Raster] = read_raster,
     ):
         if white is not None and not 1 <= white <= WHITE_16:
             raise InputError(f"data.white must be 1 to {WHITE_16}, got {white}", do="4095 for 12 bits")
@@ -49,6 +52,7 @@ class ImageFiles:
         check_channels(channels, "data.channels")
         self.channels, self.bands, self.rgb, self.range, self.white = channels, bands or (), rgb, range, white
         self.paths: Sequence[Path] = ()  # of the training split
+        self._read = read
 
     @cached_property
     def _found(self) -> tuple[ImageLayout, list[str]]:
@@ -56,7 +60,7 @@ class ImageFiles:
         reader, rasters = ImageReader(channels=self.channels, bands=self.bands), []
         for path in self.paths[:: max(len(self.paths) // LOOKED_AT, 1)]:
             try:
-                rasters.append((path, reader.raster(path)))
+                rasters.append((path, reader.raster(path, self._read)))
             except InputError:  # which is said when the image's turn comes
                 continue
         return find_layout(rasters, chosen=bool(self.channels or self.bands))

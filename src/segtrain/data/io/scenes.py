@@ -128,6 +128,21 @@ def read_window(path: Path, box: Box) -> Raster:
         return Raster(np.ascontiguousarray(values.transpose(1, 2, 0)), invalid, alpha)
 
 
+def read_numbers(path: Path, box: Box) -> tuple[np.ndarray, float | None]:
+    """The numbers of a mask's window, h×w, and which of them the file has for pixels without data.
+
+    Raises:
+        InputError: as `scene_of`, or the mask has more than one channel.
+    """
+    source = opened(path)
+    if source.count != 1:
+        raise InputError(
+            f"{path}: a mask has one number a pixel, got {source.count} channels", do="store indices"
+        )
+    with reading(path):
+        return source.read(1, window=((box.y, box.y + box.height), (box.x, box.x + box.width))), source.nodata
+
+
 def mean_filled(values: np.ndarray, invalid: np.ndarray | None) -> np.ndarray:
     """An image H×W×C whose pixels without data (bool H×W) have the mean of all others, 0 without others."""
     if invalid is None:
