@@ -82,6 +82,12 @@ def multilabel_folder(root: Path) -> list[str]:
     return [f"data.root={root}", "task=multilabel"]
 
 
+def folder(root: Path) -> list[str]:
+    for name in "abcd":
+        write_pair(root / f"images/{name}.png", root / f"masks/{name}.png")
+    return [f"data.root={root}", "data.num_classes=2"]
+
+
 def satellite(root: Path) -> list[str]:
     """A file of 16 bits for each of four bands."""
     (root / "images").mkdir(parents=True)
@@ -150,6 +156,7 @@ MAKERS = {
     "voc_aug": voc_aug,
     "camvid": camvid,
     "isbi2012": isbi2012,
+    "folder": folder,
     "multilabel_folder": multilabel_folder,
     "cityscapes": cityscapes,
     "ade20k": ade20k,

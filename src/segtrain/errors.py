@@ -38,6 +38,10 @@ class MaskError(InputError):
     """A mask that its data set does not take as it is: `segdata ... action=check` says all of it."""
 
 
+class MissingData(InputError):
+    """A data set is not where `data.root` says."""
+
+
 class NoSplit(InputError):
     """A data set has no test split, or this copy of it has none.
 

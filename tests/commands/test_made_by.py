@@ -15,15 +15,14 @@ from segtrain.data.datasets.folder import Folder
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint_schema import check_meta
 from segtrain.errors import InputError
+from tests import miniatures
 from tests.conftest import FAST, TINY
-from tests.miniatures import write_pair
 
 GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
 
 
 def make_folder(root):
-    for name in "abcd":
-        write_pair(root / f"images/{name}.png", root / f"masks/{name}.png")
+    miniatures.folder(root)
     return Folder(root=str(root), num_classes=2)
 
 

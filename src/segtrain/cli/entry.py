@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.overrides import complete_overrides
 from segtrain.config.recipes import recipes_for
 from segtrain.config.resumed import all_choices, resume_path
-from segtrain.config.schema import check_scalars
+from segtrain.config.schema import check_keys_of, check_scalars
 from segtrain.distributed import launch
-from segtrain.errors import InputError, MaskError
+from segtrain.errors import InputError, MaskError, MissingData
 from segtrain.input_spec import RGB_CHANNELS
 from segtrain.papers.contract import departures_line
 
@@ -39,6 +39,9 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
 
         values = training_config(config, settings.overrides.task)
     check_scalars(values)
+    if values.get("experiment"):  # a recipe leaves nothing there
+        key = next(iter(values["experiment"]))
+        raise InputError(f"experiment.{key}: no such key", do="set the key itself, as in max_steps=100")
     settle_length(values, settings.overrides.task)
     values.pop("experiment", None)
     if values.pop("replay"):
@@ -54,6 +57,10 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
     try:
         result = run_training(values, choices, folder, lambda: _others(folder))
         return result.as_json() if result else None
+    except MissingData as error:
+        if names := recipes_for(choices):
+            raise MissingData(str(error), do=f"then, by the paper's recipe: {_as_options(names)}") from None
+        raise
     except MaskError as error:
         of_data = [o for o in settings.overrides.task if o.startswith("data.")]
         looking = " ".join([f"segdata data={data_argument(choices['data'])}", *of_data, "action=check"])
@@ -65,8 +72,11 @@ def say_recipe(choices: Mapping[str, Any]) -> None:
     names = recipes_for(choices)
     if names and launch.rank() == 0:
         of = f"{choices['model']} on {choices['data']}"
-        options = " or ".join(f"experiment={name}" for name in names)
-        print(f"the paper's training of {of}: {options} (yours is this command's own)", flush=True)
+        print(f"the paper's recipe for {of}: {_as_options(names)}; this run is your own", flush=True)
+
+
+def _as_options(names: Sequence[str]) -> str:
+    return " or ".join(f"experiment={name}" for name in names)
 
 
 def say_departures(values: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
@@ -142,6 +152,7 @@ def _predict(config: DictConfig, folder: Path) -> None:
 
 
 def _look_at_data(config: DictConfig, folder: Path) -> None:
+    check_keys_of("data", config)
     from segtrain.commands.data import look_at_data
 
     look_at_data(plain(config), HydraConfig.get().runtime.choices["data"], folder)

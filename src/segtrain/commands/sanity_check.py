@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from segtrain.config.data_node import own_keys
-from segtrain.config.instantiate import REFUSALS, check_node
+from segtrain.config.instantiate import REFUSALS, TARGET, check_node
 from segtrain.engine.device import Compute
 from segtrain.engine.loader import Augmented
 from segtrain.errors import InputError, SegtrainError, is_out_of_memory
@@ -30,10 +30,15 @@ def check_groups(config: dict[str, Any]) -> None:
     """
     for group in GROUPS:
         if config.get(group) is not None:
+            if group == "crops" and config[group] and TARGET not in config[group]:
+                key = next(iter(config[group]))
+                raise InputError(f"crops.{key}: there are no crops", do="choose them: crops=objects")
             node = own_keys(config[group]) if group == "data" else config[group]
             check_node(node, group, partial=group in PARTIAL)
     for group in LISTS:
         for name, node in (config.get(group) or {}).items():
+            if group != "loss" and not (isinstance(node, dict) and TARGET in node):  # build_loss says its own
+                raise InputError(f"{group}.{name}: no such {group}", do=f"choose it: {group}=[...,{name}]")
             if isinstance(node, dict):
                 own = {k: v for k, v in node.items() if not (group == "loss" and k == "weight")}
                 check_node(own, f"{group}.{name}")

@@ -33,7 +33,7 @@ from segtrain.commands.length import settled_steps, take_settled
 from segtrain.commands.lr_find import find_rate
 from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
-from segtrain.commands.plan import show_plan
+from segtrain.commands.plan import remarks, show_plan
 from segtrain.commands.resume import check_unused, find_resume, restore
 from segtrain.config.task import with_task
 from segtrain.contracts import Crf, Dataset
@@ -186,6 +186,9 @@ def set_up(
         restore(state, source, config, log, folder, data)
     log.start(config, state.step)
     show_plan(state, len(dataset), len(data.val), log)
+    epochs = config["max_steps"] * state.batch["images"] / len(dataset)
+    for line in remarks(config, choices, epochs):
+        log.say(line)
     log.say(repeatability(compute.device, config["deterministic"]))
     return Training(config, data, dataset, state, crf, log)
 

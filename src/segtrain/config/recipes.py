@@ -24,9 +24,19 @@ def recipes_for(choices: Mapping[str, str | None]) -> list[str]:
     model, data = choices.get("model"), (choices.get("data") or "").partition("_")[0]
     if choices.get("experiment") or not data or data == EMBEDDED:
         return []
+    return [name for name, of in _recipes(model) if of.get("data", "").partition("_")[0] == data]
+
+
+def recipes_of_model(model: str | None) -> list[str]:
+    """The experiments that train a model, on whatever data. Example: `["deeplabv1_voc"]` for `deeplabv1`."""
+    return [name for name, _ in _recipes(model)]
+
+
+def _recipes(model: str | None) -> list[tuple[str, dict[str, str]]]:
+    """Name and options of each experiment of a model, in order."""
     found = []
     for path in sorted((CONFIG_DIR / "experiment").glob("*.yaml")):
         of = dict(re.findall(r"override /(model|data): (\w+)", path.read_text(encoding="utf-8")))
-        if of.get("model") == model and of.get("data", "").partition("_")[0] == data:
-            found.append(path.stem)
+        if of.get("model") == model:
+            found.append((path.stem, of))
     return found

@@ -1,8 +1,12 @@
 """The scalars at the root of the configs: their types and ranges, in one table."""
 
 import difflib
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
+import yaml
+
+from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.instantiate import describe_type, fits
 from segtrain.errors import InputError
 
@@ -96,9 +100,7 @@ def check_scalars(config: dict[str, Any]) -> None:
         InputError: a value is not of its type or out of its range, or nobody knows a key that was
             added (`+batchsize=4`).
     """
-    for key in sorted(config.keys() - TYPES.keys() - GROUPS):
-        near = difflib.get_close_matches(key, [*TYPES, *GROUPS], 1)
-        raise InputError(f"{key}: no such key", do=f"did you mean {near[0]}?" if near else "see --help")
+    _refuse_unknown(config, TYPES.keys() | GROUPS)
     for key in TYPES.keys() & config.keys():
         value = config[key]
         if not fits(value, TYPES[key]):
@@ -116,3 +118,20 @@ def check_scalars(config: dict[str, Any]) -> None:
         raise InputError(f"max_epochs={epochs}", do="give a number above 0, such as 50")
     if config.get("ema", 0) >= 1:
         raise InputError(f"ema={config['ema']}", do="give a decay below 1, such as 0.999")
+
+
+def check_keys_of(root: str, config: Mapping[Any, Any]) -> None:
+    """Raises InputError for a key that was added (`+batchsize=4`) and is none of a root config's.
+
+    Args:
+        root: its name, `data`.
+        config: composed.
+    """
+    known = yaml.safe_load((CONFIG_DIR / f"{root}.yaml").read_text(encoding="utf-8"))
+    _refuse_unknown(config, known.keys() | GROUPS)
+
+
+def _refuse_unknown(config: Mapping[Any, Any], known: Collection[str]) -> None:
+    for key in sorted(set(map(str, config)) - set(known)):
+        near = difflib.get_close_matches(key, known, 1)
+        raise InputError(f"{key}: no such key", do=f"did you mean {near[0]}?" if near else "see --help")

@@ -14,7 +14,7 @@ from segtrain.data.datasets.submission import Submission
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import Images, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.data.io.listing import visible
-from segtrain.errors import InputError
+from segtrain.errors import InputError, MissingData
 
 CLASSES = 150
 TEST = "testing"  # the split whose labels the server keeps
@@ -57,7 +57,7 @@ class ADE20K(SplitsByList):
         masks = self.root / "annotations" / name
         pairs = [Pair(path.stem, path, masks / f"{path.stem}.png") for path in visible(folder, "*.jpg")]
         if not pairs:
-            raise InputError(f"{folder}: no NAME.jpg in it", do="check data.root and the split")
+            raise MissingData(f"{folder}: no NAME.jpg in it", do="check data.root and the split")
         if name == TEST:
             return Images([(pair.name, pair.image) for pair in pairs])
         label_map = {0: IGNORE_INDEX} | {i + 1: i for i in range(CLASSES)}

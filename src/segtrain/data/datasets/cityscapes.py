@@ -14,7 +14,7 @@ from segtrain.data.datasets.class_count import check_num_classes
 from segtrain.data.datasets.submission import Submission
 from segtrain.data.io.files import Images, PairedFiles, SplitsByList, find_root
 from segtrain.data.io.listing import visible
-from segtrain.errors import InputError
+from segtrain.errors import MissingData
 
 CLASSES = {  # name: id, colour; in the order of the train ids
     "road": (7, (128, 64, 128)),
@@ -86,7 +86,7 @@ class Cityscapes(SplitsByList):
                 Pair(stem, image, self.root / "gtFine" / name / image.parent.name / f"{stem}{MASK}.png")
             )
         if not pairs:
-            raise InputError(f"{folder}: no CITY/NAME{IMAGE}.png in it", do="check data.root and the split")
+            raise MissingData(f"{folder}: no CITY/NAME{IMAGE}.png in it", do="check data.root and the split")
         if name == TEST:
             return Images([(pair.name, pair.image) for pair in pairs])
         return PairedFiles(pairs, num_classes=len(CLASSES), label_map=TRAIN_IDS)

@@ -17,7 +17,7 @@ from segtrain.data.io.images import read_image
 from segtrain.data.io.labels import as_labels
 from segtrain.data.io.masks import read_mask
 from segtrain.data.io.opening import FORMATS, check_regular, reading, unequal_sizes
-from segtrain.errors import InputError, NoSplit
+from segtrain.errors import InputError, MissingData, NoSplit
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -216,4 +216,4 @@ def find_root(
         if any((place / name).exists() for name in markers):
             return place
     looked, wanted = ", ".join(map(str, candidates)), " or ".join(markers)
-    raise InputError(f"data.root={root}: {data} not found, no {wanted} in {looked}", do=how_to_get)
+    raise MissingData(f"data.root={root}: {data} not found, no {wanted} in {looked}", do=how_to_get)
