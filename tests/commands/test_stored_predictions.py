@@ -143,6 +143,8 @@ def test_predictions_and_checkpoints_are_compared(photos, run, tmp_path):
     }
     write(tmp_path / "same", **{name: np.asarray(Image.open(path)) for name, path in own.items()})
     write(tmp_path / "right", c=good(), d=good(), site_e=good())
+    made = run("segeval", f"predictions={predicted.folder}", *photos, *EVAL)
+    refused(made, "3 predictions of no image of the split")  # those of the other splits
     both = f"predictions=[{tmp_path}/same,{tmp_path}/right]"
     done = run("segeval", f"ckpt={trained.folder}", both, "compare=true", *EVAL)
     groups = metrics(done)["groups"]

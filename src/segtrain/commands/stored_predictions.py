@@ -14,6 +14,7 @@ from torch import Tensor
 from segtrain.commands.build import build_data
 from segtrain.commands.evaluate import Validation, evaluate_checkpoints, examine, open_log
 from segtrain.commands.made_by import in_words, made_by
+from segtrain.commands.made_from import MADE_FROM
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.contracts import IGNORE_INDEX, Sample, Split
 from segtrain.data.checks.input import measure_input
@@ -68,7 +69,7 @@ def stored_predictions(folder: str, split: Split, classes: int, log: RunLog) -> 
     """The predictions of a split in a folder and those below it.
 
     Args:
-        folder: with label images, an index a pixel, named as the split's images.
+        folder: with label images, an index a pixel, named as the split's images; or an output of segpredict.
         split: that is evaluated.
         classes: of the data set.
         log: gets the faults, and draws a progress bar.
@@ -78,6 +79,8 @@ def stored_predictions(folder: str, split: Split, classes: int, log: RunLog) -> 
             counted, and the first of each kind are named.
     """
     place = Path(folder).expanduser()
+    if (place / MADE_FROM).is_file() and (place / "labels").is_dir():  # an output of segpredict
+        place = place / "labels"
     if not place.is_dir():
         raise InputError(f"predictions={folder}: no such folder", do="give a folder of label images")
     names = [source_of(split, i)[0] for i in range(len(split))]

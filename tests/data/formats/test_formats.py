@@ -190,12 +190,13 @@ def test_run_lengths_are_decoded_and_crowds_are_ignored(tmp_path):
     assert (found["c"].mask == np.where(mask, 255, 0)).all()
 
 
-def test_splits_of_coco_in_two_files(tmp_path):
+def test_splits_of_coco_in_files_of_their_own(tmp_path):
     exports.write_images(tmp_path / "images")
-    exports.write_json(tmp_path / "annotations/instances_train.json", exports.coco_content(SCENES[:3]))
-    exports.write_json(tmp_path / "annotations/instances_val.json", exports.coco_content(SCENES[3:]))
+    for split, scenes in {"train": SCENES[:2], "val": SCENES[2:3], "test": SCENES[3:]}.items():
+        exports.write_json(tmp_path / f"annotations/instances_{split}.json", exports.coco_content(scenes))
     data = build("coco", tmp_path)
-    assert (len(data.train), len(data.val)) == (3, 1)
+    assert [len(split) for split in (data.train, data.val, data.test)] == [2, 1, 1]
+    assert data.test[0].name == SCENES[3].name
 
 
 def test_brush_strokes_of_label_studio(tmp_path):

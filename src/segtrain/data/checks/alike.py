@@ -13,7 +13,7 @@ import numpy as np
 SIDE, FREQUENCIES = 32, 8
 FLAT = 2.0  # grey levels of std, of 255: an image with less has no look to compare
 MOST_BITS = 6  # of 64 that may differ: of unlike images 32 do
-AT_ONCE = 4096  # images of one split that are compared at a time
+AT_ONCE = 512  # images of one split that are compared at a time
 
 
 class Alike(NamedTuple):

@@ -29,11 +29,11 @@ USUAL = (
     "annotations/instances_train2017.json",
     "result.json",  # Label Studio's
 )
-VALIDATING = (
-    ("train/_annotations.coco.json", "valid/_annotations.coco.json"),
-    ("annotations/instances_train.json", "annotations/instances_val.json"),
-    ("annotations/instances_train2017.json", "annotations/instances_val2017.json"),
-)
+BESIDE = {  # what validates and what tests beside what trains
+    "train/_annotations.coco.json": ("valid/_annotations.coco.json", "test/_annotations.coco.json"),
+    "annotations/instances_train.json": ("annotations/instances_val.json", "annotations/instances_test.json"),
+    "annotations/instances_train2017.json": ("annotations/instances_val2017.json",),
+}
 
 
 class _File(NamedTuple):
@@ -50,19 +50,24 @@ class Coco:
     def __call__(self, source: Source) -> Annotations:
         coco_tool()  # its absence is said now
         path = source.place(source.annotations, *USUAL)
-        val = None if source.val_annotations is None else source.place(source.val_annotations)
-        if source.annotations is None and val is None:
-            beside = dict(VALIDATING).get(path.relative_to(source.root).as_posix())
-            val = source.root / beside if beside and (source.root / beside).is_file() else None
+        beside: dict[str, Path] = {}
+        if source.val_annotations is not None:
+            beside["val"] = source.place(source.val_annotations)
+        elif source.annotations is None:
+            listed = [source.root / name for name in BESIDE.get(path.relative_to(source.root).as_posix(), ())]
+            named = zip(("val", "test"), listed, strict=False)
+            beside = {split: file for split, file in named if file.is_file()}
         index = source.image_index()
         train = _read(path, index)
-        if val is None:
-            return Annotations(train.categories, train.items, None, train.problems, [path])
-        other = _read(val, index)
-        categories = train.categories | {
-            k: v for k, v in other.categories.items() if k not in train.categories
-        }
-        return Annotations(categories, train.items, other.items, train.problems + other.problems, [path, val])
+        others = {split: _read(file, index) for split, file in beside.items()}
+        categories, problems, items = dict(train.categories), list(train.problems), {}
+        for split, other in others.items():
+            categories |= {k: colour for k, colour in other.categories.items() if k not in categories}
+            problems += other.problems
+            items[split] = other.items
+        files = [path, *beside.values()]
+        val, test = items.get("val"), items.get("test")
+        return Annotations(categories, train.items, val, problems, files, test=test)
 
 
 def _read(path: Path, index: ImageIndex) -> _File:
