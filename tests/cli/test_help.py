@@ -4,7 +4,7 @@ from segtrain.cli.help import help_text
 from segtrain.config.compose import CONFIG_DIR
 
 
-@pytest.mark.parametrize("root", ["train", "eval", "predict", "data", "import", "export"])
+@pytest.mark.parametrize("root", ["train", "eval", "predict", "data", "import", "export", "report"])
 def test_help_explains_every_key_of_a_command(root):
     text = help_text(root)
     lines = (CONFIG_DIR / f"{root}.yaml").read_text().splitlines()

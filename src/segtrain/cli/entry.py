@@ -185,12 +185,24 @@ def _demo(config: DictConfig, folder: Path) -> None:
     run_demo(configs, saved, folder)
 
 
+def _report(config: DictConfig, folder: Path) -> None:
+    values = plain(config)
+    check_scalars(values)
+    if not values["runs"]:
+        raise InputError("runs= is missing", do="add runs=PATH, the folder of a sweep or of runs: [A,B]")
+    from segtrain.commands.report import write_report
+
+    paths = [values["runs"]] if isinstance(values["runs"], str) else values["runs"]
+    write_report(paths, folder, seed=values["seed"], title=values["title"])
+
+
 COMMANDS = {
     "train": Command("train", _train, recorded=True, complete=_complete_training),
     "eval": Command("eval", _evaluate, recorded=True, complete=partial(complete_overrides, "eval")),
     "predict": Command("predict", _predict, complete=partial(complete_overrides, "predict")),
     "data": Command("data", _look_at_data),
     "import": Command("import", _import_weights),
+    "report": Command("report", _report),
     "export": Command("export", _export, complete=partial(complete_overrides, "export")),
     "demo": Command("demo", _demo, complete=partial(complete_overrides, "demo")),
 }
@@ -238,6 +250,11 @@ def segexport() -> None:
 def segdemo() -> None:
     """`segdemo`: a page on this machine that labels images."""
     _run("demo", sys.argv[1:])
+
+
+def segreport() -> None:
+    """`segreport`: a page that compares runs."""
+    _run("report", sys.argv[1:])
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class SweepFailed(BaseException):
 
 
 class Comparison(Callback):
-    """A Hydra callback: after `-m`, a table on the terminal and `comparison.csv`.
+    """A Hydra callback: after `-m`, a table on the terminal, `comparison.csv` and `report.html`.
 
     It reads each run's `metrics.json`, where a failed run left its reason, so that it works with
     launchers whose jobs run elsewhere.
@@ -75,8 +76,15 @@ class Comparison(Callback):
                 from segtrain.commands.fold_summary import summarise_folds  # it needs torch
 
                 summarise_folds(folder, Terminal(width=None if Terminal().is_terminal else WIDTH))
+            if config.report:
+                from segtrain.commands.report import write_report
+
+                write_report([str(folder)], folder)
         except SaveError as error:
             raise SweepFailed(str(error), error.exit_code) from error
+        except Exception as error:  # Hydra would make a warning of it
+            traceback.print_exc()
+            raise SweepFailed(f"the comparison was not finished: {error}", 1) from error
         if failed:
             message = (
                 f"{len(failed)} of {len(runs)} runs failed, run {failed[0]['run']}: {failed[0]['error']}"

@@ -15,6 +15,7 @@ from segtrain.commands.build import build_crf, build_data, saved_input
 from segtrain.commands.evaluate import Validation, build_predictor, examine, open_log
 from segtrain.commands.leakage import check_leakage
 from segtrain.commands.paths import checkpoint_paths, relative, write_metrics, write_yaml
+from segtrain.commands.report import write_report
 from segtrain.commands.stored_predictions import NO_NETWORK, check_labels_suffice, stored_predictions
 from segtrain.data.checks.input import measure_input
 from segtrain.data.datasets.splits import split_of
@@ -125,6 +126,8 @@ def compare_checkpoints(
             log.say(line)
         if process_group.rank() == 0:
             write_files(folder, compared)
+            if config["report"]:
+                write_report([str(folder)], folder)
         log.say(f"metrics: {relative(folder)}/metrics.json")
     return compared[0].result, _beside(members, found)
 

@@ -21,6 +21,8 @@ from segtrain.commands.build import (
     saved_input,
     task_of,
 )
+from segtrain.commands.cost import start_peak
+from segtrain.commands.for_reports import ForReports, measured_cost
 from segtrain.commands.leakage import check_leakage
 from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
@@ -183,6 +185,8 @@ class Validation:
         choose = config.get("threshold") == "auto"
         workers = worker_count(config["num_workers"], compute.device, len(data.val))
         self.settings = EvaluationSettings(config["batch_size"], workers, choose)
+        self.compiled = bool(config.get("compile"))
+        start_peak(compute)
         self.make_metrics = build_metrics(config, data)
         self.submission: Submission | None = None
         if config.get("submission"):
@@ -207,7 +211,9 @@ class Validation:
         self, predict: Predict, step: int, on_image: Callable[[ImageResult], None] = lambda _: None
     ) -> EvaluationResult:
         """Evaluates a model or an ensemble; `on_image` gets the result of every image."""
-        crf = self.crf if self.last_step in (None, step) else None
+        last = self.last_step in (None, step)
+        crf = self.crf if last else None
+        left = ForReports(len(self.images), self.data) if last else None
         self._counted.clear()
 
         def show(image: ImageResult) -> None:
@@ -216,6 +222,8 @@ class Validation:
                 self.log.image(step, f"{self.split}/{image.position}_{image.sample.name}", drawn)
             counts = class_counts(image.matrices[-1]).numpy()
             self._counted.append((image.position, image.sample.name, counts))
+            if left:
+                left.add(image)
             on_image(image)
 
         with self.log.progress("evaluating", len(self.images)) as advance:
@@ -231,8 +239,13 @@ class Validation:
                 on_image=show,
                 advance=advance,
                 should_stop=self.should_stop,
+                confident=left.positions if left and self.compute.precision != STORED else (),
             )
         result = replace(result, precision=self.compute.precision, split=self.split)
+        if left:
+            left.write(self.log)
+            cost = measured_cost(predict, self.images, self.spec, self.compute, compiled=self.compiled)
+            result = replace(result, cost=cost)
         self._log(step, result)
         self.log.say(summary(result) if result.precision == STORED else f"step {step}: {summary(result)}")
         if result.network.pixel_accuracy is None:

@@ -1,7 +1,7 @@
 """Evaluation: one confusion matrix over a split, and the dense CRF where it is given."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ class ImageResult(NamedTuple):
         network: the network's prediction, uint8 H×W; H×W×C where a pixel has several labels.
         crf: the prediction after the CRF, uint8 H×W; None without one.
         matrices: the confusion matrices of the network and, with a CRF, after it; C×C or C×2×2 each.
+        confidence: the probability of the final labels, float32 H×W or H×W×C; None where it was not wanted.
     """
 
     position: int
@@ -40,6 +41,7 @@ class ImageResult(NamedTuple):
     network: np.ndarray
     crf: np.ndarray | None
     matrices: list[Tensor]
+    confidence: np.ndarray | None = None
 
     @property
     def final(self) -> np.ndarray:
@@ -131,6 +133,7 @@ def evaluate_split(
     advance: Callable[[int], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
     spec: InputSpec = RGB8,
+    confident: Container[int] = (),
 ) -> EvaluationResult:
     """Evaluates predictions against the masks of a split.
 
@@ -142,6 +145,7 @@ def evaluate_split(
         advance: gets the number of images that were evaluated, for a progress bar.
         should_stop: asked after every image, and while one is waited for.
         spec: of the images.
+        confident: positions of images of which `on_image` gets the confidence; others may come with it.
 
     Returns:
         The result over the images of all processes, without intervals.
@@ -162,7 +166,7 @@ def evaluate_split(
         spec=spec,
         should_stop=should_stop,
     )
-    wanted = bool(accumulators[0].metrics)
+    wanted = _wanting(bool(accumulators[0].metrics), confident, rank, world_size)
     predicted = predictions(predict, batches, classes, crf, with_confidence=wanted)
     stopped, expected = False, len(range(rank, len(dataset), world_size))
     i = -1
@@ -171,7 +175,9 @@ def evaluate_split(
         matrices = [accumulator.update(sample, prediction) for accumulator, prediction in pairs]
         labels = [prediction.labels.numpy() for prediction in stages_of_image]
         refined = labels[1] if len(labels) > 1 else None
-        on_image(ImageResult(rank + i * world_size, sample, labels[0], refined, matrices))
+        confidence = stages_of_image[-1].confidence
+        known = None if confidence is None else confidence.numpy()
+        on_image(ImageResult(rank + i * world_size, sample, labels[0], refined, matrices, known))
         advance(1)
         if stopped := should_stop():
             break
@@ -182,6 +188,11 @@ def evaluate_split(
     network, *after_crf = (each.compute(class_names, device, threshold) for each in accumulators)
     seconds = time.perf_counter() - start
     return EvaluationResult(network, after_crf[0] if after_crf else None, len(dataset), seconds)
+
+
+def _wanting(always: bool, confident: Container[int], rank: int, world_size: int) -> Callable[[range], bool]:
+    """Whether the confidence is wanted of a batch, by its images' indices on this rank."""
+    return lambda indices: always or any(rank + i * world_size in confident for i in indices)
 
 
 def _over_all_ranks(sums: Tensor, device: torch.device) -> Tensor:

@@ -45,7 +45,7 @@ def predictions(
     num_classes: int,
     crf: Crf | None,
     *,
-    with_confidence: bool,
+    with_confidence: Callable[[range], bool],
 ) -> Iterator[tuple[Sample, Stages]]:
     """Each sample with the network's prediction and, where there is a CRF, with that after it.
 
@@ -54,16 +54,24 @@ def predictions(
         batches: samples of one size each.
         num_classes: C of the confusion matrices.
         crf: refines the probabilities; one that `RefinesBatches` does so where they are.
-        with_confidence: whether the labels' probabilities are wanted.
+        with_confidence: whether the labels' probabilities are wanted of a batch, by the images' indices.
     """
     if crf is not None and not isinstance(crf, RefinesBatches):
         yield from _refined_in_threads(predict, batches, crf)
         return
     for samples, arrived in one_later(
-        (samples, _sent(_predicted(predict, samples, num_classes, crf, with_confidence)))
-        for samples in batches
+        (samples, _sent(_predicted(predict, samples, num_classes, crf, with_confidence(indices))))
+        for indices, samples in _counted_on(batches)
     ):
         yield from zip(samples, zip(*arrived(), strict=True), strict=True)
+
+
+def _counted_on(batches: Iterable[list[Sample]]) -> Iterator[tuple[range, list[Sample]]]:
+    """Each batch with its images' indices, from 0 on."""
+    start = 0
+    for samples in batches:
+        yield range(start, start + len(samples)), samples
+        start += len(samples)
 
 
 def one_later(items: Iterable[Item]) -> Iterator[Item]:

@@ -25,6 +25,7 @@ class EvaluationResult:
         crf_gain: of the mean IoU by the CRF, with its interval; None where it was not computed.
         precision: of the network: 32, bf16 or 16; stored where predictions came from files.
         split: that was evaluated: train, val or test.
+        cost: of an image and of the run, see `commands.cost.cost_of`; None where it was not measured.
     """
 
     network: Scores
@@ -34,6 +35,7 @@ class EvaluationResult:
     crf_gain: Difference | None = None
     precision: str = "32"
     split: str = "val"
+    cost: dict[str, Any] | None = None
 
     @property
     def final(self) -> Scores:
@@ -57,6 +59,8 @@ class EvaluationResult:
         values["seconds"] = self.seconds
         values["conventions"] = values["conventions"] | {"precision": self.precision}
         values["confusion_matrix"] = self.final.confusion_matrix
+        if self.cost is not None:
+            values["cost"] = self.cost
         if self.crf is not None:
             values["without_crf"] = scores_as_json(self.network)
         if self.crf_gain is not None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 INK = "#010203"  # of letters and axes: black on paper, the text's colour on a page
 ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0  # inches: the width of a paper's column, and of its text
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "#8C6D31", "#7F7F7F")
+ENLARGED = 1.85  # of a plot on a page
 DASHES = ("-", "--", ":", "-.")  # where there are more lines than colours
 STYLE: Any = {
     "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
@@ -47,7 +48,7 @@ class Plot(NamedTuple):
         caption: below it.
         svg: to be put into the page.
         hover: JSON of the axes and of the series in them, for `page.js`.
-        figure: matplotlib's, at the size of a paper.
+        figure: matplotlib's, at the size of a paper; `paper`: it as SVG.
     """
 
     name: str
@@ -55,11 +56,17 @@ class Plot(NamedTuple):
     svg: Markup
     hover: Markup
     figure: Figure
+    paper: bytes
+
+    @property
+    def width(self) -> int:
+        """On a page, in CSS pixels: letters of 8 points are as large as the text."""
+        return round(72 * ENLARGED * float(self.figure.get_figwidth()))
 
     def write(self, folder: Path) -> None:
         """Writes `NAME.svg` and `NAME.pdf`, with letters that can be searched. Raises SaveError."""
-        for kind in NO_DATES:
-            write_bytes(folder / f"{self.name}.{kind}", _saved(self.figure, kind, self.name))
+        write_bytes(folder / f"{self.name}.svg", self.paper)
+        write_bytes(folder / f"{self.name}.pdf", _saved(self.figure, "pdf", self.name))
 
 
 def plot(name: str, caption: str, draw: Callable[[], Figure]) -> Plot:
@@ -80,7 +87,9 @@ def plot(name: str, caption: str, draw: Callable[[], Figure]) -> Plot:
     with matplotlib.rc_context(STYLE):
         figure = draw()
         hover = _name_series(figure, name)
-        svg = _saved(figure, "svg", name).decode()
+        paper = _saved(figure, "svg", name)
+        figure.set_layout_engine("none")  # it stays as it is laid out now
+    svg = paper.decode()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     wanted = {*re.findall(r"#([\w-]+)", svg), *(s["id"] for s in hover)}
@@ -91,7 +100,7 @@ def plot(name: str, caption: str, draw: Callable[[], Figure]) -> Plot:
         )
     shown = {"axes": _boxes(figure), "series": hover}
     text = json.dumps(shown, separators=(",", ":")).replace("<", "\\u003c")
-    return Plot(name, caption, Markup(svg), Markup(text), figure)
+    return Plot(name, caption, Markup(svg), Markup(text), figure, paper)
 
 
 def _saved(figure: Figure, kind: str, salt: str) -> bytes:
