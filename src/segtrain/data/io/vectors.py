@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -99,6 +100,7 @@ def _write_geopackage(path: Path, labels: Path, class_names: Sequence[str], work
     with import_rasterio(labels).open(labels) as source:
         crs = source.crs.to_wkt() if source.crs else None
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": DAY})
+    warnings.filterwarnings("ignore", message="'crs' was not provided")  # of a scene without a place
     unfinished = work / ".polygons.gpkg"
     unfinished.unlink(missing_ok=True)
     try:
