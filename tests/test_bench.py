@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -5,17 +6,21 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).parent.parent / "scripts" / "bench"
-TINY = "--device cpu --side 32 --batch 2 --seconds 0.1 --width 0.0625 --crf 1 16 24".split()
+PARTS = {"agreement": 1, "crf": 3, "evaluation": 2}
 
 
-def test_the_gpus_benchmark_runs_from_start_to_end_on_a_cpu():
-    done = subprocess.run([sys.executable, BENCH / "gpu.py", *TINY], capture_output=True, text=True)
+@pytest.mark.slow
+def test_the_gpus_benchmark_runs_from_start_to_end_on_a_cpu(tmp_path):
+    pytest.importorskip("segmentation_models_pytorch")
+    out = tmp_path / "rows.json"
+    command = [sys.executable, BENCH / "gpu.py", "--device", "cpu", "--tiny", "--json", out]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][2:]
-    assert len(rows) == 6
-    agreement = rows[-1]
-    assert float(agreement[2]) == 0  # a CPU agrees with itself
-    assert agreement[4].startswith("100.00 %")
+    rows = json.loads(out.read_text())["rows"]
+    assert len(rows) == 6 + 4 + sum(PARTS.values()) + 1
+    assert not [row for row in rows if row["measured"] in ("failed", "left out")]
+    assert float(rows[0]["measured"]) == 0  # a CPU agrees with itself
+    assert rows[0]["details"] == "100.00 % labels equal"
 
 
 @pytest.mark.slow

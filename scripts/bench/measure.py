@@ -39,8 +39,14 @@ def interleaved(arms: Mapping[str, Step], repetitions: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+PRINTED: list[dict[str, str]] = []  # the table's lines so far
+
+
 def row(what: str, against: str, measured: str, wanted: str, details: str = "") -> None:
     """Prints a line of the table."""
+    PRINTED.append(
+        {"what": what, "against": against, "measured": measured, "wanted": wanted, "details": details}
+    )
     print(f"| {what} | {against} | {measured} | {wanted} | {details} |", flush=True)
 
 
