@@ -93,8 +93,16 @@ def downloaded(url: str) -> Path:
     return path
 
 
-def from_hub(repository: str, filename: str, revision: str | None = None) -> Path:
+def from_hub(
+    repository: str, filename: str, revision: str | None = None, *, asked: str = "pretrained=true"
+) -> Path:
     """A file of the Hugging Face Hub in its cache, where it is downloaded to once.
+
+    Args:
+        repository: USER/NAME.
+        filename: in it.
+        revision: a branch, tag or commit.
+        asked: what the user wrote to get it, for the message.
 
     Raises:
         InputError: there is no network; the message names the cache and the folder to copy there.
@@ -112,10 +120,10 @@ def from_hub(repository: str, filename: str, revision: str | None = None) -> Pat
     except Exception as error:  # its own, those of its HTTP library, and the disk's
         folder = f"models--{repository.replace('/', '--')}"
         raise InputError(
-            f"pretrained=true: {filename} of {repository} is not in {constants.HF_HUB_CACHE} and cannot be"
+            f"{asked}: {filename} of {repository} is not in {constants.HF_HUB_CACHE} and cannot be"
             f" downloaded ({_short(error)})",
             do=f"where there is a network, do: hf download {repository} {filename}; then copy {folder} from"
-            " its cache into this one, or give pretrained=FILE",
+            " its cache into this one, or give FILE instead: pretrained=FILE, ckpt=FILE",
         ) from error
     finally:
         logger.setLevel(level)

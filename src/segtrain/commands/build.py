@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from segtrain.commands.fetch import fetched
 from segtrain.config.compose import SAVED_GROUPS, compose_config, plain
 from segtrain.config.data_node import make_data
 from segtrain.config.instantiate import fits, instantiate
@@ -29,9 +30,9 @@ from segtrain.tasks import Task
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Loads a checkpoint, or the best one of a run's folder. Raises InputError, also where what it
-    says of itself is not of the form that a run writes."""
-    path = Path(path).expanduser()
+    """Loads a checkpoint, the best one of a run's folder, or one from the Hub. Raises InputError, also
+    where what it says of itself is not of the form that a run writes."""
+    path = fetched(path)
     for folder in (path, path / "checkpoints"):
         if (folder / BEST).is_file():
             path = folder / BEST

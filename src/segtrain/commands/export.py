@@ -22,8 +22,13 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
         InputError: an unknown format, a size too small, or a network that cannot be exported.
     """
     form, size = config["format"], config["size"]
+    if form == "hub":
+        from segtrain.commands.export_hub import export_hub
+
+        export_hub(config, saved, folder)
+        return
     if form not in SUFFIX:
-        raise InputError(f"format={form}: no such format", do=f"there are {', '.join(SUFFIX)}")
+        raise InputError(f"format={form}: no such format", do=f"there are {', '.join([*SUFFIX, 'hub'])}")
     if len(size) != 2 or not all(isinstance(side, int) and side >= SMALLEST for side in size):
         raise InputError(f"size={size}", do=f"give height and width, at least [{SMALLEST},{SMALLEST}]")
     path = Path(config["out"]).expanduser() if config["out"] else folder / f"model{SUFFIX[form]}"

@@ -1,0 +1,44 @@
+"""Checkpoints that lie elsewhere: `hf://USER/NAME`, on the Hugging Face Hub or a server that speaks as it."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+from segtrain.errors import InputError, how_to_install
+
+HUB = "hf://"
+HUB_FILE = "model.safetensors"  # what `segexport format=hub` calls a checkpoint
+ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/([\w.-]+(?:/[\w.-]+)*))?")
+
+
+def fetched(path: str | Path) -> Path:
+    """A checkpoint's path on this machine; one on the Hub is downloaded once.
+
+    Args:
+        path: a path, or `hf://USER/NAME`, with `@REVISION` and `/FILE` behind it.
+
+    Raises:
+        InputError: an address of another form, huggingface_hub is not installed, or it cannot be
+            downloaded; the message says how to go on without network.
+
+    Example:
+        >>> fetched("hf://someone/unet_camvid@v1")
+    """
+    if not str(path).startswith(HUB):
+        return Path(path).expanduser()
+    found = ADDRESS.fullmatch(str(path))
+    if not found:
+        raise InputError(f"{path} must be hf://USER/NAME", do="as hf://USER/NAME@REVISION/FILE")
+    require_hub()
+    from segtrain.weights import from_hub
+
+    repository, revision, file = found.groups()
+    return from_hub(repository, file or HUB_FILE, revision, asked=str(path))
+
+
+def require_hub() -> None:
+    """Raises InputError where huggingface_hub is not installed."""
+    if find_spec("huggingface_hub") is None:
+        raise InputError("hf:// needs the package huggingface_hub", do=how_to_install("hub"))
