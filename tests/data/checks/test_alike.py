@@ -30,6 +30,7 @@ def compressed(image: np.ndarray) -> np.ndarray:
         lambda image: cv2.resize(image, (50, 50), interpolation=cv2.INTER_AREA),
         lambda image: (image * 0.8 + 10).astype(np.uint8),
         lambda image: image.astype(np.uint16) * 16,
+        lambda image: np.concatenate([image, image.mean(2, keepdims=True), image], 2).astype(np.int16),
         lambda image: image[1:-1, 1:-1],
     ],
 )
@@ -44,6 +45,8 @@ def test_flat_images_look_like_nothing():
     flat = look(np.full((40, 40, 3), 7, np.uint8))
     assert flat is None
     assert list(most_alike(hashes([flat]), hashes([flat]))) == []
+    assert look(np.full((40, 40, 2), np.nan, np.float32)) is None
+    assert look(np.zeros((40, 40), np.uint8)) is None  # a data set of the user's own may yield anything
     assert list(most_alike(hashes([]), hashes([look(scene(0))]))) == []
 
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from segtrain.input_spec import DTYPES
+
 SIDE, FREQUENCIES = 32, 8
 FLAT = 2.0  # grey levels of std, of 255: an image with less has no look to compare
 MOST_BITS = 6  # of 64 that may differ: of unlike images 32 do
@@ -36,16 +38,19 @@ def look(image: np.ndarray) -> np.ndarray | None:
     """The perceptual hash of an image.
 
     Args:
-        image: H×W×C of any numbers; the channels' mean is looked at.
+        image: H×W×C as a sample's; the mean of the first four channels is looked at.
 
     Returns:
-        float32 64 of -1 and 1; None where the image is flat.
+        float32 64 of -1 and 1; None where the image is flat, or no image of a sample's kind.
 
     Example:
         >>> int((look(image) != look(cv2.resize(image, None, fx=0.5, fy=0.5))).sum())
         0
     """
-    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).reshape(SIDE, SIDE, -1)
+    if image.ndim != 3 or not image.size or str(image.dtype) not in DTYPES:
+        return None
+    few = np.ascontiguousarray(image[..., :4])  # OpenCV shrinks no more at once
+    small = cv2.resize(few, (SIDE, SIDE), interpolation=cv2.INTER_AREA).reshape(SIDE, SIDE, -1)
     grey = np.nan_to_num(small.astype(np.float32).mean(2))
     span = 255.0 if image.dtype == np.uint8 else max(float(np.abs(grey).max()), 1e-6)
     if grey.std() < FLAT / 255 * span:
