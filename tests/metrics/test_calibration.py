@@ -41,4 +41,19 @@ def test_ignored_does_not_count():
 def test_sums_of_processes_add_up():
     one, other = added([1, 0], [0.9, 0.8]), added([1, 1], [0.9, 0.7])
     together = added([1, 0, 1, 1], [0.9, 0.8, 0.9, 0.7])
-    assert one.compute(one.sums + other.sums) == pytest.approx(together.compute(together.sums))
+    assert (one.sums + other.sums).numpy() == pytest.approx(together.sums.numpy())
+    assert error(together) == pytest.approx(together.compute(one.sums + other.sums)["calibration_error"])
+
+
+def test_the_bins_are_what_a_reliability_diagram_shows():
+    metric = Calibration()
+    mask = np.array([[0, 0, 1, 255]], np.uint8)
+    sample = Sample(np.zeros((1, 4, 3), np.uint8), mask, "x")
+    metric.update(sample, np.zeros((1, 4), np.uint8), np.array([[0.95, 0.97, 0.96, 0.1]], np.float32))
+    bins = metric.compute(metric.sums)["calibration_bins"]
+    assert len(bins) == 15
+    assert bins[0] == [0, 0.0, 0.0]
+    pixels, confidence, accuracy = bins[14]
+    assert pixels == 3
+    assert confidence == pytest.approx(0.96)
+    assert accuracy == pytest.approx(2 / 3)

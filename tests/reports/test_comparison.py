@@ -12,8 +12,9 @@ from segtrain.commands.report import significance_of, write_report
 from segtrain.reports.comparison import counted, duration, verdict_lines
 from segtrain.reports.differences import find_differences
 from segtrain.reports.page import LARGEST
+from segtrain.reports.provenance import departures_table
 from segtrain.reports.run_plots import pareto_front
-from segtrain.reports.runs import find_runs, read_runs_of
+from segtrain.reports.runs import find_runs, read_run_folder, read_runs_of
 from tests.reports.made_runs import make_run, make_sweep
 
 
@@ -118,6 +119,14 @@ def test_other_images_are_not_tested_against_one_another(tmp_path):
     assert {found.groups[i].label for pair in tests.pairs for i in pair[:2]} == {"b", "c"}
     assert tests.left_out == 1
     assert "In no test: 1 of the models" in verdict_lines(found.groups, tests.pairs, tests.left_out)[-1]
+
+
+def test_a_run_of_a_recipe_lists_what_it_does_otherwise_than_the_paper(tmp_path):
+    make_run(tmp_path / "0", "experiment=fcn32s_voc", images=1)
+    table = departures_table([run := read_run_folder(tmp_path / "0")], {run.name: "fcn32s"})
+    rows = {row[2].text: [cell.text for cell in row] for row in table.rows}
+    assert rows["batch"][:2] == ["fcn32s", "fcn32s_voc"]
+    assert departures_table([read_run_folder(tmp_path)], {}) is None
 
 
 def test_numbers_are_short():

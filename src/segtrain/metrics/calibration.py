@@ -3,6 +3,8 @@
 "On Calibration of Modern Neural Networks", Guo, Pleiss, Sun and Weinberger, ICML 2017, section 2.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -31,8 +33,11 @@ class Calibration:
         for row, weights in enumerate((None, confidence, right)):
             self.sums[row] += torch.from_numpy(np.bincount(bins, weights, BINS).astype(np.float64))
 
-    def compute(self, sums: torch.Tensor) -> dict[str, float | None]:
-        """The expected calibration error, from the `sums` of all processes."""
+    def compute(self, sums: torch.Tensor) -> dict[str, Any]:
+        """The expected calibration error, from the `sums` of all processes, and under `calibration_bins` each
+        bin's pixels, mean confidence and accuracy, what a reliability diagram shows."""
         pixels, confidence, right = sums
         error = ((right - confidence).abs().sum() / pixels.sum()).item()
-        return {"calibration_error": None if np.isnan(error) else error}
+        shares = sums / pixels.clamp(min=1)
+        bins = [[int(n), *of_bin] for n, of_bin in zip(pixels, shares[1:].T.tolist(), strict=True)]
+        return {"calibration_error": None if np.isnan(error) else error, "calibration_bins": bins}

@@ -16,7 +16,7 @@ from segtrain.reports.gallery import ORDERS, Gallery
 from segtrain.reports.kept import confidence_colours
 from segtrain.reports.page import page, write_page
 from segtrain.reports.plot import Plot, plot
-from segtrain.reports.provenance import configs_table, origins_table, repeating_commands
+from segtrain.reports.provenance import configs_table, departures_table, origins_table, repeating_commands
 from segtrain.reports.runs import Run
 from segtrain.reports.tables import PageTable
 from segtrain.viz.contact_sheet import WRONG
@@ -92,6 +92,7 @@ def compare_runs(
         "classes": comparison.classes_table(found.groups),
         "problems": comparison.problems_table(runs, found),
         "origins": origins_table(done or runs),
+        "departures": departures_table(done, found.labels),
         "configs": configs_table(done, found.labels),
     }
     plots = _plots(found)

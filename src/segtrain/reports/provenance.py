@@ -10,11 +10,13 @@ from typing import Any
 import yaml
 
 from segtrain.errors import shorten
+from segtrain.papers.contract import departures
 from segtrain.reports.differences import config_differences
 from segtrain.reports.runs import Run
 from segtrain.reports.tables import Cell, PageTable, text_cells
 
 MOST = 80  # keys of the table
+EXPERIMENT = "experiment"
 
 
 def configs_table(runs: Sequence[Run], labels: Mapping[str, str]) -> PageTable | None:
@@ -39,6 +41,19 @@ def origins_table(runs: Sequence[Run]) -> PageTable:
     ]
     caption = "What each run was made by."
     return PageTable("origins", caption, ["run", *columns], [False] * (1 + len(columns)), rows)
+
+
+def departures_table(runs: Sequence[Run], labels: Mapping[str, str]) -> PageTable | None:
+    """What runs of a paper's recipe do otherwise than the paper; None where none do, or none are."""
+    rows = []
+    for run in runs:
+        experiment = run.overrides.get(EXPERIMENT, "")
+        for each in departures(run.config, experiment) if run.config and experiment else ():
+            own = (each.key, each.ours, each.paper, each.source) if each.key else (each.text, "", "", "")
+            rows.append([*text_cells(labels[run.name], experiment, *own)])
+    columns = ["run", "recipe", "key", "run's", "paper's", "where the paper says it"]
+    caption = "What the runs do otherwise than the papers of their recipes."
+    return PageTable("departures", caption, columns, [False] * 6, rows) if rows else None
 
 
 def _facts(run: Run) -> dict[str, str]:

@@ -28,6 +28,7 @@ EXTRA_LABELS = {  # of metric= and of data sets that have metrics of their own; 
     "v_rand": "V_rand",
     "v_info": "V_info",
 }
+CURVES = ("calibration_bins",)  # which no table shows
 NUMBERS = ("hd95", "hd95_undefined", "threshold")  # shown as they are, not in percent
 
 
@@ -104,6 +105,8 @@ def evaluation_table(
                 intervals += [interval_text(crf.mean_iou_interval), interval_text(crf_gain, "+")]
             result.add_row("  95 % interval", *intervals)
     for key, value in network.extra.items():
+        if key in CURVES:
+            continue
         after = crf.extra[key] if crf is not None else None
         text = number if key in NUMBERS else percent
         if isinstance(value, Mapping):
