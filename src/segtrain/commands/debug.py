@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,15 @@ def for_debugging(config: dict[str, Any]) -> dict[str, Any]:
         return config | {"logger": {}}  # nothing is kept
     half = max(1, (config["max_steps"] or 2) // 2)
     return config | {"val_every": half, "checkpoint_every": half, "log_every": 1}
+
+
+def check_unkept(config: Mapping[str, Any], folder: Path) -> None:
+    """Raises InputError where a run for a look would write into the folder of a real one."""
+    kind = "lr_find=true" if config.get("lr_find") else f"debug={config.get('debug')}"
+    if kind != "debug=None" and (folder / "checkpoints").is_dir():
+        raise InputError(
+            f"{folder}: holds another run, which {kind} would change", do="leave out hydra.run.dir"
+        )
 
 
 def limited(data: Dataset, config: dict[str, Any]) -> Limited:

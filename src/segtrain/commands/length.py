@@ -17,6 +17,7 @@ from segtrain.errors import InputError
 EMBEDDED_STEPS = 200  # of `data=shapes`: three minutes on two cores
 EPOCHS = 50  # where nobody says how long
 LEAST, MOST = 1000, 40_000  # steps of those
+VALIDATIONS, FREQUENT = 20, 100  # of a run, and steps between two at least
 UNSETTLED = (None, "auto")
 
 
@@ -47,15 +48,31 @@ def settled_steps(
     return steps
 
 
+def settled_interval(config: Mapping[str, Any]) -> int:
+    """Steps between validations: `val_every`, or a twentieth of `max_steps`, at least 100, so that validating
+    takes no longer than training.
+
+    Example:
+        >>> settled_interval({"val_every": None, "max_steps": 6000})
+        300
+    """
+    given = config["val_every"]
+    return given if given is not None else max(FREQUENT, math.ceil(config["max_steps"] / VALIDATIONS))
+
+
 def take_settled(config: dict[str, Any], source: Path) -> None:
-    """Takes what a run that goes on has settled before: `batch_size=auto`, `max_steps` of equal epochs.
+    """Takes what a run that goes on has settled before: `batch_size`, `val_every`, `max_steps`.
 
     Args:
         config: is changed in place.
         source: the checkpoint, or the folder of checkpoints, that it goes on from.
     """
     before = _training_of(source)
-    same = {"batch_size": True, "max_steps": before.get("max_epochs") == config.get("max_epochs")}
+    same = {
+        "batch_size": True,
+        "val_every": True,
+        "max_steps": before.get("max_epochs") == config.get("max_epochs"),
+    }
     for key, takes in same.items():
         if config[key] in UNSETTLED and takes and is_count(before.get(key)) and before[key]:
             config[key] = before[key]
@@ -71,4 +88,4 @@ def _training_of(source: Path) -> dict[str, Any]:
 
 def unsettled(config: Mapping[str, Any]) -> set[str]:
     """The keys that a run will settle by itself, so that another run's number is none of another config."""
-    return {key for key in ("batch_size", "max_steps") if config.get(key) in UNSETTLED}
+    return {key for key in ("batch_size", "max_steps", "val_every") if config.get(key) in UNSETTLED}

@@ -25,11 +25,11 @@ from segtrain.commands.build_training import (
     prepared,
     run_meta,
 )
-from segtrain.commands.debug import for_debugging, limited, overfit
+from segtrain.commands.debug import check_unkept, for_debugging, limited, overfit
 from segtrain.commands.determinism import refusing_by_name, repeatability
 from segtrain.commands.drawings import BATCH, RESULTS, Drawings
 from segtrain.commands.evaluate import Validation, open_log
-from segtrain.commands.length import settled_steps, take_settled
+from segtrain.commands.length import settled_interval, settled_steps, take_settled
 from segtrain.commands.lr_find import find_rate
 from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
@@ -113,6 +113,7 @@ def run_training(
         config = config | {"logger": {}}  # nothing is kept
     compute = prepared(config)
     check_unused(config, folder)
+    check_unkept(config, folder)
     with ExitStack() as stack:
         stack.enter_context(process_group.join(compute.device))
         folder = process_group.gathered([folder])[0]  # the first rank's
@@ -175,6 +176,7 @@ def set_up(
     if config["batch_size"] == "auto":
         config["batch_size"] = find_batch_size(config, dataset, len(data.class_names), compute, log.say)
     config["max_steps"] = settled_steps(config, choices, len(dataset), log.say)
+    config["val_every"] = settled_interval(config)
     state = build_state(config, data, dataset, compute, log, source)
     state.run_meta |= run_meta(config, choices, data)
     made = state.meta["made_by"] = made_by(data)

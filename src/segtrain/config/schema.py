@@ -25,7 +25,7 @@ TYPES: dict[str, Any] = {
     "max_epochs": float | None,
     "batch_size": int | Literal["auto"],
     "accumulate": int,
-    "val_every": int,
+    "val_every": int | None,
     "checkpoint_every": int,
     "log_every": int,
     "num_workers": int | Literal["auto"],
