@@ -79,6 +79,9 @@ def test_half_precision_trains_and_goes_on_with_its_scale(tiny, gpu, precision):
 def test_a_deterministic_run_is_resumed_to_the_very_weights(tiny, gpu):
     keys = ["device=cuda:0", "deterministic=true", "model=fcn8s", "ema=0.9"]
     whole = tiny(*keys, "max_steps=4", "checkpoint_every=2")
+    if whole.code == 2:  # torch may have no fixed order of an operation; then that is named
+        refused(whole, "deterministic=true: torch's", "has no fixed order on device=cuda")
+        pytest.skip(whole.err.splitlines()[-1])
     assert whole.code == 0, whole.err
     half = tiny(*keys, "max_steps=4", "checkpoint_every=2")
     again = tiny(*keys, "max_steps=4", f"resume={half.folder / 'checkpoints/previous.ckpt'}")

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from gpu_inference import agreement, crf_rows, evaluation_rows, prediction_row
 from gpu_setting import TINY, Setting, Sizes
-from gpu_training import deeplab_rows, network_rows
+from gpu_training import compiled_rows, deeplab_rows, network_rows
 from measure import HEADER, PRINTED, row
 
 from segtrain.engine.device import choose
@@ -30,6 +30,7 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "evaluation": evaluation_rows,
     "networks": network_rows,
     "prediction": prediction_row,
+    "compiled": compiled_rows,
 }
 
 

@@ -126,14 +126,12 @@ def evaluation_rows(setting: Setting) -> None:
 def prediction_row(setting: Setting) -> None:
     """`segpredict` of a folder of JPEG: the seconds of many images less those of one."""
     sizes, folder = setting.sizes, setting.folder
-    many = folder / "many"
-    drawn(many, sizes.voc, sizes.images)
-    for mask in many.glob("*.png"):
-        mask.unlink()
-    one = folder / "one"
-    one.mkdir()
-    first = sorted(many.glob("*.jpg"))[0]
-    (one / first.name).write_bytes(first.read_bytes())
+    drawn(folder / "drawn", sizes.voc, sizes.images)
+    files = sorted((folder / "drawn").glob("*.jpg"))
+    for name, count in (("one", 1), ("many", 1 + sizes.evaluated)):
+        (folder / name).mkdir()
+        for i in range(count):
+            (folder / name / f"{i:04}.jpg").write_bytes(files[i % len(files)].read_bytes())
     device = setting.fast.device.type
     model = [
         "model=deeplabv3",
@@ -146,15 +144,15 @@ def prediction_row(setting: Setting) -> None:
     _command("segtrain", *model, "max_steps=1", "batch_size=2", "num_workers=0", f"device={device}",
              f"hydra.run.dir={run}")  # fmt: skip
     seconds = {}
-    for images in (one, many):
+    for name in ("one", "many"):
         start = time.perf_counter()
-        _command("segtrain predict", f"ckpt={run}", f"input={images}", f"device={device}",
-                 f"output={folder / images.name}_out")  # fmt: skip
-        seconds[images.name] = time.perf_counter() - start
-    count = sizes.images - 1
-    rate = count / max(seconds["many"] - seconds["one"], 1e-3)
-    row(f"`segpredict`, {sizes.images} JPEG of VOC's size", "", f"{rate:.0f} images/s", "reported",
-        f"and {seconds['one']:.1f} s for the first")  # fmt: skip
+        _command("segtrain predict", f"ckpt={run}", f"input={folder / name}", f"device={device}",
+                 f"output={folder / name}_out")  # fmt: skip
+        seconds[name] = time.perf_counter() - start
+    took = seconds["many"] - seconds["one"]
+    rate = f"{sizes.evaluated / took:.0f} images/s" if took > 0 else "-"
+    details = f"after {seconds['one']:.1f} s with the first"
+    row(f"`segpredict`, {sizes.evaluated} JPEG of VOC's size", "", rate, "reported", details)
 
 
 def _command(command: str, *arguments: str) -> None:

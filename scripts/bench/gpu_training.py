@@ -92,7 +92,10 @@ def ours(setting: Setting, data: Augmented, *, compiled: bool) -> Measured:
     loss = CompositeLoss({"cross_entropy": CrossEntropy(weights={"out": 1.0})})
     state = TrainState(model, loss, sgd(model, lr=1e-3), schedules.Poly(), compute, settings, meta={})
     batches = training_batches(
-        data, TrainingStream(len(data), sizes.batch, seed=0), num_workers=setting.workers
+        data,
+        TrainingStream(len(data), sizes.batch, seed=0),
+        num_workers=setting.workers,
+        pinned=compute.device.type == "cuda",
     )
 
     def step(batch: Any) -> None:
@@ -175,12 +178,7 @@ def _as_bytes(samples) -> tuple[Tensor, Tensor]:
 def deeplab_rows(setting: Setting) -> None:
     """DeepLab v3 on ResNet-50 against torchvision's loop and smp's network."""
     sizes = setting.sizes
-    split = drawn(setting.folder / "train", (sizes.side, sizes.side), sizes.images)
-    data = Augmented(split, scale_crop(sizes.side), seed=0)
-    model = build_model("deeplabv3_torchvision", num_classes=CLASSES, width=sizes.width)
-    batch = random_batch(sizes.batch, sizes.side, CLASSES, str(setting.fast.device))
-    work = gmacs(our_step(model, batch, setting.fast)) / sizes.batch
-    del model
+    data, work = _deeplab(setting)
     eager = ours(setting, data, compiled=False)
     what = f"training, DeepLab v3 on ResNet-50, {sizes.batch}×{sizes.side}×{sizes.side}"
     row(what, "", f"{eager.speed:.1f} images/s", "", f"{2 * work:.0f} GFLOP an image")
@@ -194,16 +192,41 @@ def deeplab_rows(setting: Setting) -> None:
     row("the same", against, times(eager.speed / peer.speed), "≥ 1.15 ×", details)
     row("peak memory", "", f"{eager.memory:.1f} GiB", "reported")
     row("waiting for data", "", f"{100 * eager.waiting:.1f} %", "≤ 3 %")
+
+
+def _deeplab(setting: Setting) -> tuple[Augmented, float]:
+    """What DeepLab v3 is trained on, and its step's multiply-adds an image."""
+    sizes = setting.sizes
+    split = drawn(setting.folder / "train", (sizes.side, sizes.side), sizes.images)
+    data = Augmented(split, scale_crop(sizes.side), seed=0)
+    model = build_model("deeplabv3_torchvision", num_classes=CLASSES, width=sizes.width)
+    batch = random_batch(sizes.batch, sizes.side, CLASSES, str(setting.fast.device))
+    return data, gmacs(our_step(model, batch, setting.fast)) / sizes.batch
+
+
+def compiled_rows(setting: Setting) -> None:
+    """What `compile=true` gains on DeepLab v3, and CUDA graphs on a small network; on a GPU alone, for on a
+    CPU it would be minutes of a C++ compiler."""
     if setting.fast.device.type != "cuda":
-        return  # minutes of a C++ compiler, for nothing that this table wants
-    compiled = ours(setting, data, compiled=True)
-    speeds = f"{compiled.speed:.1f} images/s, {utilisation(compiled.speed, work)}, {compiled.memory:.1f} GiB"
-    row("`compile=true`", "without", times(compiled.speed / eager.speed), "reported", speeds)
-    row("seconds of the first step, compiled", "", f"{compiled.first:.0f} s", "reported")
+        return
+    data, work = _deeplab(setting)
+    eager, compiled = (ours(setting, data, compiled=flag) for flag in (False, True))
+    speeds = f"{compiled.speed:.1f} for {eager.speed:.1f} images/s, {utilisation(compiled.speed, work)},"
+    details = f"{speeds} {compiled.memory:.1f} GiB, after {compiled.first:.0f} s"
+    row("`compile=true`, DeepLab v3", "without", times(compiled.speed / eager.speed), "reported", details)
+    arms = {}
+    for mode in (None, "reduce-overhead"):  # the latter with CUDA graphs
+        model = build_model("fc_densenet56", num_classes=CLASSES)
+        if mode:
+            model.compile(mode=mode)
+        arms[mode], _ = _of_network(setting, model, 224, 3)
+    plain, graphs = arms.values()
+    details = f"{graphs.speed:.1f} for {plain.speed:.1f} images/s, after {graphs.first:.0f} s"
+    row("CUDA graphs, fc_densenet56, 3×224×224", "without", times(graphs.speed / plain.speed), "", details)
 
 
 def network_rows(setting: Setting) -> None:
-    """A step of other networks on one batch on the card, eager, and of the smallest also with CUDA graphs."""
+    """A step of other networks on one batch that is on the card."""
     for name, (side, batch) in NETWORKS.items():
         if setting.sizes.width < 1:
             side, batch = setting.sizes.side, setting.sizes.batch
@@ -216,14 +239,6 @@ def network_rows(setting: Setting) -> None:
             "reported",
             f"{utilisation(result.speed, work)}, {result.memory:.1f} GiB, {2 * work:.0f} GFLOP an image",
         )
-    if setting.fast.device.type == "cuda":
-        model = build_model("fc_densenet56", num_classes=CLASSES)
-        plain, _ = _of_network(setting, model, 224, 3)
-        model = build_model("fc_densenet56", num_classes=CLASSES)
-        model.compile(mode="reduce-overhead")  # CUDA graphs
-        graphs, _ = _of_network(setting, model, 224, 3)
-        details = f"{graphs.speed:.1f} for {plain.speed:.1f} images/s, after {graphs.first:.0f} s"
-        row("fc_densenet56, 3×224×224, CUDA graphs", "eager", times(graphs.speed / plain.speed), "", details)
 
 
 def _of_network(setting: Setting, model: nn.Module, side: int, images: int) -> tuple[Measured, float]:

@@ -38,7 +38,8 @@ def table(found: dict) -> str:
     if bench := found.get("bench"):
         columns = ("what", "against", "measured", "wanted", "details")
         lines += [f"{bench['about']}:", "", "| what | against | measured | to reach | |", "| --- " * 5 + "|"]
-        lines += ["| " + " | ".join(row[column] for column in columns) + " |" for row in bench["rows"]]
+        cells = [[row[column].replace("|", r"\|") for column in columns] for row in bench["rows"]]
+        lines += [f"| {' | '.join(row)} |" for row in cells]
         lines.append("")
     if rows := found.get("reproduce"):
         lines += [

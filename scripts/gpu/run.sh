@@ -3,7 +3,8 @@
 # marked gpu, the benchmark, a training on CamVid. Each has its own limit and leaves the others.
 #   bash scripts/gpu/run.sh [PART ...]      PART: test bench reproduce; all if none is given
 # PACK (gpu_pack) is that folder; OUT (gpu_out) gets gpu.log, gpu.json and curves; PYTHON (python3) has torch.
-# TEST_SECONDS, BENCH_SECONDS, REPRODUCE_SECONDS are the limits. DEVICE=cpu tries everything with tiny sizes.
+# CAMVID is another data set than the folder's. TEST_SECONDS, BENCH_SECONDS and REPRODUCE_SECONDS are the
+# limits. DEVICE=cpu tries everything with tiny sizes.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
@@ -48,7 +49,7 @@ for part in "${parts[@]}"; do
             ;;
         reproduce)
             begin reproduce "$reproduce_seconds"
-            data=$pack/camvid
+            data=${CAMVID:-$pack/camvid}
             [ -d "$data" ] || data=${SEGTRAIN_DATA:-}/camvid
             work=$(mktemp -d)
             timeout -k 10 "$reproduce_seconds" "$python" scripts/gpu/reproduce.py "$data" --device "$device" \

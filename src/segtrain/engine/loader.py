@@ -167,9 +167,17 @@ def training_batches(
     stream: TrainingStream,
     *,
     num_workers: int,
+    pinned: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Batch, None, None]:
     """Endless batches in the stream's order, until `should_stop` says so while one is waited for.
+
+    Args:
+        dataset: of samples under augmentation.
+        stream: what of it each batch has.
+        num_workers: processes.
+        pinned: whether the batches go to a GPU, which copies from such memory while the host goes on.
+        should_stop: asked while a batch is waited for.
 
     Raises:
         InputError: a sample's; or the loader's processes are lost.
@@ -178,7 +186,7 @@ def training_batches(
         dataset,
         batch_sampler=stream,
         collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pinned,
         persistent_workers=num_workers > 0,
         generator=torch.Generator(),  # or making the iterator would draw from the global one
         **loader_options(num_workers),

@@ -117,7 +117,10 @@ def _batches(
         rank=process_group.rank(),
         world_size=world_size,
     )
-    return training_batches(dataset, stream, num_workers=settings.num_workers, should_stop=should_stop)
+    pinned = state.compute.device.type == "cuda"
+    return training_batches(
+        dataset, stream, num_workers=settings.num_workers, pinned=pinned, should_stop=should_stop
+    )
 
 
 def _set_rates(state: TrainState) -> float:
