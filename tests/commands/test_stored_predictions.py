@@ -80,6 +80,7 @@ def test_metrics_intervals_and_files_of_predictions(photos, run, tmp_path, monke
     assert names == ["name", "c", "d", "site/e"]
     for name in ("contact_sheet.png", "confusion_matrix.png", "image_counts.npz"):
         assert (done.folder / name).is_file()
+    assert not (done.folder / "precision_recall.png").exists()
 
 
 def test_python_evaluates_predictions_of_a_split(photos, tmp_path, monkeypatch):

@@ -222,8 +222,9 @@ class Validation:
                 self.log.image(step, f"{self.split}/{image.position}_{image.sample.name}", drawn)
             counts = class_counts(image.matrices[-1]).numpy()
             self._counted.append((image.position, image.sample.name, counts))
-            if left:
-                left.add(image)
+            if left:  # labels from files come with a probability of 1, where a metric asks for any
+                stored = self.compute.precision == STORED
+                left.add(image._replace(confidence=None) if stored else image)
             on_image(image)
 
         with self.log.progress("evaluating", len(self.images)) as advance:
