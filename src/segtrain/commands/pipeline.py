@@ -15,7 +15,7 @@ from segtrain.errors import InputError, SaveError
 
 READERS = 2  # threads
 VALUES = 1 << 27  # numbers of images that are read before their turn
-WAITING = 4  # images that are to be written
+WAITING = 4  # images that are to be written; fewer where these are large
 
 
 class Loaded(NamedTuple):
@@ -138,7 +138,8 @@ class Pipeline:
             self._finished()
             return
         for (number, loaded), one in zip(batch, predicted, strict=True):
-            while len(self._writing) >= WAITING:
+            waiting = min(WAITING, PIXELS // (loaded.image.shape[0] * loaded.image.shape[1]))
+            while len(self._writing) >= max(waiting, 1):
                 self._writing.popleft().result()
             self._writing.append(writer.submit(self._write, number, loaded, one))
 

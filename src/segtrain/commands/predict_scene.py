@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from segtrain.data.io.scenes import Scene, mean_filled, read_window, scene_of
 from segtrain.data.io.vectors import write_polygons
 from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.errors import InputError
-from segtrain.evaluation.tiling import Blender
+from segtrain.evaluation.tiling import Blender, spans
 from segtrain.files import as_argument, inside, write_atomically
 from segtrain.progress import Terminal, progress_bar
 from segtrain.viz.drawing import write_image
@@ -70,6 +71,8 @@ class SceneWriter:
         self._write_outputs(name, rows)
         self.outputs.made_from.finish(name, self.outputs.kinds, digests)
         shutil.rmtree(work.parent, ignore_errors=True)
+        with suppress(OSError):  # another scene is not done
+            work.parents[1].rmdir()
 
     def _work(self, name: str, digests: dict[str, str]) -> Path:
         """The folder of a scene's finished rows; those that other inputs made are removed."""
@@ -248,6 +251,8 @@ class SceneRows:
 
 def check_scenes_wanted(config: dict[str, Any], scenes: list[tuple[str, Path]]) -> None:
     """Raises InputError where what is wanted does not fit to the scenes among the images."""
+    if scenes:
+        spans(1, config["tile"], config["overlap"])  # says what does not fit
     if config["polygons"] and not scenes:
         raise InputError(
             f"polygons={config['polygons']}: no image has a place on the ground, or is large",

@@ -24,7 +24,10 @@ def reading(path: Path) -> Iterator[None]:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
             reason = f"not an image of {', '.join(FORMATS)}"
-        raise InputError(f"{path}: cannot be read ({reason})", do="get the file anew") from error
+        do = "get the file anew"
+        if isinstance(error, Image.DecompressionBombError):
+            do = "data=raster trains on windows of it, and segpredict takes it in tiles (large_above)"
+        raise InputError(f"{path}: cannot be read ({reason})", do=do) from error
 
 
 def check_regular(path: Path) -> None:

@@ -220,5 +220,6 @@ def import_rasterio(path: Path) -> Any:
         raise InputError(
             f"{path}: reading it in windows needs the package rasterio", do=how_to_install("geo")
         ) from error
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # what is wrong it raises as well
     warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
     return rasterio
