@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "commands": {
         *("config", "converters", "crf", "data", "distributed", "engine", "evaluation", "export"),
         *("anatomy", "demo", "layers", "loggers", "losses", "metrics"),
-        *("papers", "reports", "tasks", "viz", "weights"),
+        *("papers", "reports", "sizes", "tasks", "viz", "weights"),
     },
     "engine": {"distributed", "loggers", "losses"},
     "evaluation": {"crf", "distributed", "engine", "inference", "metrics", "sizes", "tasks", "viz"},

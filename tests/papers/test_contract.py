@@ -11,7 +11,7 @@ from segtrain.papers.contract import contract, departures, departures_line, valu
 from segtrain.papers.paper import paper_of, papers, recipe_of
 from tests.test_recipes import COMMAND, RECIPES, header
 
-OURS = {"fcn8s_shapes", "unet_camvid"}  # no paper's
+OURS = {"fcn8s_shapes", "own", "unet_camvid"}  # no paper's
 DEPARTS = re.compile(r"Departs: (.+?)\.(?= Expected| Command| Then| Without|$)")
 
 

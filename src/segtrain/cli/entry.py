@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from segtrain.cli.explain import complete_explain, explain_command, explain_lesson, lesson_argument
 from segtrain.cli.runner import Command, run_command
 from segtrain.commands.folder import is_locked
 from segtrain.config.compose import evaluation_config, plain, predictions_config
@@ -56,6 +57,8 @@ def _train(config: DictConfig, folder: Path) -> dict[str, Any] | None:
     say_departures(values, choices)
     try:
         result = run_training(values, choices, folder, lambda: _others(folder))
+        if result:
+            explain_lesson(choices, folder)
         return result.as_json() if result else None
     except MissingData as error:
         if names := recipes_for(choices):
@@ -99,6 +102,7 @@ def _others(folder: Path) -> list[Path]:
 
 
 def _complete_training(arguments: list[str]) -> list[str]:
+    arguments = [lesson_argument(one) for one in arguments]
     if resume_path(arguments) is None:
         return arguments
     from segtrain.commands.resume import complete_arguments
@@ -201,6 +205,7 @@ COMMANDS = {
     "eval": Command("eval", _evaluate, recorded=True, complete=partial(complete_overrides, "eval")),
     "predict": Command("predict", _predict, complete=partial(complete_overrides, "predict")),
     "data": Command("data", _look_at_data),
+    "explain": Command("explain", explain_command, complete=complete_explain),
     "import": Command("import", _import_weights),
     "report": Command("report", _report),
     "export": Command("export", _export, complete=partial(complete_overrides, "export")),
@@ -255,6 +260,11 @@ def segdemo() -> None:
 def segreport() -> None:
     """`segreport`: a page that compares runs."""
     _run("report", sys.argv[1:])
+
+
+def segexplain() -> None:
+    """`segexplain`: a network, its paper, and what it does with an image, as a page."""
+    _run("explain", sys.argv[1:])
 
 
 def main() -> None:

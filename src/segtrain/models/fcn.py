@@ -12,6 +12,8 @@ differs in the image's borders only. The 2× deconvolutions stay fixed as in the
 `learn_upsampling` learns them as in the paper (section 4.3).
 """
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 from segtrain.layers.backbone import Backbone, require_strides
@@ -61,17 +63,27 @@ class FCN(nn.Module):
         self.upscore = BilinearDeconv(num_classes, kernel, stride)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features, grids = self.backbone(images), self.backbone.feature_info.grids
+        *_, (scores, grid) = self.fused(self.backbone(images))
+        grid = grid.deconv(self.upscore.kernel, self.upscore.stride)
+        offset = round(grid.index_of(Grid()))
+        return {"out": crop(self.upscore(scores), offset, offset, images.shape[-2:])}
+
+    def fused(self, features: dict[int, Tensor]) -> Iterator[tuple[Tensor, Grid]]:
+        """The scores of stride 32, then those with each finer stage's added: FCN-32s, -16s, -8s in one.
+
+        Yields:
+            Scores N×C×h×w and where their cells lie.
+        """
+        grids = self.backbone.feature_info.grids
         scores, grid = self.score32(features[32]), grids[32]
+        yield scores, grid
         for s in self.strides:
             upscore = self.get_submodule(f"upscore{s}")
             assert isinstance(upscore, BilinearDeconv)
             feature = features[s] * self.scales[s] if s in self.scales else features[s]
             finer = self.get_submodule(f"score{s}")(feature)
             scores, grid = add_aligned(upscore(scores), grid.deconv(upscore.kernel, 2), finer, grids[s])
-        grid = grid.deconv(self.upscore.kernel, self.upscore.stride)
-        offset = round(grid.index_of(Grid()))
-        return {"out": crop(self.upscore(scores), offset, offset, images.shape[-2:])}
+            yield scores, grid
 
 
 def add_aligned(a: Tensor, a_grid: Grid, b: Tensor, b_grid: Grid) -> tuple[Tensor, Grid]:

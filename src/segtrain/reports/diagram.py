@@ -1,0 +1,150 @@
+"""A network as boxes: width by channels, height by resolution, skips as arcs above, dilation in colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup, escape
+
+from segtrain.viz.curves import BLUE, GREEN, ORANGE, PURPLE
+
+TALLEST, SHORTEST = 150, 12
+GAP, TOP = 26, 30
+COLOURS = {
+    "encoder": (BLUE, "convolutions"),
+    "dilated": (ORANGE, "with dilation"),
+    "decoder": (GREEN, "larger again"),
+    "scores": (PURPLE, "scores of the classes"),
+}
+
+
+class DrawnBox(NamedTuple):
+    """A stage as it is drawn.
+
+    Attributes:
+        name, summary: of it. kind: one of COLOURS.
+        channels, rows: that give its width and height.
+        note: below it, such as its dilation.
+    """
+
+    name: str
+    summary: str
+    kind: str
+    channels: int
+    rows: int
+    note: str = ""
+
+
+def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], rows: int) -> Markup:
+    """The SVG of a network.
+
+    Args:
+        boxes: from left to right.
+        flows: pairs of numbers of boxes; what does not go to the next one is drawn as an arc.
+        rows: of the image.
+
+    Returns:
+        An SVG that takes the page's colour for its letters.
+    """
+    lefts, widths, x = [], [], 8.0
+    for box in boxes:
+        widths.append(_width(box.channels))
+        lefts.append(x)
+        x += widths[-1] + GAP
+    heights = [_height(box.rows, rows) for box in boxes]
+    arcs = _levels([(a, b) for a, b in flows if b - a > 1])
+    top = TOP + 15 * (max(arcs.values(), default=0) + bool(arcs))
+    middle = top + TALLEST / 2
+    bottom = top + TALLEST + 130
+    parts = [_arrow(lefts, widths, a, middle) for a, b in flows if b - a == 1]
+    parts += [
+        _box(box, left, width, height, middle, top)
+        for box, left, width, height in zip(boxes, lefts, widths, heights, strict=True)
+    ]
+    for (a, b), level in arcs.items():
+        title = f"{escape(boxes[a].name)} → {escape(boxes[b].name)}"
+        start, end = lefts[a] + widths[a] * 0.7, lefts[b] + widths[b] * 0.3
+        high = top - 8 - 15 * (level + 1)
+        path = (
+            f"M{start:.1f} {middle - heights[a] / 2 - 15:.1f}V{high + 6:.1f}q0 -6 6 -6H{end - 6:.1f}q6 0 6 6"
+            f"V{middle - heights[b] / 2 - 16:.1f}"
+        )
+        parts.append(
+            f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="1.2" stroke-dasharray="4 2"'
+            f' marker-end="url(#tip-of-arrow)"><title>{title}</title></path>'
+        )
+    shown = {box.kind: None for box in boxes}
+    key = _key([kind for kind in COLOURS if kind in shown], bool(arcs), bottom - 6)
+    size = f"0 0 {max(x, 700):.0f} {bottom:.0f}"
+    return Markup(
+        f'<svg viewBox="{size}" width="{max(x, 700):.0f}" height="{bottom:.0f}" role="img"'
+        f' aria-label="the network as {len(boxes)} stages"><defs><marker id="tip-of-arrow" viewBox="0 0 8 8"'
+        ' refX="6" refY="4" markerWidth="6" markerHeight="6" orient="auto"><path d="M0 0L8 4L0 8z"'
+        f' fill="currentColor"/></marker></defs>{"".join(parts)}{key}</svg>'
+    )
+
+
+def _width(channels: int) -> float:
+    return 6 + 5.2 * math.log2(max(channels, 1))
+
+
+def _height(of: int, rows: int) -> float:
+    """By the square root, so that a thirty-second is still seen."""
+    return max(SHORTEST, TALLEST * math.sqrt(min(of / rows, 1.15)))
+
+
+def _levels(skips: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """How high each arc is: short ones low, and none on another."""
+    levels: dict[tuple[int, int], int] = {}
+    for a, b in sorted(skips, key=lambda pair: (pair[1] - pair[0], pair)):
+        taken = {level for (c, d), level in levels.items() if a < d and c < b}
+        levels[a, b] = next(level for level in range(len(levels) + 1) if level not in taken)
+    return levels
+
+
+def _box(box: DrawnBox, left: float, width: float, height: float, middle: float, top: float) -> str:
+    colour = COLOURS[box.kind][0]
+    title = f"{box.name}: {box.summary}; {box.channels} channels, {box.rows} rows"
+    below = top + TALLEST + 26
+    centre = left + width / 2
+    note = f'<tspan font-weight="700"> {escape(box.note)}</tspan>' if box.note else ""
+    return (
+        f"<g><title>{escape(title)}</title>"
+        f'<rect x="{left:.1f}" y="{middle - height / 2:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2"'
+        f' fill="{colour}" fill-opacity=".55" stroke="{colour}" stroke-width="1.5"/>'
+        f'<text x="{centre:.1f}" y="{middle - height / 2 - 4:.1f}" text-anchor="middle" font-size="10">'
+        f"{box.channels}</text>"
+        f'<text x="{centre:.1f}" y="{middle + height / 2 + 11:.1f}" text-anchor="middle" font-size="10"'
+        f' fill-opacity=".75">{box.rows}</text>'
+        f'<text transform="translate({centre - 2:.1f} {below:.1f}) rotate(52)" font-size="11">'
+        f"{escape(box.name)}{note}</text></g>"
+    )
+
+
+def _arrow(lefts: Sequence[float], widths: Sequence[float], i: int, middle: float) -> str:
+    start, end = lefts[i] + widths[i] + 3, lefts[i + 1] - 3
+    return (
+        f'<path d="M{start:.1f} {middle:.1f}H{end:.1f}" stroke="currentColor" stroke-width="1.2"'
+        ' marker-end="url(#tip-of-arrow)"/>'
+    )
+
+
+def _key(kinds: Sequence[str], arcs: bool, y: float) -> str:
+    parts, x = [], 8
+    for kind in kinds:
+        colour, words = COLOURS[kind]
+        parts.append(
+            f'<rect x="{x}" y="{y - 9:.0f}" width="10" height="10" fill="{colour}" fill-opacity=".55"'
+            f' stroke="{colour}"/><text x="{x + 15}" y="{y:.0f}">{words}</text>'
+        )
+        x += 26 + 7 * len(words)
+    if arcs:
+        parts.append(
+            f'<path d="M{x} {y - 4:.0f}h22" stroke="currentColor" stroke-dasharray="4 2" fill="none"/>'
+            f'<text x="{x + 28}" y="{y:.0f}">skips</text>'
+        )
+        x += 76
+    parts.append(f'<text x="{x}" y="{y:.0f}" fill-opacity=".75">above: channels; below: rows of cells</text>')
+    return "".join(parts)
