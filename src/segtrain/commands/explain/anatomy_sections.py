@@ -102,9 +102,10 @@ def alignment(subject: Subject) -> str:
     share = abs(shift) / stride
     cells = " (nearly half a cell)" if 0.4 < share < 0.6 else ""
     where = "right and down" if shift > 0 else "left and up"
+    what = "the logits are" if not subject.diagram.skips else "what the deepest path gives them is"
     return (
-        f"{assumed} The receptive fields are centred {abs(shift):g} pixels further {where}{cells}: the logits"
-        f" are shifted against the image by that much, which training makes up for in part."
+        f"{assumed} The receptive fields are centred {abs(shift):g} pixels further {where}{cells}: {what}"
+        f" shifted against the image by that much, which training makes up for in part."
     )
 
 

@@ -106,7 +106,8 @@ def branch_sections(subject: Subject) -> list[Section]:
     found = [next(pair for pair in found if pair[0].name == name) for name in names]
     if len(found) < 3:
         return []
-    rows, squares = [], []
+    rows: list[list[Cell]] = []
+    squares: list[tuple[str, int]] = []
     for layer, large in found:
         size = large.receptive.full_size(LARGE[0]) if large.receptive else None
         kernel = f"{layer.kernel}×{layer.kernel}"
@@ -121,7 +122,7 @@ def branch_sections(subject: Subject) -> list[Section]:
                 Cell(f"{layer.multiply_adds:,}", layer.multiply_adds),
             ]
         )
-        if size:
+        if size and size not in {side for _, side in squares}:
             squares.append((f"{layer.name}, {what}", size))
     columns = ["branch", "convolution", "receptive field", "parameters", "multiply-adds"]
     caption = "Branches side by side, whose outputs are summed or concatenated."

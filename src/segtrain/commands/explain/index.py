@@ -72,7 +72,7 @@ def explain_all(asked: Sequence[Asked], folder: Path) -> None:
         Section("tree", "Family tree", [drawing("family", caption, family_tree(members))]),
         Section("systems", "All systems", blocks),
     ]
-    lead = f"{len(found)} networks of {len(papers())} papers, full size, at 21 classes."
+    lead = f"{len(found)} networks of {len(papers())} papers, at 21 classes."
     write_page(folder / "explain.html", sections_page("The systems, explained", lead, sections))
     encoded = json.dumps(found, indent=1, ensure_ascii=False).encode()
     write_atomically(folder / "explain.json", lambda file: file.write(encoded))

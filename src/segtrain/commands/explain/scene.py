@@ -16,7 +16,7 @@ from segtrain.reports.fields import heat_uri
 from segtrain.reports.sections import SectionPart, image_row
 from segtrain.sizes import upsample_logits
 
-LONGEST = 300  # pixels of an image on the page
+LONGEST = 232  # pixels of an image on the page
 
 
 class Exhibit(NamedTuple):
