@@ -38,6 +38,8 @@ def _recipes(model: str | None) -> list[tuple[str, dict[str, str]]]:
     """Name and options of each experiment of a model, in order."""
     found = []
     for path in sorted((CONFIG_DIR / "experiment").glob("*.yaml")):
+        if path.stem.startswith("lesson_"):
+            continue
         of = dict(re.findall(r"override /(model|data): (\w+)", path.read_text(encoding="utf-8")))
         if of.get("model") == model:
             found.append((path.stem, of))
