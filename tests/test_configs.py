@@ -5,6 +5,7 @@ import yaml
 
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
 from segtrain.config.instantiate import TARGET, check_arguments, locate
+from segtrain.config.num_classes import fill_num_classes
 
 GROUPS = (
     "model",
@@ -43,7 +44,9 @@ def test_every_option_binds_to_the_signature_of_its_target(group, option):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_recipe_composes_and_binds(name):
-    config = plain(compose_config("train", [f"experiment={name}"]))
+    composed = compose_config("train", [f"experiment={name}"])
+    fill_num_classes(composed)
+    config = plain(composed)
     for group in GROUPS:
         if group in config:  # crops are optional, and backbones are below their model
             check_targets(config[group], group)

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "commands": {
         *("config", "converters", "crf", "data", "distributed", "engine", "evaluation", "export"),
         *("anatomy", "demo", "layers", "loggers", "losses", "metrics"),
-        *("papers", "reports", "sizes", "tasks", "viz", "weights"),
+        *("papers", "reports", "serve", "sizes", "tasks", "viz", "weights"),
     },
     "engine": {"distributed", "loggers", "losses"},
     "evaluation": {"crf", "distributed", "engine", "inference", "metrics", "sizes", "tasks", "viz"},
@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "loggers": set(),
     "viz": set(),
     "papers": set(),
-    "demo": {"crf", "viz"},
+    "demo": {"crf", "data", "viz"},
+    "serve": {"viz"},
     "anatomy": {"layers", "sizes"},
     "reports": {"papers", "viz"},
     "distributed": set(),

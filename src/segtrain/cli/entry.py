@@ -200,6 +200,13 @@ def _report(config: DictConfig, folder: Path) -> None:
     write_report(paths, folder, seed=values["seed"], title=values["title"])
 
 
+def _serve(config: DictConfig, folder: Path) -> None:
+    configs, saved = read_checkpoints_of(config)
+    from segtrain.commands.serve import run_server
+
+    run_server(configs, saved)
+
+
 COMMANDS = {
     "train": Command("train", _train, recorded=True, complete=_complete_training),
     "eval": Command("eval", _evaluate, recorded=True, complete=partial(complete_overrides, "eval")),
@@ -209,6 +216,7 @@ COMMANDS = {
     "import": Command("import", _import_weights),
     "report": Command("report", _report),
     "export": Command("export", _export, complete=partial(complete_overrides, "export")),
+    "serve": Command("serve", _serve, complete=partial(complete_overrides, "serve")),
     "demo": Command("demo", _demo, complete=partial(complete_overrides, "demo")),
 }
 
@@ -265,6 +273,11 @@ def segreport() -> None:
 def segexplain() -> None:
     """`segexplain`: a network, its paper, and what it does with an image, as a page."""
     _run("explain", sys.argv[1:])
+
+
+def segserve() -> None:
+    """`segserve`: a server that answers images with their predictions."""
+    _run("serve", sys.argv[1:])
 
 
 def main() -> None:

@@ -142,7 +142,7 @@ def _is_one(kernel: dict[str, Any]) -> bool:
 def serve(page: Any, config: dict[str, Any]) -> None:
     """Serves a page until a signal comes. Raises InputError where the port is taken."""
     gr = require_gradio()
-    port = config["port"] or _free_port(config["host"])
+    port = config["port"] or free_port(config["host"])
     theme = gr.themes.Default(font=SYSTEM_FONTS[0], font_mono=SYSTEM_FONTS[1])
     try:
         page.launch(
@@ -170,7 +170,8 @@ def serve(page: Any, config: dict[str, Any]) -> None:
     page.close(verbose=False)
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
+    """A port that nobody listens on."""
     with socket.socket() as one:
         one.bind((host, 0))
         return one.getsockname()[1]

@@ -84,6 +84,9 @@ TYPES: dict[str, Any] = {
     "max_megabytes": int,
     "max_megapixels": float,
     "whole_megapixels": float,
+    "concurrency": int,
+    "queue": int,
+    "timeout": float,
 }
 AT_LEAST = dict.fromkeys(
     ("max_steps", "batch_size", "accumulate", "val_every", "checkpoint_every", "log_every", "tile"), 1

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segtrain.contracts import IGNORE_INDEX, Colour
+from segtrain.data.io.opening import stated_size
 from segtrain.errors import InputError
 from segtrain.viz.drawing import overlay
 
@@ -79,6 +80,29 @@ class Opened:
         return self._refined[key]
 
 
+def read_bounded(path: Path, read: Callable[[Path], np.ndarray], max_megapixels: float) -> np.ndarray:
+    """Reads an image that is not too large, by what its head says before it is decoded: a small file may
+    hold gigabytes.
+
+    Args:
+        path: of the file.
+        read: gives its pixels, H×W×C; raises InputError.
+        max_megapixels: that it may have.
+
+    Raises:
+        InputError: no image, or one that is too large.
+    """
+    stated = stated_size(path)
+    image = None if stated else read(path)
+    height, width = stated or image.shape[:2]  # type: ignore[union-attr]
+    if height * width > max_megapixels * MEGA:
+        raise InputError(
+            f"{path.name}: the image must have at most {max_megapixels:g} megapixels, got {width}×{height}",
+            do="use segpredict, or a larger max_megapixels=",
+        )
+    return read(path) if image is None else image
+
+
 class Drawn(NamedTuple):
     """image: uint8 H×W×3. labels: as `DemoModel.image_labels`. shares: of the image, a class each."""
 
@@ -111,13 +135,7 @@ def analyse_image(
     Example:
         >>> scene = analyse_image(Path("street.png"), read, spec.to_rgb, [model], max_megapixels=12)
     """
-    image = read(path)
-    height, width = image.shape[:2]
-    if height * width > max_megapixels * MEGA:
-        raise InputError(
-            f"{path.name}: the image must have at most {max_megapixels:g} megapixels, got {width}×{height}",
-            do="use segpredict, or start segdemo with a larger max_megapixels=",
-        )
+    image = read_bounded(path, read, max_megapixels)
     probabilities = [model.predict(image).astype(np.float16) for model in models]
     return Opened(path.name, to_rgb(image), probabilities)
 

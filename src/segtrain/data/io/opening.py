@@ -1,5 +1,7 @@
 """Opening an image file with Pillow: its faults, and how its camera was held."""
 
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +50,22 @@ def open_image(path: Path, *, single: bool = False) -> Image.Image:
             raise InputError(f"{path}: must be one image, got {pages} pages", do="store one a file")
         image.load()
     return image
+
+
+def stated_size(path: Path) -> tuple[int, int] | None:
+    """Height and width as a file's head states them, without decoding it; None where they are not known."""
+    try:
+        if path.suffix.lower() in (".npy", ".npz"):
+            return None if path.suffix == ".npz" else np.load(path, mmap_mode="r").shape[:2]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                return image.height, image.width
+    except Image.DecompressionBombError as error:
+        found = re.search(r"\((\d+) pixels\)", str(error))
+        return (1, int(found[1])) if found else None
+    except Exception:  # which is said when it is read
+        return None
 
 
 def as_rgb(image: Image.Image, path: Path) -> Image.Image:
