@@ -76,6 +76,15 @@ def test_a_damaged_file_is_said(tmp_path, damage):
         read_kept(tmp_path)
 
 
+def test_a_damaged_image_is_left_out_alone(tmp_path):
+    make_run(tmp_path, "model=unet", images=1)
+    data = bytearray((tmp_path / "images.zip").read_bytes())
+    at = data.index(b"\x89PNG")
+    data[at + 20] ^= 255
+    (tmp_path / "images.zip").write_bytes(data)
+    assert set(read_kept(tmp_path).parts([0])[0]) == {"image", "prediction", "error", "confidence"}
+
+
 def test_counts_of_other_images_are_damage(tmp_path):
     kept = KeptImages(1, NAMES, PALETTE)
     sample = an_image(0, (8, 8))

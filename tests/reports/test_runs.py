@@ -52,6 +52,15 @@ def test_damage_beside_the_metrics_is_noted(tmp_path, name, text, note):
     assert run.metrics["mean_iou"] > 0
 
 
+@pytest.mark.parametrize(
+    "damage", [{"mean_iou": "x"}, {"per_class": [1]}, {"per_class": {"a": 1}}, {"cost": 3}, {"made_by": []}]
+)
+def test_metrics_of_another_shape_are_damage(tmp_path, damage):
+    metrics = make_run(tmp_path, "model=unet", images=1)
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics | damage))
+    assert read_run_folder(tmp_path).problem.startswith("metrics.json is damaged: ")
+
+
 def test_an_evaluation_has_the_curves_and_the_overrides_of_its_training(tmp_path):
     make_run(tmp_path / "trained", "model=unet", images=1, seed=3)
     checkpoint = f"{tmp_path}/trained/checkpoints/best.ckpt"

@@ -10,7 +10,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,7 +165,10 @@ class Kept(NamedTuple):
             known = set(archive.namelist())
             for i in positions:
                 names = {part: f"{part}/{i:05}.{'jpg' if part == 'image' else 'png'}" for part in PARTS}
-                result[i] = {part: _part(archive, name) for part, name in names.items() if name in known}
+                result[i] = {}
+                for part in (part for part, name in names.items() if name in known):
+                    with suppress(OSError, ValueError, zipfile.BadZipFile, zlib.error):  # one damaged image
+                        result[i][part] = _part(archive, names[part])
         return result
 
 
@@ -186,7 +191,7 @@ def read_kept(folder: Path) -> Kept | None:
         palette = tuple((int(r), int(g), int(b)) for r, g, b in about["palette"])
         kept = tuple(int(i) for i in about["kept"] if 0 <= int(i) < len(names))
         return Kept(path, classes, palette, names, kept, counts.astype(np.int64))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__})", do="evaluate anew") from error
 
 

@@ -189,7 +189,8 @@ def trimaps(groups: Sequence[Group]) -> dict[str, dict[str, float]]:
                     curve := (run.metrics.get(of) or {} if of else run.metrics).get("trimap_mean_iou"), dict
                 )
             ]
-            widths = [w for w in (curves[0] if curves else ()) if all(_is_number(c.get(w)) for c in curves)]
+            first = [width for width in (curves[0] if curves else ()) if width.isdigit()]
+            widths = [w for w in first if all(_is_number(c.get(w)) for c in curves)]
             if widths:
                 found[group.label + suffix] = {w: statistics.mean(c[w] for c in curves) for w in widths}
     return found

@@ -17,6 +17,7 @@ from segtrain.reports.kept import Kept, read_kept
 
 METRICS, STEPS, CONFIG = "metrics.json", "metrics.jsonl", "config.yaml"
 OF_A_RUN = (METRICS, STEPS, CONFIG, "train.log", "eval.log")
+TABLES = ("conventions", "cost", "made_by", "trimap_mean_iou")  # of metrics.json
 DEPTH = 2  # folders below one that is named where runs are looked for: outputs/MODEL_DATA/DATE
 
 
@@ -136,12 +137,22 @@ def read_run_folder(folder: Path) -> Run:
         run.problem = f"failed: {shorten(metrics['error'], 600)}"
     elif metrics:
         run.metrics = _network(metrics)
-        if not isinstance(run.metrics.get("mean_iou"), float | int | None):
-            run.metrics, run.problem = {}, f"{METRICS}: mean_iou is no number"
+        if wrong := _misshapen(run.metrics):
+            run.metrics, run.problem = {}, f"{METRICS} is damaged: {wrong}"
         _add_training(run)
     elif not run.problem:
         run.problem = _unfinished(run)
     return run
+
+
+def _misshapen(metrics: Mapping[str, Any]) -> str:
+    """What is not as an evaluation writes it; "" where all is."""
+    if not isinstance(metrics.get("mean_iou"), float | int | None):
+        return "mean_iou is no number"
+    per_class = metrics.get("per_class", {})
+    if not isinstance(per_class, dict) or not all(isinstance(one, dict) for one in per_class.values()):
+        return "per_class is no table"
+    return next((f"{key} is no table" for key in TABLES if not isinstance(metrics.get(key, {}), dict)), "")
 
 
 def _network(metrics: dict[str, Any]) -> dict[str, Any]:
