@@ -54,6 +54,20 @@ def test_optuna_looks_for_the_largest_mean_iou_and_a_diverged_run_is_the_worst(r
     assert best["best_params"]["optimizer.lr"] == 0.001
 
 
+def test_a_sweep_whose_name_is_taken_makes_its_runs_in_its_own_folder(monkeypatch, tmp_path, capfd):
+    from segtrain.cli import entry, folders
+
+    taken = folders.new_folder
+    monkeypatch.setattr(folders, "new_folder", lambda path: taken(path.with_name("own")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["segtrain", *SWEEP, "max_steps=1", "logger=[jsonl]", "seed=0,1"])
+    entry.segtrain()
+    configs = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("config.yaml"))
+    assert [str(path.parent.parent) for path in configs] == ["outputs/multirun/own"] * 2
+    assert (tmp_path / "outputs/multirun/own/comparison.csv").is_file()
+    assert len(list((tmp_path / "outputs/multirun").iterdir())) == 1
+
+
 def test_a_sweep_over_models_with_and_without_a_backbone_makes_the_runs_that_can_be(run):
     sweep = ["-m", *TINY, *FAST, "max_steps=1", "model=fcn32s,unet", "model/backbone=vgg16_bn"]
     done = run("segtrain", *sweep)

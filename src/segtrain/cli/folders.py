@@ -66,6 +66,8 @@ def _make(config: DictConfig, kind: str) -> Path:
         path = folder.path
     with read_write(config), read_write(config.hydra), open_dict(config):
         config.hydra[kind].dir = str(path)
+        if kind == "sweep" and not given:  # Hydra composes every run's config anew; + says that it is ours
+            config.hydra.overrides.hydra.append(f"++hydra.sweep.dir={path}")
         if kind == "run" and "output" in config and not given:
             config.output = str(path)
     return path

@@ -62,7 +62,8 @@ def named(class_names: list[str] | None, num_classes: int) -> tuple[str, ...]:
 
 
 def _palette(palette: list[list[int]], num_classes: int) -> tuple[Colour, ...]:
-    colours = [tuple(colour) for colour in palette]
+    listed = isinstance(palette, list) and all(isinstance(colour, list | tuple) for colour in palette)
+    colours = [tuple(colour) for colour in palette] if listed else []
     sound = all(len(c) == 3 and all(type(v) is int and 0 <= v <= 255 for v in c) for c in colours)
     if len(colours) != num_classes or not sound:
         what = f"data.palette: {len(colours)} colours for data.num_classes={num_classes}"

@@ -13,14 +13,15 @@ from segtrain.data.datasets.pairing import seeded_split
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.formats.drawing import DrawnSplit, Rules
 from segtrain.data.formats.finding import Source
-from segtrain.data.formats.regions import Annotations, Item, Problem
+from segtrain.data.formats.regions import DAMAGED, Annotations, Item, Problem
 from segtrain.data.io.files import PairedFiles, stamp
 from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.masks import read_colours
-from segtrain.errors import InputError, NoSplit
+from segtrain.errors import InputError, NoSplit, shorten
 
 BACKGROUND = ("background", "_background_", "__background__")  # names that are class 0 as they stand
 IGNORED = ("__ignore__", "ignore")  # names of what no loss and no metric counts
+MOST_PIXELS = 1 << 30  # of an image
 REFUSED = {"category", "missing", "ids", "size", "form"}  # kinds of problems that nobody can train with
 
 KEPT = 2  # readings in memory: a data set's, and its test split's
@@ -97,7 +98,7 @@ class Annotated:
         )
         self.rules = Rules({name: i for i, name in enumerate(self.class_names)}, overlap, unlisted)
         own = self.tested.problems if self.tested and test_annotations is not None else []
-        self._refuse([*self.found.problems, *own, *self._unknown()])
+        self._refuse([*self.found.problems, *own, *self._unknown(), *self._impossible()])
         if not self.found.train:
             raise InputError(f"data.root={root}: no annotated image in it", do="check data.annotations")
 
@@ -160,6 +161,15 @@ class Annotated:
             if region.category is not None and region.category not in known
         ]
 
+    def _impossible(self) -> list[Problem]:
+        """Sizes that no image has: masks of them would take all memory."""
+        return [
+            Problem("size", item.name, f"an image of {width}×{height} pixels")
+            for item in (*self.found.train, *(self.found.val or ()))
+            for height, width in [item.size or (1, 1)]
+            if not (height >= 1 and width >= 1 and height * width <= MOST_PIXELS)
+        ]
+
     def _refuse(self, problems: list[Problem]) -> None:
         """Raises InputError for what keeps from training; a check is given all of it, a kind at a time."""
         for kind in dict.fromkeys(problem.kind for problem in problems):
@@ -182,7 +192,11 @@ def _read_once(read: Callable[[Source], Annotations], source: Source) -> Annotat
         raise InputError(f"data.root={source.root}: no such folder", do="set data.root")
     if len(_last) >= KEPT:
         _last.clear()
-    found = read(source)
+    try:
+        found = read(source)
+    except DAMAGED as error:  # that a reader does not know by the file
+        what = f"data.root={source.root}: an annotation is damaged ({type(error).__name__}: {shorten(error)})"
+        raise InputError(what, do="export it anew") from error
     _last[key] = [stamp(path) for path in found.files], found
     return found
 

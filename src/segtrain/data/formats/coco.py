@@ -17,7 +17,7 @@ import numpy as np
 from segtrain.contracts import Colour
 from segtrain.data.formats.coco_masks import coco_tool, decode_rle, fill_as_coco
 from segtrain.data.formats.finding import ImageIndex, Source, missing, read_json, unique_names
-from segtrain.data.formats.regions import Annotations, Item, Painted, Polygon, Problem, ring_problems
+from segtrain.data.formats.regions import DAMAGED, Annotations, Item, Painted, Polygon, Problem, ring_problems
 from segtrain.errors import InputError
 
 USUAL = (
@@ -79,7 +79,7 @@ def _read(path: Path, index: ImageIndex) -> _File:
         )
     try:
         return _parse(content, index, path)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except DAMAGED as error:
         what = f"{path}: not of COCO's form ({type(error).__name__}: {error})"
         raise InputError(what, do="export it anew") from error
 

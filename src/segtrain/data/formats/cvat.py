@@ -15,7 +15,16 @@ import numpy as np
 from segtrain.contracts import Colour
 from segtrain.data.formats.coco_masks import coco_tool, fill_as_coco
 from segtrain.data.formats.finding import ImageIndex, Source, hex_colour, missing, unique_names
-from segtrain.data.formats.regions import Annotations, Item, Painted, Polygon, Problem, box, ring_problems
+from segtrain.data.formats.regions import (
+    DAMAGED,
+    Annotations,
+    Item,
+    Painted,
+    Polygon,
+    Problem,
+    box,
+    ring_problems,
+)
 from segtrain.data.io.files import read_list
 from segtrain.errors import InputError
 
@@ -47,7 +56,7 @@ def _read_xml(
     try:
         root = ElementTree.parse(path).getroot()
         return _parse_xml(root, path, index, problems)
-    except (OSError, ElementTree.ParseError, ValueError, KeyError) as error:
+    except (*DAMAGED, ElementTree.ParseError) as error:
         raise InputError(
             f"{path}: not CVAT's XML ({type(error).__name__}: {error})", do="export anew"
         ) from error

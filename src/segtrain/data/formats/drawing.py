@@ -8,10 +8,10 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from segtrain.contracts import IGNORE_INDEX, Sample
-from segtrain.data.formats.regions import Item
+from segtrain.data.formats.regions import DAMAGED, Item
 from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.opening import unequal_sizes
-from segtrain.errors import InputError
+from segtrain.errors import InputError, shorten
 
 UNDECIDED = -1
 
@@ -88,8 +88,9 @@ class DrawnSplit(Dataset):
     def _draw(self, item: Item, height: int, width: int) -> np.ndarray:
         try:
             drawn = [(self.rules.label(r.category), r.draw(height, width)) for r in item.regions]
-        except (ValueError, TypeError, IndexError) as error:
-            raise InputError(f"{item.name}: an annotation cannot be drawn ({error})", do="mend it") from error
+        except DAMAGED as error:
+            what = f"{item.name}: an annotation cannot be drawn ({shorten(error)})"
+            raise InputError(what, do="mend it") from error
         return combine(drawn, height, width, self.rules)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from segtrain.data.formats.regions import Problem
+from segtrain.data.formats.regions import DAMAGED, Problem
 from segtrain.data.io.listing import image_files
 from segtrain.errors import InputError
 
@@ -113,7 +113,7 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises InputError."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: cannot be read ({error})", do="export it anew") from error
 
 

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from segtrain.data.formats.finding import ImageIndex, Source, missing, read_json, unique_names
-from segtrain.data.formats.regions import Annotations, Item, Painted, Polygon, Problem, box, ring_problems
+from segtrain.data.formats.regions import (
+    DAMAGED,
+    Annotations,
+    Item,
+    Painted,
+    Polygon,
+    Problem,
+    box,
+    ring_problems,
+)
 from segtrain.errors import InputError
 
 KINDS = {"polygonlabels", "brushlabels", "rectanglelabels"}
@@ -39,13 +48,13 @@ def _read(path: Path, index: ImageIndex, problems: list[Problem]) -> list[Item]:
         raise InputError(f"{path}: no list of tasks", do="export as JSON, not as JSON-MIN or CSV")
     try:
         return _parse(tasks, path, index, problems)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except DAMAGED as error:
         what = f"{path}: not of Label Studio's form ({type(error).__name__}: {error})"
         raise InputError(what, do="export as JSON anew") from error
 
 
 def _parse(tasks: list[Any], path: Path, index: ImageIndex, problems: list[Problem]) -> list[Item]:
-    addresses = [next(str(v) for v in task["data"].values() if isinstance(v, str)) for task in tasks]
+    addresses = [next((v for v in task["data"].values() if isinstance(v, str)), "") for task in tasks]
     found = [index.find(address) for address in addresses]
     names = unique_names([file for file in found if file is not None], index.folder)
     items, seen = [], set()

@@ -17,8 +17,17 @@ from PIL import Image, ImageDraw
 
 from segtrain.data.formats.finding import Source, missing, read_json, unique_names
 from segtrain.data.formats.polygons import fill_with_outline
-from segtrain.data.formats.regions import Annotations, Item, Painted, Problem, ring_problems
+from segtrain.data.formats.regions import (
+    DAMAGED,
+    Annotations,
+    Item,
+    Painted,
+    Problem,
+    near_points,
+    ring_problems,
+)
 from segtrain.data.io.listing import visible
+from segtrain.errors import shorten
 
 
 class LabelMe:
@@ -45,7 +54,11 @@ class LabelMe:
                 if image is None:
                     problems.append(missing(f"{path.name}: {content['imagePath']}", index))
                 else:
-                    items.append(_item(path, content, image, names[image], problems))
+                    try:
+                        items.append(_item(path, content, image, names[image], problems))
+                    except DAMAGED as error:
+                        what = f"not LabelMe's ({type(error).__name__}: {shorten(error)})"
+                        problems.append(Problem("form", str(path), what))
             splits.append(items)
         labels = sorted({r.category for items in splits for i in items for r in i.regions if r.category})
         val = splits[1] if len(splits) > 1 else None
@@ -93,9 +106,10 @@ class Outline(NamedTuple):
     mask: str | None
 
     def draw(self, height: int, width: int, /) -> np.ndarray:
+        points = near_points(self.points)
         if self.kind == "polygon":
-            return fill_with_outline(np.array(self.points), height, width)
-        (x0, y0), (x1, y1) = self.points
+            return fill_with_outline(points, height, width)
+        (x0, y0), (x1, y1) = points.tolist()
         if self.kind == "mask":
             left, top = round(min(x0, x1)), round(min(y0, y1))
             return Painted(self.category, lambda: _png(self.mask), left, top).draw(height, width)
@@ -110,5 +124,5 @@ class Outline(NamedTuple):
 
 
 def _png(text: str | None) -> np.ndarray:
-    with Image.open(io.BytesIO(base64.b64decode(text or ""))) as image:
+    with Image.open(io.BytesIO(base64.b64decode(text or "")), formats=["PNG"]) as image:
         return np.asarray(image.convert("L")) > 0

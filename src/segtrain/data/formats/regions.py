@@ -9,6 +9,10 @@ import numpy as np
 from segtrain.contracts import Colour
 from segtrain.data.formats.polygons import fill_centres
 
+FARTHEST = 1_000_000  # pixels of a corner from the image's; tools that draw count with 32 bits
+# What a damaged or foreign file leads the reader of a format into.
+DAMAGED = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
+
 
 class Region(Protocol):
     """Some pixels of an image.
@@ -94,7 +98,8 @@ class Polygon(NamedTuple):
 
     def draw(self, height: int, width: int, /) -> np.ndarray:
         scale = np.array([width, height]) / self.relative if self.relative else 1
-        return self.fill([np.reshape(ring, (-1, 2)) * scale for ring in self.rings], height, width)
+        rings = [near_points(np.reshape(ring, (-1, 2)) * scale) for ring in self.rings if len(ring)]
+        return self.fill(rings, height, width)
 
 
 class Painted(NamedTuple):
@@ -117,6 +122,14 @@ class Painted(NamedTuple):
         part = part[y - self.top :, x - self.left :][: max(height - y, 0), : max(width - x, 0)]
         mask[y : y + part.shape[0], x : x + part.shape[1]] = part
         return mask
+
+
+def near_points(points: Sequence) -> np.ndarray:
+    """float N×2. Raises ValueError where one is so far away, or nan, that tools that draw go astray."""
+    pairs = np.asarray(points, float).reshape(-1, 2)
+    if not (np.abs(pairs) <= FARTHEST).all():
+        raise ValueError(f"a corner lies more than {FARTHEST:,} pixels away")
+    return pairs
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[float]:

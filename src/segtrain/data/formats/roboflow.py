@@ -7,7 +7,7 @@ import csv
 from pathlib import Path
 
 from segtrain.data.formats.finding import Source
-from segtrain.data.formats.regions import Annotations, Item, Problem
+from segtrain.data.formats.regions import DAMAGED, Annotations, Item, Problem
 from segtrain.data.io.listing import image_files
 from segtrain.errors import InputError
 
@@ -45,7 +45,7 @@ def _classes(path: Path) -> dict[int, str]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
         return {int(row[0]): row[1] for row in rows[1:] if row}
-    except (OSError, ValueError, IndexError) as error:
+    except DAMAGED as error:
         raise InputError(
             f"{path}: cannot be read ({error})", do="it has lines `Pixel Value, Class`"
         ) from error

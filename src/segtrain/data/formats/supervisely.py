@@ -17,7 +17,16 @@ from PIL import Image
 from segtrain.contracts import Colour
 from segtrain.data.formats.finding import ImageIndex, Source, hex_colour, missing, read_json, unique_names
 from segtrain.data.formats.polygons import fill_pixels
-from segtrain.data.formats.regions import Annotations, Item, Painted, Polygon, Problem, box, ring_problems
+from segtrain.data.formats.regions import (
+    DAMAGED,
+    Annotations,
+    Item,
+    Painted,
+    Polygon,
+    Problem,
+    box,
+    ring_problems,
+)
 from segtrain.data.io.listing import visible
 from segtrain.errors import InputError
 
@@ -30,7 +39,7 @@ class Supervisely:
         meta = read_json(path)
         try:
             categories = {str(one["title"]): hex_colour(one.get("color")) for one in meta["classes"]}
-        except (KeyError, TypeError) as error:
+        except DAMAGED as error:
             raise InputError(f"{path}: not Supervisely's ({error})", do="export the project anew") from error
         index, problems = source.image_index(), list[Problem]()
         files, splits = [path], list[list[Item]]()
@@ -63,7 +72,7 @@ def _items(
                 problems += wrong
                 if region is not None:
                     regions.append(region)
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             problems.append(
                 Problem("form", str(path), f"not Supervisely's ({type(error).__name__}: {error})")
             )
@@ -113,7 +122,7 @@ class Bitmap:
     def __call__(self) -> np.ndarray:
         try:
             content = zlib.decompress(base64.b64decode(self.text))
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
                 transparent = image.mode in ("RGBA", "LA") or "transparency" in image.info
                 channel = image.convert("RGBA").getchannel("A") if transparent else image.convert("L")
                 return np.asarray(channel) > 0
