@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from scripts.stress._command import TINY, Command, context, enter
+from segtrain.commands.made_by import GIT_STATUS
 from segtrain.engine.checkpoint import BEST, Checkpoint, load, save
 
 PROMISE = "A checkpoint is data: no hostile target, interpolation, pickle or archive does anything"
@@ -232,7 +233,8 @@ class Watch:
     def __call__(self, event: str, arguments: tuple) -> None:
         if not self.on:
             return
-        if event in (*self.RUNS, *self.SENDS):
+        ours = event == "subprocess.Popen" and list(arguments[1]) == GIT_STATUS  # of the working directory
+        if event in (*self.RUNS, *self.SENDS) and not ours:
             self.seen.append(f"{event} {arguments}"[:300])
         writes = (
             event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)

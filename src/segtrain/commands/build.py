@@ -90,14 +90,15 @@ def with_channels(node: Any, channels: int) -> Any:
     }
 
 
-def _check_channels(node: Any, channels: int) -> None:
+def _check_channels(node: Any, channels: int, path: str = "model") -> None:
     """Raises InputError where a model would take other channels than the images have, and not their mean."""
     for key, value in node.items() if isinstance(node, dict) else ():
         if key == "in_channels" and value not in (1, channels):
             raise InputError(
-                f"in_channels must be {channels} as in the images, or 1, got {value}", do="leave it out"
+                f"{path}.in_channels must be {channels} as in the images, or 1, got {value}",
+                do="leave it out",
             )
-        _check_channels(value, channels)
+        _check_channels(value, channels, f"{path}.{key}")
 
 
 def adapted_stem(node: Any, spec: InputSpec) -> str | None:

@@ -19,6 +19,8 @@ from segtrain.data.datasets.one_hot import OneHotSplit
 from segtrain.distributed import launch
 from segtrain.version import __version__
 
+# A repository may name a program that git would start to look for changes.
+GIT_STATUS = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch", "-uno"]
 SECONDS = 5  # that git may take for a working directory on a slow disk
 
 
@@ -90,12 +92,16 @@ def git_commit(folder: Path) -> dict[str, Any] | None:
     Returns:
         {"commit": its hash, "dirty": true or false}; None without git, a repository or a commit.
     """
-    # A repository may name a program that git would start to look for changes.
-    command = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch", "-uno"]
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=True
+            GIT_STATUS,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

@@ -124,7 +124,7 @@ class Painted(NamedTuple):
         return mask
 
 
-def near_points(points: Sequence) -> np.ndarray:
+def near_points(points: Sequence | np.ndarray) -> np.ndarray:
     """float N×2. Raises ValueError where one is so far away, or nan, that tools that draw go astray."""
     pairs = np.asarray(points, float).reshape(-1, 2)
     if not (np.abs(pairs) <= FARTHEST).all():
