@@ -220,7 +220,7 @@ def test_a_replay_names_the_layer_that_was_first_not_finite(tiny, run):
     [
         (["model=deeplabv3", "batch_size=1"], ["batch_size=1", "set batch_size=2"]),
         (["model=unet", "model.num_classes=5"], ["model.num_classes=5", "the data have 7 classes"]),
-        (["loss=aux"], ["loss.weights", "the model gives out"]),
+        (["loss=aux"], ["weights.aux", "the model gives out"]),
         (["schedule.power=steep"], ["schedule.power=steep", "a number"]),
         (["optimizer.betas=[0.9]"], ["optimizer.betas=[0.9]", "[a number, a number]"]),
         (["optimizer.lr=-1"], ["optimizer", "lr=-1"]),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.contracts import BalancesClasses, ChecksClasses, FollowsProgress, Loss
+from segtrain.losses.outputs import check_outputs
 from segtrain.tasks import Task
 
 
@@ -49,6 +50,8 @@ class CompositeLoss(nn.Module):
 
     def forward(self, outputs: dict[str, Tensor], masks: Tensor) -> Tensor:
         """The weighted sum of each term over the batch, float32 T."""
+        for term, loss in zip(self.names, self.losses, strict=True):
+            check_outputs(outputs, loss.weights, term)
         outputs, masks = self.task.class_outputs(outputs), self.task.class_masks(masks)
         sums = [
             loss(outputs, masks) if factor == 1 else factor * loss(outputs, masks)

@@ -20,14 +20,21 @@ def weighted_outputs(
     outputs: Mapping[str, Tensor], weights: Mapping[str, float]
 ) -> Iterator[tuple[str, Tensor, float]]:
     """Name, logits (float32 at least) and weight of each output that `weights` names. Raises InputError."""
+    check_outputs(outputs, weights)
     for name, weight in weights.items():
-        if name not in outputs:
-            raise InputError(
-                f"loss.weights.{name}: the model gives {', '.join(outputs)} in training",
-                do="choose another loss=, or the model's option that gives it",
-            )
         logits = outputs[name]
         yield name, logits.to(torch.promote_types(logits.dtype, torch.float32)), weight
+
+
+def check_outputs(outputs: Mapping[str, Tensor], weights: Mapping[str, float], term: str = "") -> None:
+    """Raises InputError where the loss named `term` weighs an output that the model does not give."""
+    key = f"loss.{term}.weights" if term else "loss.weights"
+    for name in weights:
+        if name not in outputs:
+            raise InputError(
+                f"{key}.{name}: the model gives {', '.join(outputs)} in training",
+                do="choose another loss=, or the model's option that gives it",
+            )
 
 
 def pixel_losses(logits: Tensor, masks: Tensor) -> Tensor:
