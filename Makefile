@@ -6,7 +6,7 @@ STAMP := .venv/installed
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-all test-gpu test-browser test-slurm stress lint format
 .PHONY: bench bench-gpu bench-crf bench-data bench-eval
-.PHONY: reproduce-gpu pack-gpu clean
+.PHONY: reproduce-gpu pack-gpu docs clean
 
 help: ## lists these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -73,6 +73,11 @@ bench-data: $(STAMP) ## what a loader's worker spends beyond decoding, beside th
 
 bench-eval: $(STAMP) ## the confusion matrix, and upsampling with argmax, against what others do
 	$(BIN)/python scripts/bench/table.py labels
+
+docs: $(STAMP) ## the documentation as a site in build/site, every link checked
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m scripts.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 clean: ## removes .venv and the caches; runs below outputs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache

@@ -1,4 +1,4 @@
-"""Each command and each piece of code in the README runs."""
+"""Each command and each piece of code in the README and in docs/ runs."""
 
 import re
 import shlex
@@ -12,11 +12,13 @@ from tests import miniatures
 from tests.data.formats import exports
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+BLOCKS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines()]
 COMMANDS = [line for line in BLOCKS if re.match(r"(PYTHONPATH=\. )?seg(train|eval|predict|data)\b", line)]
-COMMANDS += re.findall(r"`(segtrain [^`]*=[^`]*)`", README)
-CODE = re.findall(r"```python\n(.*?)```", README, re.S)
+COMMANDS += re.findall(r"`(segtrain [^`]*=[^`]*)`", TEXT)
+COMMANDS = [line for line in dict.fromkeys(COMMANDS) if not line.endswith("\\")]  # a cluster's go on
+CODE = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 SMALL = ["num_workers=0", "device=cpu", "precision=32"]
 SHORT = ["max_steps=1", "batch_size=2", "log_every=1", *SMALL]
 
@@ -38,7 +40,7 @@ def workplace(tmp_path, monkeypatch):
     miniatures.multilabel_folder(tmp_path / "layers")
     (tmp_path / "mydata.py").write_text(next(code for code in CODE if "class Rust" in code))
     (tmp_path / "conf/data").mkdir(parents=True)
-    yaml = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.S) if "_target_" in block)
+    yaml = next(block for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.S) if "_target_" in block)
     (tmp_path / "conf/data/rust.yaml").write_text(yaml)
     return tmp_path
 
@@ -108,5 +110,7 @@ def test_the_targets_and_programs_of_the_readme_exist():
 
 
 def test_the_links_of_the_readme_lead_somewhere():
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    made = ("papers/", "reference/")  # by scripts/docs
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+            assert target.startswith(made) or (page.parent / target).exists(), f"{page.name}: {target}"

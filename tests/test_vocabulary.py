@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted(p for folder in ("src", "scripts", "tests") for p in (ROOT / folder).rglob("*.py"))
-TEXTS = sorted((ROOT / "configs").rglob("*.yaml")) + [
+TEXTS = [*sorted((ROOT / "configs").rglob("*.yaml")), *sorted((ROOT / "docs").glob("*.md"))] + [
     ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile")
 ]
 

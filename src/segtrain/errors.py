@@ -1,4 +1,4 @@
-"""The failures that a user can mend: one line each, with an exit code (README, "Exit codes")."""
+"""The failures that a user can mend: one line each, with an exit code (docs/using.md, "Exit codes")."""
 
 from __future__ import annotations
 
