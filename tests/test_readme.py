@@ -58,7 +58,7 @@ def call(command: str, *more: str) -> None:
 def small_model(command: str) -> list[str]:
     shapes = (
         []
-        if re.search("data=|_voc|_camvid", command)
+        if re.search(r"data=|data\.root=|_voc|_camvid", command)
         else ["data.size=32", "data.train_images=4", "data.val_images=2"]
     )
     return ["width=0.0625", *shapes]

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from the code: `python -m scripts.docs`, which `make docs` calls."""
+"""Writes the pages of docs/ that are made from the code: `make docs` calls `python -m scripts.docs`."""
 
 from pathlib import Path
 

@@ -21,13 +21,19 @@ def paper_pages() -> dict[str, str]:
 
 def page(paper: Paper) -> str:
     """What one paper says, and how ours keeps to it."""
-    parts = [f"# {paper.title}\n", f"{paper.authors}, {paper.published}, <{paper.link}>.\n", f"{paper.idea}\n"]
+    parts = [
+        f"# {paper.title}\n",
+        f"{paper.authors}, {paper.published}, <{paper.link}>.\n",
+        f"{paper.idea}\n",
+    ]
     if paper.models:
         options = ", ".join(f"`model={model}`" for model in paper.models)
         first = paper.models[0]
         parts.append(f"Here: {options}. `segexplain model={first}` draws it and lists its layers.\n")
     parts.append("## The network\n")
-    parts.append(table(("", "the paper", "source"), [(f.name, f.value, f.source) for f in paper.architecture]))
+    parts.append(
+        table(("", "the paper", "source"), [(f.name, f.value, f.source) for f in paper.architecture])
+    )
     if paper.scores:
         parts.append("## Published scores\n")
         parts.append(scores(paper.scores))

@@ -22,7 +22,7 @@ from segtrain.errors import InputError
 from segtrain.input_spec import RGB8
 
 PROMISE = "A wrong configuration is named, key, value and what is allowed, before data are read"
-FULL, SAMPLE = 2000, 60
+FULL, SAMPLE = 2000, 25
 
 RECIPES = ("model=unet", "model=deeplabv3", "model=segnet_basic", "model=fcn32s", "model=pspnet50")
 WIDTH = ("width=0.0625", "data.size=48", "data.train_images=4", "data.val_images=2", "batch_size=2")

@@ -18,7 +18,7 @@ from segtrain.engine.checkpoint import LAST, PREVIOUS, UNFINISHED, load
 from segtrain.errors import InputError
 
 PROMISE = "A full disk at every write: named, code 4, the checkpoint before intact, and the run goes on"
-FULL, SAMPLE = 200, 2
+FULL, SAMPLE = 200, 1
 
 RUN = [*TINY, "max_steps=4", "checkpoint_every=1", "val_every=4", "log_every=2", "resume=auto"]
 

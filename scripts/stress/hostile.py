@@ -20,7 +20,7 @@ from segtrain.commands.made_by import GIT_STATUS
 from segtrain.engine.checkpoint import BEST, Checkpoint, load, save
 
 PROMISE = "A checkpoint is data: no hostile target, interpolation, pickle or archive does anything"
-FULL, SAMPLE = 100, 12
+FULL, SAMPLE = 100, 5
 
 NUMBERS = itertools.count()
 CANARY = "canary-of-the-environment"

@@ -73,7 +73,7 @@ def test_classes_that_differ_in_the_low_byte_alone_are_learned(run, tmp_path, ch
 
 def test_a_checkpoint_carries_what_its_images_are(run, tmp_path):
     draw(tmp_path / "own", 5, "uint16", ".tif")
-    done = trained(run, tmp_path / "own", 60, "data.channels=[5,1,2,3]", "data.rgb=[5,2,1]")
+    done = trained(run, tmp_path / "own", 10, "data.channels=[5,1,2,3]", "data.rgb=[5,2,1]")
     assert "images: 4 channels of uint16, mean" in done.out
     seen = iou(done)
     evaluated = run("segeval", f"ckpt={done.folder}", "crf=true", "num_workers=0")

@@ -13,7 +13,12 @@ from segtrain.demo.page import Session, legend_html
 from segtrain.errors import InputError
 
 PALETTE = ((0, 0, 0), (255, 0, 0), (0, 0, 255))
-CRF = {"iterations": 3, "gaussian": {"sxy": 3, "compat": 3}, "bilateral": {"sxy": 20, "srgb": 9, "compat": 5}}
+CRF = {
+    "iterations": 3,
+    "backend": "torch",
+    "gaussian": {"sxy": 3, "compat": 3},
+    "bilateral": {"sxy": 20, "srgb": 9, "compat": 5},
+}
 
 
 def read(path):

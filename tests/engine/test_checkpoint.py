@@ -92,7 +92,7 @@ def test_what_a_killed_process_left_half_written_is_removed(saved, tmp_path):
 
 
 def test_two_processes_that_save_into_one_folder_do_not_meet(saved, tmp_path):
-    with checkpoint._unfinished(tmp_path) as unfinished:
+    with checkpoint.unfinished(tmp_path) as unfinished:
         (unfinished / "last.ckpt").write_text("half a checkpoint")
         save(saved, tmp_path / "last.ckpt")
         assert (unfinished / "last.ckpt").read_text() == "half a checkpoint"

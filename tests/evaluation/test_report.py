@@ -30,7 +30,7 @@ def report():
         return probabilities[[1, 0, 2]] if image.shape[:2] == Images.sizes[2] else probabilities
 
     result = evaluate_split(
-        predictor(), Images(), NAMES, CPU.device, EvaluationSettings(), crf=crf, on_image=report.add
+        predictor(), Images(), NAMES, CPU, EvaluationSettings(), crf=crf, on_image=report.add
     )
     report.gather()
     return report, report.with_intervals(result)

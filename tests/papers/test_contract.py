@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
-from segtrain.papers.contract import contract, departures, departures_line, value_of
+from segtrain.papers.contract import contract, departures, departures_line, shown, value_of
 from segtrain.papers.paper import paper_of, papers, recipe_of
 from tests.test_recipes import COMMAND, RECIPES, header
 
@@ -83,3 +83,7 @@ def test_weights_to_begin_with_are_part_of_the_contract():
 def test_recipes_of_our_own_have_no_contract():
     assert departures_line({}, "fcn8s_shapes") == ""
     assert departures({}, "") == []
+
+
+def test_a_number_is_no_yes():
+    assert [shown(value) for value in (1, 0, True, None, 1e-10)] == ["1", "0", "true", "-", "1e-10"]

@@ -38,7 +38,7 @@ def remarks(config: Mapping[str, Any], choices: Mapping[str, Any], epochs: float
         papers = filter(None, map(recipe_of, recipes_of_model(choices.get("model"))))
         if any(fact[:2] == ("start", "weights") for paper in papers for fact in paper.facts):
             lines.append(
-                f"from scratch: the paper of {choices['model']} began with trained weights: {key}=true"
+                f"from scratch: the paper of {choices.get('model')} began with trained weights: {key}=true"
             )
     return lines
 

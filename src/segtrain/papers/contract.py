@@ -136,4 +136,6 @@ def shown(value: Any) -> str:
         return f"[{', '.join(map(shown, value))}]"
     if isinstance(value, float):
         return f"{value:g}"
-    return {None: "-", True: "true", False: "false"}.get(value, str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else str(value)

@@ -216,8 +216,9 @@ def error_map(mask: np.ndarray, predicted: np.ndarray) -> bytes:
 
 
 def confidence_map(confidence: np.ndarray) -> bytes:
-    """A PNG of confidence, float32 H×W from 0 to 1, in the colours of cividis: bright is sure."""
-    levels = np.round(np.clip(confidence, 0, 1) * (LEVELS - 1)).astype(np.uint8)
+    """A PNG of confidence, float32 H×W from 0 to 1, in the colours of cividis: bright is sure. Logits that
+    are not finite have none."""
+    levels = np.round(np.clip(np.nan_to_num(confidence), 0, 1) * (LEVELS - 1)).astype(np.uint8)
     image = Image.fromarray(levels)
     image.putpalette(confidence_colours().tobytes())
     return _encoded(image, "PNG")

@@ -88,7 +88,8 @@ class PrecisionRecall:
 
 
 def _bins(confidence: np.ndarray) -> np.ndarray:
-    return np.clip((confidence * BINS).astype(np.int64), 0, BINS - 1)
+    """The bin of each confidence; logits that are not finite have none, and fall into the first."""
+    return np.clip((np.nan_to_num(confidence) * BINS).astype(np.int64), 0, BINS - 1)
 
 
 def precision_recall_figure(found: PrecisionRecall, class_names: Sequence[str], title: str) -> Figure:
