@@ -187,7 +187,7 @@ def test_a_failed_run_is_a_row_with_its_reason_and_stops_no_other(run):
     assert all(row["mean_iou"] for row in rows[:2])
 
 
-@pytest.mark.parametrize("names", ["[d-f]*", pytest.param("*", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("names", ["f*", pytest.param("*", marks=pytest.mark.slow)])
 def test_a_sweep_goes_over_models_of_the_zoo(run, names):
     zoo = {path.stem for path in (CONFIG_DIR / "model").glob(f"{names}.yaml")}
     libraries = {"smp": "segmentation_models_pytorch", "transformers": "transformers"}  # extras
