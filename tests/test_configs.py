@@ -1,5 +1,7 @@
 """Every YAML that is shipped is one that works."""
 
+from itertools import zip_longest
+
 import pytest
 import yaml
 
@@ -21,7 +23,10 @@ GROUPS = (
     "inference",
     "dense_crf",
 )
-OPTIONS = [(g, p.stem) for g in GROUPS for p in sorted((CONFIG_DIR / g).glob("*.yaml"))]
+OPTIONS = {group: sorted(p.stem for p in (CONFIG_DIR / group).glob("*.yaml")) for group in GROUPS}
+BACKBONES = OPTIONS.pop("model/backbone")  # of models that take one
+# One option of each group at a time: a config takes as long for one group as for all.
+TOGETHER = [dict(zip(OPTIONS, row, strict=True)) for row in zip_longest(*OPTIONS.values())]
 EXPERIMENTS = sorted(p.stem for p in (CONFIG_DIR / "experiment").glob("*.yaml"))
 POSITIONAL = ("crops", "optimizer", "dense_crf")  # they still want their split, model or image
 
@@ -36,10 +41,19 @@ def check_targets(node, key):
         check_arguments(locate(node[TARGET], key), arguments, key, partial=key in POSITIONAL)
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_every_option_binds_to_the_signature_of_its_target(group, option):
-    config = plain(compose_config("train", [f"{group}={option}"]))
-    check_targets(config[group.split("/")[0]], group.split("/")[0])
+@pytest.mark.parametrize("options", TOGETHER, ids=lambda row: "-".join(filter(None, row.values())))
+def test_every_option_binds_to_the_signature_of_its_target(options):
+    chosen = [f"{group}={option}" for group, option in options.items() if option]
+    config = plain(compose_config("train", [*chosen, "data.num_classes=3"]))
+    for group in options:
+        if config.get(group):
+            check_targets(config[group], group)
+
+
+@pytest.mark.parametrize("option", BACKBONES)
+def test_every_backbone_binds_to_the_signature_of_its_target(option):
+    config = plain(compose_config("train", [f"model/backbone={option}"]))
+    check_targets(config["model"], "model")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

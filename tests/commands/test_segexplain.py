@@ -85,6 +85,7 @@ def test_mistakes_end_in_one_line(run, arguments, words):
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_trained_network_is_explained_with_an_image(tiny, run):
     outcome = tiny("model=fcn16s")
     page, data = explained(run, f"ckpt={outcome.folder}", "device=cpu")
