@@ -44,6 +44,8 @@ def test_parquet_files_of_splits(tmp_path):
     (tmp_path / "set/id2label.json").write_text(json.dumps({"1": "cat", "0": "background"}))
     data = HuggingFace(root=str(tmp_path / "set"))
     assert data.class_names == ("background", "cat")
+    assert HuggingFace(root=str(tmp_path / "set"), num_classes=2).class_names == ("background", "cat")
+    assert HuggingFace(root=str(tmp_path / "set"), num_classes=3).class_names == ("0", "1", "2")
     assert (len(data.train), len(data.val)) == (4, 2)
     sample = data.train[0]
     assert (sample.image == image).all()

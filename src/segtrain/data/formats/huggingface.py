@@ -86,9 +86,10 @@ class HuggingFace:
         self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
         self.val_fraction, self.seed = val_fraction, seed
         folder = self.root if self.root.is_dir() else self.root.parent
-        if class_names is None and num_classes is None and (folder / NAMES).is_file():
+        if class_names is None and (folder / NAMES).is_file():
             names = read_json(folder / NAMES)
-            class_names = [str(names[key]) for key in sorted(names, key=int)]
+            if num_classes in (None, len(names)):  # else the user has other classes
+                class_names = [str(names[key]) for key in sorted(names, key=int)]
         if num_classes is None and class_names is None and label_map is None:
             raise InputError("data.num_classes is missing", do=f"give it or data.class_names, or add {NAMES}")
         classes = find_classes(folder, num_classes, class_names, None, label_map)

@@ -1,7 +1,7 @@
 """Label Studio's JSON export: polygons, boxes and brush strokes (labelstud.io, "Export annotations").
 
-Polygons are in percent of the image and filled where pixel centres are inside; brush strokes are run lengths
-of RGBA bytes, of which alpha is the mask.
+Polygons, boxes and ellipses are in percent of the image and filled by pycocotools, as the COCO export of Label
+Studio's converter is; brush strokes are run lengths of RGBA bytes, of which alpha is the mask.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from segtrain.data.formats.coco_masks import coco_tool, fill_as_coco
 from segtrain.data.formats.finding import ImageIndex, Source, missing, read_json, unique_names
 from segtrain.data.formats.regions import (
     DAMAGED,
@@ -20,12 +21,13 @@ from segtrain.data.formats.regions import (
     Painted,
     Polygon,
     Problem,
-    box,
     ring_problems,
 )
 from segtrain.errors import InputError
 
-KINDS = {"polygonlabels", "brushlabels", "rectanglelabels"}
+# `labels` are those of regions that were drawn by tools without labels of their own.
+KINDS = {"polygonlabels", "brushlabels", "rectanglelabels", "ellipselabels", "keypointlabels", "labels"}
+ELLIPSE_CORNERS = 180
 
 
 class LabelStudio:
@@ -79,19 +81,44 @@ def _parse(tasks: list[Any], path: Path, index: ImageIndex, problems: list[Probl
 
 def _regions(one: dict[str, Any], where: str, problems: list[Problem]) -> list[Polygon | Painted]:
     """One region for each label of a result."""
-    value, kind = one["value"], one["type"]
-    if kind == "brushlabels":
-        strokes = Strokes(value["rle"], int(one["original_height"]), int(one["original_width"]))
-        return [Painted(str(label), strokes) for label in value[kind]]
-    if kind == "rectanglelabels":
-        left, top = value["x"], value["y"]
-        ring = box(left, top, left + value["width"], top + value["height"])
+    value, labels = one["value"], [str(label) for label in one["value"][one["type"]]]
+    height, width = int(one["original_height"]), int(one["original_width"])
+    if "rle" in value:
+        strokes = Strokes(value["rle"], height, width)
+        return [Painted(label, strokes) for label in labels]
+    where = f"{where}: result {one.get('id', '')}"
+    ring = _ring(value, height, width)
+    if ring is None:
+        wrong = [Problem("empty", where, f"one of {one['type']} has no area")]
     else:
-        ring = [number for point in value["points"] for number in point]
-    wrong = ring_problems(f"{where}: result {one.get('id', '')}", ring, 100, 100)
+        wrong = ring_problems(where, ring, width, height)
     problems += wrong
-    empty = any(problem.kind == "empty" for problem in wrong)
-    return [] if empty else [Polygon(str(label), [ring], relative=100) for label in value[kind]]
+    if ring is None or any(problem.kind == "empty" for problem in wrong):
+        return []
+    coco_tool()
+    return [Polygon(label, [ring], fill_as_coco) for label in labels]
+
+
+def _ring(value: dict[str, Any], height: int, width: int) -> list[float] | None:
+    """The outline of a polygon, box or ellipse in pixels; None of what has no outline.
+
+    Boxes turn clockwise about their upper left corner, ellipses about their centre.
+    """
+    if "points" in value:
+        return [number for x, y in value["points"] for number in (x / 100 * width, y / 100 * height)]
+    if "radiusX" in value:
+        angles = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)
+        along, across = value["radiusX"] * np.cos(angles), value["radiusY"] * np.sin(angles)
+    elif "height" in value:
+        along = np.array([0.0, value["width"], value["width"], 0.0])
+        across = np.array([0.0, 0.0, value["height"], value["height"]])
+    else:
+        return None
+    along, across = along / 100 * width, across / 100 * height
+    turn = np.deg2rad(value.get("rotation") or 0)
+    x = value["x"] / 100 * width + along * np.cos(turn) - across * np.sin(turn)
+    y = value["y"] / 100 * height + along * np.sin(turn) + across * np.cos(turn)
+    return np.stack([x, y], 1).ravel().tolist()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from segtrain.contracts import Colour
-from segtrain.data.formats.polygons import fill_centres
 
 FARTHEST = 1_000_000  # pixels of a corner from the image's; tools that draw count with 32 bits
 # What a damaged or foreign file leads the reader of a format into.
@@ -87,13 +86,13 @@ class Polygon(NamedTuple):
     Attributes:
         category: see Region.
         rings: each x, y, x, y, ...
-        fill: of `polygons.py`.
+        fill: of `polygons.py` or `coco_masks.py`.
         relative: coordinates are shares of the image's width and height times this; 0: pixels.
     """
 
     category: str | None
     rings: Sequence[Sequence[float]]
-    fill: Callable[[Sequence[np.ndarray], int, int], np.ndarray] = fill_centres
+    fill: Callable[[Sequence[np.ndarray], int, int], np.ndarray]
     relative: float = 0
 
     def draw(self, height: int, width: int, /) -> np.ndarray:
