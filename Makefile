@@ -36,7 +36,7 @@ test-gpu: $(STAMP) ## the tests marked gpu, on one GPU, in under five minutes; s
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "gpu and not browser and not slurm" -n 4 -rs
 
 test-browser: $(STAMP) ## the tests of pages in a real browser, Debian's chromium
-	$(BIN)/python -m pytest -m browser -rs
+	$(BIN)/python -m pytest -m "browser and not slow" -rs
 
 test-slurm: $(STAMP) ## the tests marked slurm, as root on Debian: installs slurm-wlm and starts a Slurm of its own
 	$(BIN)/python -m pip install --quiet --editable '.[sweep]'

@@ -1,6 +1,8 @@
 import os
+import shutil
 import sys
 import tempfile
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +15,7 @@ if (
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="segtrain-tests-")
 
 TINY = ["width=0.0625", "data.size=32", "data.train_images=8", "data.val_images=3"]
-FAST = ["max_steps=2", "batch_size=2", "num_workers=0", "device=cpu", "precision=32"]
+FAST = ["max_steps=2", "batch_size=2", "num_workers=0", "device=cpu", "precision=32", "plots=false"]
 
 
 # Its C++ does not build everywhere, and nowhere on Python 3.13.
@@ -81,9 +83,22 @@ class Outcome:
 
 @pytest.fixture(scope="session", autouse=True)
 def _composed_once():
-    """Without Hydra's composing of every config twice, for a `hydra.mode` in it, which no test sets: a fifth
-    of a tiny run's time. Commands that tests start as processes compose as they do for a user."""
+    """Configs that are composed again are copies, and Hydra composes a run's once instead of twice, the
+    second time for a `hydra.mode` in it, which no test sets. Commands that tests start as processes compose
+    as they do for a user."""
+    from segtrain.config import compose
+
+    composed = {}
+
+    def again(name, overrides, **keys):
+        key = (name, *overrides, *sorted(keys))
+        if key not in composed:
+            composed[key] = hydras(name, overrides=overrides, **keys)
+        return deepcopy(composed[key])
+
     with pytest.MonkeyPatch.context() as patch:
+        hydras = compose.compose
+        patch.setattr(compose, "compose", again)
         patch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *_, **__: None)
         yield
 
@@ -119,10 +134,32 @@ def run(monkeypatch, capfd, tmp_path):
     return call
 
 
+@pytest.fixture(scope="session")
+def _trained():
+    """What `tiny()` without arguments leaves, once it has run."""
+    return []
+
+
 @pytest.fixture
-def tiny(run):
-    """A tiny training run of two steps on `shapes`, with further arguments on top."""
-    return lambda *arguments: run("segtrain", *TINY, *FAST, *arguments)
+def tiny(run, tmp_path, _trained, tmp_path_factory):
+    """A tiny training run of two steps on `shapes`, with further arguments on top. Without them it is trained
+    once, and every other test gets a copy of its folder."""
+
+    def call(*arguments: str) -> Outcome:
+        if arguments:
+            return run("segtrain", *TINY, *FAST, *arguments)
+        if not _trained:
+            done = run("segtrain", *TINY, *FAST)
+            kept = tmp_path_factory.mktemp("tiny") / "run"
+            shutil.copytree(done.folder, kept)
+            _trained.append(Outcome(done.code, done.out, done.err, kept))
+            return done
+        kept = _trained[0]
+        folder = tmp_path / f"trained{len(list(tmp_path.glob('trained*')))}"
+        shutil.copytree(kept.folder, folder)
+        return Outcome(kept.code, kept.out, kept.err, folder)
+
+    return call
 
 
 @pytest.fixture

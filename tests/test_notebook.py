@@ -20,6 +20,10 @@ def test_the_notebook_trains_evaluates_predicts_and_shows_images(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     cell = next(cell for cell in notebook.cells if "STEPS = 300" in cell.source)
     cell.source = cell.source.replace("STEPS = 300", "STEPS = 3")
+    training = next(cell for cell in notebook.cells if "data__size=64,\n" in cell.source)
+    training.source = training.source.replace(
+        "data__size=64,\n", "data__size=64, data__train_images=8, data__val_images=4,\n"
+    )
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=300, resources=resources, kernel_name="python3").execute()
     shown = [out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", ())]

@@ -75,7 +75,9 @@ def test_a_few_batches_go_through_everything(run, tmp_path):
     for i in range(30):
         write_pair(tmp_path / f"photos/images/{i}.png", tmp_path / f"photos/masks/{i}.png")
     keys = ["data=folder", f"data.root={tmp_path}/photos", "data.num_classes=2", "width=0.0625"]
-    done = run("segtrain", *keys, *(key for key in FAST if "max_steps" not in key), "debug=limit")
+    done = run(
+        "segtrain", *keys, *(key for key in FAST if "max_steps" not in key), "debug=limit", "plots=true"
+    )
     assert done.code == 0, done.err
     assert "8 images to train on, 8 to validate · 8 steps of 2" in done.out
     assert {"best.ckpt", "last.ckpt", "results.png", "val_batch.jpg"} <= names(done)

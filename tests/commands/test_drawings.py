@@ -88,9 +88,9 @@ def test_a_resumed_run_draws_the_curves_of_all_its_steps(tiny, monkeypatch):
     seen = []
     figure = drawings.results_figure
     monkeypatch.setattr(drawings, "results_figure", lambda *args: seen.append(args) or figure(*args))
-    first = tiny("log_every=1", "model=fcn32s")
+    first = tiny("log_every=1", "plots=true", "model=fcn32s")
     shutil.copytree(first.folder, first.folder.with_name("run2"))  # the folder of the next run
-    resumed = tiny("log_every=1", "model=fcn32s", "max_steps=3", "resume=auto")
+    resumed = tiny("log_every=1", "plots=true", "model=fcn32s", "max_steps=3", "resume=auto")
     assert resumed.code == 0, resumed.err
     records, title = seen[-1]
     logged = [(record["step"], record["split"]) for record in records]
@@ -100,3 +100,11 @@ def test_a_resumed_run_draws_the_curves_of_all_its_steps(tiny, monkeypatch):
         assert curves.size == (1760, 528)
     with Image.open(resumed.folder / "val_batch.jpg") as sheet:
         assert sheet.width > 3 * SIDE
+
+
+def test_a_run_without_plots_draws_none(tiny):
+    done = tiny("crf=true", "model=fcn32s")  # plots=false, as all runs of the tests
+    assert done.code == 0, done.err
+    assert "results.png" not in done.out
+    assert not [path for path in done.folder.iterdir() if path.suffix in (".png", ".jpg")]
+    assert (done.folder / "images.zip").is_file()  # which a report shows

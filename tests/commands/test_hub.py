@@ -21,7 +21,7 @@ huggingface_hub = pytest.importorskip("huggingface_hub", reason="make install EX
 @pytest.fixture
 def trained(run, tmp_path):
     tiny = ["data.size=32", "data.train_images=4", "data.val_images=3", "width=0.0625", *FAST]
-    done = run("segtrain", "model=unet", *tiny)
+    done = run("segtrain", "model=unet", *tiny, "plots=true")
     assert done.code == 0, done.err
     return done.folder
 

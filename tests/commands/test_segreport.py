@@ -30,7 +30,7 @@ def test_a_sweep_ends_with_a_page_whose_numbers_are_the_runs(run):
 
 
 def test_a_run_leaves_small_images_and_curves_of_precision(tiny):
-    done = tiny("model=fcn32s")
+    done = tiny("model=fcn32s", "plots=true")
     assert (done.folder / "images.zip").stat().st_size < 100_000
     assert (done.folder / "precision_recall.png").is_file()
 

@@ -14,7 +14,7 @@ from tests.conftest import FAST, TINY
 
 
 def test_a_run_leaves_what_the_interface_names(tiny):
-    done = tiny("crf=true", "log_every=1")
+    done = tiny("crf=true", "log_every=1", "plots=true")
     assert done.code == 0, done.err
     names = {str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file()}
     assert {
@@ -43,7 +43,7 @@ def test_a_run_leaves_what_the_interface_names(tiny):
 def test_tensorboard_gets_curves_images_the_matrix_and_hyperparameters(tiny):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    done = tiny("crf=true", "log_every=1")
+    done = tiny("crf=true", "log_every=1", "plots=true")
     events = EventAccumulator(str(done.folder)).Reload()
     scalars = set(events.Tags()["scalars"])
     assert {"train/loss", "train/lr", "train/images_per_second", "train/waiting_for_data"} <= scalars

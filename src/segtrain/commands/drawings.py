@@ -36,10 +36,12 @@ class Drawings:
         data: the data set.
         log: of the run; where it is silent, on ranks other than 0, nothing is drawn.
         last_step: of the run.
+        wanted: else nothing is drawn.
     """
 
-    def __init__(self, data: Dataset, log: RunLog, last_step: int):
+    def __init__(self, data: Dataset, log: RunLog, last_step: int, *, wanted: bool = True):
         self.data, self.log, self.last_step = data, log, last_step
+        self.silent = log.silent or not wanted
         self.name = RunInfo(log.folder, log.command, {}).name
         own = range(process_group.rank(), len(data.val), process_group.world_size())
         self.positions = (
@@ -50,7 +52,7 @@ class Drawings:
 
     def add(self, image: ImageResult) -> None:
         """Takes an evaluated image; eight that are spread evenly over the split are shown."""
-        if image.position in self.positions and not self.log.silent:
+        if image.position in self.positions and not self.silent:
             with self._timed():
                 drawn = sheet_image(image.sample, image.network, image.crf, self.data.palette)
                 self.images[image.position] = drawn
@@ -58,7 +60,7 @@ class Drawings:
     def after_validation(self, step: int) -> None:
         """Draws both where it is the last validation or costs little."""
         affordable = self.spent + self.cost <= SHARE * (time.perf_counter() - self.start)
-        if self.log.silent or not (step == self.last_step or affordable):
+        if self.silent or not (step == self.last_step or affordable):
             return
         before = self.spent
         with self._timed():
@@ -74,7 +76,7 @@ class Drawings:
     def curves(self) -> None:
         """Draws results.png, where metrics.jsonl has anything to draw."""
         records = [values for _, values in read_lines(self.log.folder / METRICS_FILE)]
-        if records and not self.log.silent:
+        if records and not self.silent:
             figure = results_figure(records, self.name)
             self._write(RESULTS, lambda file: figure.savefig(file, format="png", dpi=DPI))
 

@@ -185,7 +185,7 @@ class Validation:
         choose = config.get("threshold") == "auto"
         workers = worker_count(config["num_workers"], compute.device, len(data.val))
         self.settings = EvaluationSettings(config["batch_size"], workers, choose)
-        self.compiled = bool(config.get("compile"))
+        self.compiled, self.plots = bool(config.get("compile")), config.get("plots", True)
         start_peak(compute)
         self.make_metrics = build_metrics(config, data)
         self.submission: Submission | None = None
@@ -213,7 +213,7 @@ class Validation:
         """Evaluates a model or an ensemble; `on_image` gets the result of every image."""
         last = self.last_step in (None, step)
         crf = self.crf if last else None
-        left = ForReports(len(self.images), self.data) if last else None
+        left = ForReports(len(self.images), self.data, plots=self.plots) if last else None
         self._counted.clear()
 
         def show(image: ImageResult) -> None:
@@ -271,7 +271,7 @@ class Validation:
         per_class = {name: metrics["iou"] for name, metrics in result.final.per_class.items()}
         if not self.log.has_logged(step, self.split):
             self.log.scalars(step, "iou", per_class)
-        if not result.final.several_labels:
+        if self.plots and not result.final.several_labels:
             figure = confusion_figure(result.final.confusion_matrix, self.data.class_names)
             self.log.image(step, "confusion_matrix", figure_image(figure))
         self.log.scalars(step, self.split, values)

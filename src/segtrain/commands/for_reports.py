@@ -30,13 +30,14 @@ class ForReports:
     Args:
         images: of the split.
         data: the data set.
+        plots: whether the curves of precision and recall are drawn.
 
     Attributes:
         positions: of the images whose confidence is needed.
     """
 
-    def __init__(self, images: int, data: Dataset):
-        self.data = data
+    def __init__(self, images: int, data: Dataset, *, plots: bool = True):
+        self.data, self.plots = data, plots
         self.kept = KeptImages(images, data.class_names, data.palette)
         self.curves = PrecisionRecall(len(data.class_names))
         self.positions = self.kept.positions
@@ -46,7 +47,7 @@ class ForReports:
         stages = [image.network] if image.crf is None else [image.network, image.crf]
         counts = [class_counts(matrix).numpy() for matrix in image.matrices]
         self.kept.add(image.position, image.sample, stages, counts, image.confidence)
-        if image.confidence is not None:
+        if self.plots and image.confidence is not None:
             self.curves.add(image.sample.mask, image.final, image.confidence)
 
     def write(self, log: RunLog) -> None:

@@ -40,6 +40,7 @@ OF_THE_MACHINE = (
         "checkpoint_every",
         "keep_last",
         "logger",
+        "plots",
     ),
 )
 LOOKED_INTO = 32  # images whose content decides whether data elsewhere are the same

@@ -205,7 +205,7 @@ def trained(training: Training) -> EvaluationResult:
 
     keep = state.meta.update
     validation = Validation(data, state.compute, config, log, crf, should_stop, keep, spec=dataset.spec)
-    drawings = Drawings(data, log, config["max_steps"])
+    drawings = Drawings(data, log, config["max_steps"], wanted=config["plots"])
 
     def validate(model: nn.Module, step: int) -> EvaluationResult:
         evaluated = validation(model, step, drawings.add)
@@ -237,7 +237,8 @@ def say_next_commands(log: RunLog, folder: Path, *, refined: bool) -> None:
         refined: whether the CRF can refine the predictions.
     """
     best = as_argument("ckpt", f"{relative(folder)}/checkpoints/{checkpoint.BEST}")
-    log.say(f"curves and images:    {relative(folder)}/{RESULTS}, {BATCH}")
+    if (folder / RESULTS).exists():
+        log.say(f"curves and images:    {relative(folder)}/{RESULTS}, {BATCH}")
     log.say(f"of all steps:         tensorboard --logdir {shlex.quote(relative(folder.parent))}")
     if refined:
         log.say(f"evaluate with CRF:    segeval {best} crf=true")

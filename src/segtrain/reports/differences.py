@@ -12,6 +12,7 @@ SEED = "seed"
 # What says nothing of a model: where and how fast it is computed, what is logged, and where it came from.
 OF_THE_MACHINE = (
     *("seed", "ckpt", "device", "num_workers", "trust", "resume", "replay", "logger", "log_every", "report"),
+    "plots",
     *("checkpoint_every", "val_every", "compile", "hydra", "compare", "submission", "metric", "threshold"),
 )
 MOST = 6  # keys of configs that become columns where the overrides do not explain a difference
