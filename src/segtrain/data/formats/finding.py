@@ -100,12 +100,13 @@ def unique_names(paths: Iterable[Path], folder: Path) -> dict[Path, str]:
     texts = {path: path.as_posix() for path in paths}  # texts: a Path for each part takes four times as long
     above = {os.path.dirname(text) for text in texts.values()}
     start = _start(folder.as_posix())
-    if above and all(_start(place).startswith(start) for place in above):
+    if above and all(Path(place).is_relative_to(folder) for place in above):
         start = _start(os.path.commonpath(above))
     names: dict[Path, str] = {}
     seen: dict[str, int] = {}
     for path, text in texts.items():
-        below = text.removeprefix(start) if text.startswith(start) else path.name
+        inside = text.startswith(start) if start else not path.is_absolute()
+        below = text.removeprefix(start) if inside else path.name
         name = os.path.splitext(below)[0]
         seen[name] = seen.get(name, 0) + 1
         names[path] = name if seen[name] == 1 else below
