@@ -1,6 +1,7 @@
 """`lr_find`, `debug` and `batch_size=auto` as a user calls them."""
 
 import json
+from inspect import getattr_static
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,8 @@ from PIL import Image
 
 from segtrain.commands import batch_size
 from segtrain.commands.batch_size import _estimate, _search
-from segtrain.commands.debug import advice_for
+from segtrain.commands.debug import Limited, advice_for
+from segtrain.data.datasets.shapes import Shapes
 from segtrain.engine import checkpoint
 from tests.conftest import FAST, TINY
 from tests.miniatures import write_pair
@@ -85,6 +87,14 @@ def test_a_few_batches_go_through_everything(run, tmp_path):
     assert [line["step"] for line in lines if line["split"] == "val"] == [4, 8]
 
 
+def test_a_few_batches_of_a_data_set_offer_what_it_offers():
+    data = Shapes(size=32, train_images=4, val_images=2)
+    data.extra_metrics = ["dice"]
+    few = Limited(data, 2, 2)
+    assert (len(few.train), few.class_names) == (2, data.class_names)
+    assert getattr_static(few, "extra_metrics") == ["dice"]
+
+
 def test_the_batch_that_is_found_gives_the_run_of_that_number(run):
     keys = [key for key in (*TINY, *FAST) if not key.startswith(("batch_size", "max_steps"))]
     found = run("segtrain", *keys, "batch_size=auto", "max_steps=1")
@@ -123,8 +133,7 @@ def test_an_evaluation_searches_nothing(run):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_batch_that_fits_into_a_gpu(run):
+def test_a_batch_that_fits_into_a_gpu(run, cuda):
     keys = ["model=unet", "data.size=256", "data.train_images=4096", "device=cuda", "max_steps=2"]
     torch.cuda.set_per_process_memory_fraction(0.05)
     try:

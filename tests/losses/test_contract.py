@@ -2,6 +2,7 @@
 gradient is the value's."""
 
 from functools import cache
+from inspect import getattr_static
 
 import pytest
 import torch
@@ -24,6 +25,14 @@ def loss_of(option: str):
     if loss.wants_frequencies:
         loss.balance([1.0 + c / 7 for c in range(CLASSES)])
     return loss
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_protocols_see_what_a_loss_has_on_every_python(option):
+    for loss in build_loss(config_of(option)).losses:
+        for name in ("progress", "wants_frequencies", "class_weights"):
+            if hasattr(loss, name):
+                getattr_static(loss, name)  # as protocols look from 3.12 on: it sees no module's buffers
 
 
 def batch(option: str, device: torch.device):

@@ -11,6 +11,7 @@ from typing import Any
 
 from segtrain.contracts import IGNORE_INDEX, Dataset
 from segtrain.data.datasets.folds import subset_of
+from segtrain.data.datasets.splits import offer_alike
 from segtrain.distributed import process_group
 from segtrain.engine.loader import Augmented, TrainingStream, training_batches
 from segtrain.engine.state import TrainState
@@ -58,11 +59,9 @@ class Limited:
     """
 
     def __init__(self, data: Dataset, train: int, val: int):
-        self.data = data
         self.train, self.val = _some(data.train, train), _some(data.val, val)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.data, name)  # what a data set may offer beyond its splits stays offered
+        self.class_names, self.palette = data.class_names, data.palette
+        offer_alike(self, data)
 
 
 def _some(split: Any, count: int) -> Any:

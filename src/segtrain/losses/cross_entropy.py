@@ -67,7 +67,8 @@ class CrossEntropy(nn.Module):
         self.auxiliary_final, self.progress = auxiliary_final, 0.0
         self.label_smoothing = label_smoothing
         self.weights, self.normalize, self.label_stride = dict(weights), normalize, label_stride
-        self.register_buffer("class_weights", None, persistent=False)
+        # No buffer: from Python 3.12 on, a protocol (`BalancesClasses`) does not see a module's.
+        self.class_weights: Tensor | None = None
         self.wants_frequencies = class_weights == "median_frequency"
         if class_weights is not None and not self.wants_frequencies:
             self.balance(CLASS_WEIGHTS[class_weights] if isinstance(class_weights, str) else class_weights)

@@ -15,17 +15,14 @@ from segtrain.contracts import (
     IGNORE_INDEX,
     Dataset,
     HasIdentity,
-    HasInputHints,
     HasInstances,
-    HasMetrics,
     HasPairs,
-    HasSubmission,
     Pair,
     Sample,
     Split,
 )
 from segtrain.data.checks.scan import read_labels, scan_masks
-from segtrain.data.datasets.splits import source_of, split_of
+from segtrain.data.datasets.splits import offer_alike, source_of, split_of
 from segtrain.errors import InputError
 
 
@@ -82,13 +79,7 @@ class Folded:
         self.data, self.folds, self.fold = data, folds, fold
         self.val_fraction, self.seed = val_fraction, seed
         self.class_names, self.palette = data.class_names, data.palette
-        # What a data set may offer beyond its contract stays offered.
-        if isinstance(data, HasSubmission):
-            self.submission = data.submission
-        if isinstance(data, HasMetrics):
-            self.extra_metrics = data.extra_metrics
-        if isinstance(data, HasInputHints):
-            self.input_hints = data.input_hints
+        offer_alike(self, data)
 
     @cached_property
     def train(self) -> "Subset":

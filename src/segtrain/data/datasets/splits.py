@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from segtrain.contracts import Dataset, HasPairs, HasSources, HasTest, Split
+from segtrain.contracts import (
+    Dataset,
+    HasInputHints,
+    HasMetrics,
+    HasPairs,
+    HasSources,
+    HasSubmission,
+    HasTest,
+    Split,
+)
 from segtrain.errors import NoSplit
 
 SPLITS = ("train", "val", "test")
@@ -41,6 +50,26 @@ def splits_of(data: Dataset) -> dict[str, Split]:
         if not any(split is other for other in found.values()):  # what validates may be the test split
             found[name] = split
     return found
+
+
+def offer_alike(wrapper: Any, data: Dataset) -> None:
+    """Gives a data set that is made of another what that one offers beyond its contract.
+
+    Not by `__getattr__`: from Python 3.12 on, protocols do not see what that gives.
+
+    Args:
+        wrapper: is changed.
+        data: what it is made of.
+
+    Example:
+        >>> offer_alike(self, data)
+    """
+    if isinstance(data, HasSubmission):
+        wrapper.submission = data.submission
+    if isinstance(data, HasMetrics):
+        wrapper.extra_metrics = data.extra_metrics
+    if isinstance(data, HasInputHints):
+        wrapper.input_hints = data.input_hints
 
 
 def source_of(split: Any, index: int) -> tuple[str, Path | None]:
