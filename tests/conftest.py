@@ -51,14 +51,22 @@ def device(request):
 
 @pytest.fixture
 def gpu():
-    """A GPU with exact float32, for tests marked gpu that no other device can take."""
+    """A GPU with exact float32, for tests marked gpu alone; SEGTRAIN_TEST_DEVICE=cpu:0 tries them on the CPU."""
     import torch
 
     from segtrain.engine.device import choose
 
-    if not torch.cuda.is_available():
-        pytest.skip("torch sees no GPU")
-    return choose("cuda", "32").device
+    yield choose(SECOND_DEVICE, "32").device if SECOND_DEVICE.startswith("cuda") else torch.device("cpu")
+    if torch.are_deterministic_algorithms_enabled():  # a run with deterministic=true leaves them on
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def cuda(gpu):
+    """`gpu`, for tests of what no other device has."""
+    if gpu.type != "cuda":
+        pytest.skip("a GPU alone has this")
+    return gpu
 
 
 @pytest.fixture

@@ -80,8 +80,8 @@ def test_without_a_gpu_the_backend_is_refused():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("labels", [1, 3, 21])
-def test_on_a_gpu_it_gives_what_torch_gives(gpu, labels):
-    images, softmax = (part.to(gpu) for part in batch(labels, 2, 61, 83))
+def test_on_a_gpu_it_gives_what_torch_gives(cuda, labels):
+    images, softmax = (part.to(cuda) for part in batch(labels, 2, 61, 83))
     from segtrain.crf.torch_backend.triton_backend import triton_marginals
 
     for normalization in ("symmetric", "after", "before"):

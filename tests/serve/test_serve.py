@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco_tool
 
 from segtrain.errors import InputError
 from segtrain.serve.answers import Served, run_lengths
 from segtrain.serve.app import Limits, build_app
 
 pytest.importorskip("fastapi")
+coco_tool = pytest.importorskip("pycocotools.mask")
 httpx = pytest.importorskip("httpx")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 NAMES, PALETTE = ("ground", "cat", "dog"), ((0, 0, 0), (255, 0, 0), (0, 0, 255))

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from pycocotools import mask as coco_tool
 
 from segtrain.config.compose import compose_config, plain
 from segtrain.config.instantiate import instantiate
@@ -15,6 +14,8 @@ from segtrain.data.formats.polygons import fill_pixels
 from segtrain.errors import InputError
 from tests.data.formats import exports
 from tests.data.formats.exports import COLOURS, HEIGHT, SCENES, WIDTH, WRITERS
+
+coco_tool = pytest.importorskip("pycocotools.mask")
 
 
 def by_coco(points) -> np.ndarray:
