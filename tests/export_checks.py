@@ -4,7 +4,7 @@ import warnings
 
 import torch
 
-from segtrain.export.formats import FullSize, trace
+from segtrain.export.network import FullSize, trace
 from segtrain.input_spec import RGB8
 
 

@@ -1,10 +1,16 @@
 """segexport: what is written is read back and gives the same logits."""
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
@@ -14,7 +20,10 @@ from segtrain.config.compose import compose_config, plain
 from segtrain.config.instantiate import instantiate
 from segtrain.engine.checkpoint import Checkpoint, save
 from segtrain.export import formats
+from segtrain.export.network import FullSize
+from segtrain.input_spec import InputSpec
 from segtrain.sizes import upsample_logits
+from segtrain.tasks import Task
 
 SIZE = "size=[64,96]"
 FAMILIES = ["fcn8s", "deconvnet", "segnet", "deeplabv1", "deeplabv3", "deeplabv3plus", "dilatednet", "unet"]
@@ -133,6 +142,73 @@ def test_onnxruntime_gives_the_same_logits(name, untrained, run):
     )
 
 
+SCRIPT = Path(__file__).parents[2] / "scripts/run_onnx.py"
+WITHOUT_TORCH = (
+    "import sys, runpy; sys.modules['torch'] = sys.modules['segtrain'] = None; sys.argv = sys.argv[1:];"
+    " runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_labels_come_from_numpy_and_onnxruntime_alone_and_from_8_bits(untrained, run, tmp_path):
+    path = untrained("deeplabv1")
+    one = ["output=labels", "dynamic=false", "quantize=int8", "calibration=2", "size=[64,64]"]
+    of_64 = ["data.size=64", "data.train_images=2", "data.val_images=2"]
+    done = run("segexport", f"ckpt={path}", *one, *of_64)
+    assert done.code == 0, done.err
+    assert "to labels uint8 1×H×W" in done.out
+    pixels = image(64, 64)
+    cv2.imwrite(f"{tmp_path}/image.png", pixels[0].permute(1, 2, 0).numpy()[..., ::-1])
+    with torch.inference_mode():
+        own = upsample_logits(load_model(path)(pixels)["out"], (64, 64)).argmax(1)[0].numpy()
+    for name, least in (("model.onnx", 0.999), ("model.int8.onnx", 0.6)):
+        files = [str(done.folder / name), f"{tmp_path}/image.png", f"{tmp_path}/labels.png"]
+        shell = [sys.executable, "-c", WITHOUT_TORCH, str(SCRIPT), *files]
+        said = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
+        labels = np.array(Image.open(tmp_path / "labels.png"))
+        assert (labels == own).mean() > least
+        assert said.splitlines()[0].split(":")[0] == "abcdefg"[np.unique(labels)[0]]
+    assert len(SCRIPT.read_text().splitlines()) <= 25
+    scores = json.loads((done.folder / "model.int8.json").read_text())["scores"]
+    assert scores["torch"]["mean_iou"] == pytest.approx(scores["onnx"]["mean_iou"], abs=0.01)
+    assert scores["int8"].keys() == {"mean_iou", "latency", "file"}
+
+
+@pytest.mark.parametrize("name", ["binary", "multilabel"])
+def test_labels_inside_a_file_are_those_of_the_task(name):
+    class Same(nn.Module):
+        def forward(self, images):
+            return {"out": images.float()}
+
+    task = Task(name, 0.7)
+    spec = InputSpec(channels=task.channels(3), dtype="float32")
+    logits = torch.randn(1, spec.channels, 8, 8)
+    inside = FullSize(Same(), (8, 8), spec, "labels", task)(logits)
+    expected = task.labels(task.unfolded(task.class_logits(logits).softmax(1), 1))
+    assert 0 < expected.sum() < expected.numel()
+    assert torch.equal(inside, expected)
+
+
+@needs_onnx
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("openvino"), reason="openvino is not installed")
+def test_openvino_gives_the_same_labels(untrained, run):
+    one = [
+        "output=labels",
+        "dynamic=false",
+        "evaluate=true",
+        "size=[64,64]",
+        "data.size=64",
+        "data.val_images=2",
+    ]
+    done = run("segexport", f"ckpt={untrained('deeplabv1')}", "format=openvino", *one)
+    assert done.code == 0, done.err
+    assert {p.name for p in done.folder.iterdir()} == {"model.xml", "model.bin", "model.json"}
+    scores = json.loads((done.folder / "model.json").read_text())["scores"]
+    assert scores["openvino"]["mean_iou"] == pytest.approx(scores["torch"]["mean_iou"], abs=0.01)
+
+
 def refused(done, words):
     assert done.code == 2
     assert words in done.err
@@ -142,7 +218,15 @@ def refused(done, words):
 def test_what_is_asked_wrongly_is_refused_in_a_line(untrained, run, monkeypatch):
     path = untrained("deeplabv1")
     refused(run("segexport"), "ckpt= is missing")
-    refused(run("segexport", f"ckpt={path}", "format=tflite"), "there are onnx, torch_export, safetensors")
+    refused(
+        run("segexport", f"ckpt={path}", "format=tflite"),
+        "there are onnx, openvino, torch_export, safetensors",
+    )
+    refused(
+        run("segexport", f"ckpt={path}", "output=mask"), "output=mask: no such output; give logits or labels"
+    )
+    wrong = ("format=torch_export", "quantize=int8")
+    refused(run("segexport", f"ckpt={path}", *wrong), "only ONNX is quantised; use format=onnx")
     refused(run("segexport", f"ckpt={path}", "size=[32,64]"), "size=[32, 64]; give height and width")
     refused(run("segexport", f"ckpt=[{path},{path}]"), "an ensemble")
     monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnxscript" else name)

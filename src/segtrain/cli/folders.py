@@ -68,7 +68,8 @@ def _make(config: DictConfig, kind: str) -> Path:
         config.hydra[kind].dir = str(path)
         if kind == "sweep" and not given:  # Hydra composes every run's config anew; + says that it is ours
             config.hydra.overrides.hydra.append(f"++hydra.sweep.dir={path}")
-        if kind == "run" and "output" in config and not given:
+        of_folder = "output" in config and "format" not in config  # segexport's says what the file gives
+        if kind == "run" and of_folder and not given:
             config.output = str(path)
     return path
 

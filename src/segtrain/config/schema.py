@@ -74,6 +74,9 @@ TYPES: dict[str, Any] = {
     "bgr": bool | None,
     "size": list[int],
     "dynamic": bool,
+    "quantize": Literal["int8"] | None,
+    "calibration": int,
+    "evaluate": bool,
     "push": str | None,
     "license": str | None,
     "images": bool,
@@ -90,7 +93,17 @@ TYPES: dict[str, Any] = {
     "timeout": float,
 }
 AT_LEAST = dict.fromkeys(
-    ("max_steps", "batch_size", "accumulate", "val_every", "checkpoint_every", "log_every", "tile"), 1
+    (
+        "max_steps",
+        "batch_size",
+        "accumulate",
+        "val_every",
+        "checkpoint_every",
+        "log_every",
+        "tile",
+        "calibration",
+    ),
+    1,
 ) | dict.fromkeys(
     ("seed", "num_workers", "clip_norm", "ema", "tune_crf", "early_stop", "keep_last", "overlap"), 0
 )
