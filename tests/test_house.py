@@ -12,6 +12,7 @@ ENTRANCES = ("__init__", "__main__")  # of the package: they import what they li
 
 SHARED = {
     "contracts",
+    "downloads",
     "errors",
     "files",
     "input_spec",

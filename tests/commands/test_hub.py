@@ -44,7 +44,8 @@ def test_the_folder_holds_all_that_others_need_and_no_place_of_this_machine(run,
     assert done.code == 0, done.err
     out = done.folder / "hub"
     assert {p.name for p in out.iterdir()} == {
-        *("model.safetensors", "config.yaml", "metrics.json", "README.md", "results.png", "val_batch.jpg")
+        *("model.safetensors", "config.yaml", "metrics.json", "README.md", "results.png", "val_batch.jpg"),
+        "zoo.yaml",
     }
     card = (out / "README.md").read_text()
     head = yaml.safe_load(card.split("---")[1])
@@ -65,7 +66,7 @@ def test_absolute_paths_become_their_last_part():
     assert export_hub.without_folders(before) == after
 
 
-def test_what_was_pushed_is_loaded_by_name(run, trained, server, tmp_path):
+def test_what_was_pushed_is_loaded_by_name(run, trained, server, tmp_path, monkeypatch):
     done = run("segexport", f"ckpt={trained}", "format=hub", f"out={tmp_path}/out")
     assert done.code == 0, done.err
     assert export_hub.push(tmp_path / "out", "someone/unet_shapes") == "someone/unet_shapes"
@@ -77,6 +78,10 @@ def test_what_was_pushed_is_loaded_by_name(run, trained, server, tmp_path):
     assert model.class_names == own.class_names
     server.clear()  # it is in the cache now
     assert fetched("hf://someone/unet_shapes").is_file()
+    monkeypatch.setenv("SEGTRAIN_ZOO", str(tmp_path / "out/zoo.yaml"))
+    name, entry = next(iter(yaml.safe_load((tmp_path / "out/zoo.yaml").read_text()).items()))
+    assert entry["metrics"]["images"] == 3
+    assert torch.equal(segtrain.load_model(f"zoo:{name}")(images)["out"], own(images)["out"])
 
 
 def test_what_is_not_there_or_no_address_is_said_in_a_line(server):

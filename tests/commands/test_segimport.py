@@ -1,6 +1,7 @@
 """segimport as a command: what it refuses, what it says, and what its checkpoint is good for."""
 
 import csv
+import hashlib
 import os
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from segtrain import build_model, load_model
+from segtrain.commands.import_weights import weights_file
 from segtrain.converters.caffe import dilatednet
 from segtrain.converters.network import PublishedNetwork, take
 from segtrain.engine.checkpoint import load
@@ -18,6 +20,7 @@ from tests import miniatures
 from tests.conftest import FAST
 from tests.converters.reference import blobs
 from tests.converters.test_fcn import IMAGES, pytorch_fcn
+from tests.hub_server import hub
 
 SMALL = "width=0.03125"
 
@@ -69,6 +72,22 @@ def test_safetensors_and_npz_are_read_as_well(run, tmp_path):
     first, second = (segimport(run, tmp_path / name) for name in ("a.safetensors", "b.npz"))
     one, other = (load_model(done.folder) for done in (first, second))
     assert torch.equal(one(IMAGES)["out"], other(IMAGES)["out"])
+
+
+def test_weights_come_from_a_url_with_their_sha256(run, fcn32s, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sha256 = hashlib.sha256(fcn32s.read_bytes()).hexdigest()
+    with hub() as (address, files):
+        url = f"{address}/a/b/resolve/main/fcn32s.pth"
+        files["a/b/fcn32s.pth"] = fcn32s.read_bytes()
+        done = segimport(run, url, f"sha256={sha256}")
+        assert done.code == 0, done.err
+        assert load(done.folder / "checkpoints/best.ckpt").meta["imported"]["sha256"] == sha256
+        refused = segimport(run, url)
+        assert refused.code == 2
+        assert f"weights={url}: its sha256 must be 64 digits, or its first 8" in refused.err
+    with pytest.raises(InputError, match=f"sha256 must be 00000000, got {sha256}"):
+        weights_file({"weights": str(fcn32s), "sha256": "00000000"})
 
 
 class Bomb:

@@ -12,6 +12,7 @@ import yaml
 from segtrain.commands.build import count_parameters, restore_model, saved_input
 from segtrain.commands.fetch import HUB_FILE, fetched, require_hub
 from segtrain.commands.paths import relative, write_yaml
+from segtrain.commands.zoo import zoo_entry
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import LAST, Checkpoint
 from segtrain.errors import InputError, SaveError
@@ -72,6 +73,10 @@ def export_hub(config: dict[str, Any], saved: Checkpoint, folder: Path) -> None:
         files=images if config["images"] else {},
     )
     write_bytes(out / "README.md", model_card(card).encode())
+    about = {"model": chosen["model"], "data": chosen["data"], "license": config["license"]}
+    write_yaml(
+        zoo_entry(f"{chosen['model']}_{chosen['data']}", out / HUB_FILE, metrics, about), out / "zoo.yaml"
+    )
     say = Terminal(soft_wrap=True, highlight=False).print
     say(f"hub: {relative(out)}, look at its README.md before you share it", markup=False)
     if config["push"]:

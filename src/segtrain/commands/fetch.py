@@ -1,4 +1,4 @@
-"""Checkpoints that lie elsewhere: `hf://USER/NAME`, on the Hugging Face Hub or a server that speaks as it."""
+"""Checkpoints that lie elsewhere: `hf://USER/NAME` on the Hugging Face Hub, `zoo:NAME` in a zoo."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from segtrain.commands.zoo import ZOO, from_zoo
 from segtrain.errors import InputError, how_to_install
 
 HUB = "hf://"
@@ -14,10 +15,10 @@ ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/([\w.-]+(?:/[\w.
 
 
 def fetched(path: str | Path) -> Path:
-    """A checkpoint's path on this machine; one on the Hub is downloaded once.
+    """A checkpoint's path on this machine; one on the Hub or in a zoo is downloaded once.
 
     Args:
-        path: a path, or `hf://USER/NAME`, with `@REVISION` and `/FILE` behind it.
+        path: a path, `hf://USER/NAME` with `@REVISION` and `/FILE` behind it, or `zoo:NAME`.
 
     Raises:
         InputError: an address of another form, huggingface_hub is not installed, or it cannot be
@@ -26,6 +27,8 @@ def fetched(path: str | Path) -> Path:
     Example:
         >>> fetched("hf://someone/unet_camvid@v1")
     """
+    if str(path).startswith(ZOO):
+        return from_zoo(str(path))
     if not str(path).startswith(HUB):
         return Path(path).expanduser()
     found = ADDRESS.fullmatch(str(path))

@@ -19,6 +19,7 @@ from segtrain.contracts import Dataset, HasClasses
 from segtrain.converters.formats import FORMATS, read
 from segtrain.converters.network import Account, OtherModel, PublishedNetwork, take, target
 from segtrain.data.datasets.voc import voc_palette
+from segtrain.downloads import SHORTEST, check_file, check_sha256, download, is_url
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
@@ -38,7 +39,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     """
     name = config["format"]
     check_asked(config)
-    state = read(config["weights"], name)
+    state = read(weights_file(config), name)
     try:
         network = FORMATS[name](state, config["model"])
     except OtherModel as error:
@@ -52,13 +53,14 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
     model = build_network(config["model"], InputSpec(spec.channels))
     account = take(model, network, state, config["allow"])
     set_input(model, spec)
+    checked = {"sha256": config["sha256"]} if config["sha256"] else {}
     meta = {
         "config": saved_config(config),
         "class_names": class_names,
         "palette": palette,
         "step": 0,
         "input": spec.as_json(),
-        "imported": {"format": name, "file": Path(config["weights"]).name},
+        "imported": {"format": name, "file": Path(config["weights"]).name} | checked,
     }
     out = Path(config["out"]).expanduser() if config["out"] else folder / "checkpoints" / BEST
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
@@ -79,11 +81,31 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
 
 def check_asked(config: dict[str, Any]) -> None:
     """Raises InputError where what to import, and into what, is not said."""
-    for key, hint in (("format", ", ".join(FORMATS)), ("weights", "a file"), ("model", "such as fcn8s")):
+    for key, hint in (
+        ("format", ", ".join(FORMATS)),
+        ("weights", "a file or a URL"),
+        ("model", "such as fcn8s"),
+    ):
         if not config.get(key):
             raise InputError(f"{key}= is missing", do=f"add {key}=, {hint}")
     if config["format"] not in FORMATS:
         raise InputError(f"format={config['format']}: no such format", do=f"there are {', '.join(FORMATS)}")
+
+
+def weights_file(config: dict[str, Any]) -> Path:
+    """The file of `weights=`; one of a URL is downloaded once, and not read unless its sha256 is right.
+
+    Raises:
+        InputError: a URL without a sha256, no network, or another file.
+    """
+    weights, sha256 = str(config["weights"]), config["sha256"]
+    asked = f"weights={weights}"
+    if is_url(weights):
+        return download(weights, check_sha256(sha256, asked, SHORTEST), asked=asked)
+    path = Path(weights).expanduser()
+    if sha256 and path.is_file():
+        check_file(path, check_sha256(sha256, asked, SHORTEST), asked)
+    return path
 
 
 def options_of(error: OtherModel) -> str:

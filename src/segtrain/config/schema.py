@@ -67,6 +67,7 @@ TYPES: dict[str, Any] = {
     "crf_ranges": dict,
     "format": str | None,
     "weights": str | None,
+    "sha256": str | None,
     "out": str | None,
     "allow": list[str],
     "mean": list[float] | None,
