@@ -12,7 +12,7 @@ from tests.data.formats import exports
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 MADE = ("papers/", "reference/")  # by scripts/docs
-NAMES = r"(PYTHONPATH=\. )?seg(train|eval|predict|data)\b"
+NAMES = r"(PYTHONPATH=\. )?seg(train|eval|predict|data|export|report)\b"
 SMALL = ["num_workers=0", "device=cpu", "precision=32"]
 SHORT = ["max_steps=1", "batch_size=2", "log_every=1", *SMALL]
 LITTLE = ["data.size=32", "data.train_images=4", "data.val_images=2"]

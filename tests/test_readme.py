@@ -1,5 +1,5 @@
-"""The commands and the code of README and docs/: each command is set up as far as its first step on miniatures,
-and a slow test runs each to its end."""
+"""The commands and the code of README and docs/: each command is set up as far as its first step on
+miniatures, and a slow test runs each to its end."""
 
 import re
 import shutil
@@ -15,9 +15,15 @@ PAGES = [page for page in documented.pages() if page not in documented.tutorials
 TEXT = "\n".join(page.read_text() for page in PAGES)
 COMMANDS = commands(TEXT)
 # The others train and evaluate as these do.
-WHOLE = ("segtrain", "segtrain resume=auto", "segeval ckpt=outputs/deeplabv1_voc/RUN/checkpoints/best.ckpt")
+WHOLE = (
+    "segtrain",
+    "segtrain --version",
+    "segtrain resume=auto",
+    "segeval ckpt=outputs/deeplabv1_voc/RUN/checkpoints/best.ckpt",
+)
 LAST = {  # what is left to do when everything is built, by command
     "segtrain": ["segtrain.commands.train.trained"],
+    "segreport": ["segtrain.commands.report.write_report"],
     "segeval": ["segtrain.commands.evaluate.evaluate_split", "segtrain.commands.tune_crf.Tuner.examples"],
 }
 
@@ -83,7 +89,7 @@ def run(command: str) -> None:
     command = shortened(command)
     if command.startswith("segpredict"):
         call(command, "device=cpu", "precision=32")
-    elif command.startswith("segdata"):
+    elif command.startswith(("segdata", "segreport")):
         call(command)
     elif "segeval" in command:
         call(command, *SMALL)
@@ -93,7 +99,8 @@ def run(command: str) -> None:
 
 def test_the_python_of_the_readme_runs(workplace):
     for code in documented.blocks(TEXT, "python"):
-        small = code.replace("max_steps=20", "max_steps=2").replace('pad100")', 'pad100", width=0.1)')
+        small = code.replace("max_steps=20", "max_steps=2, data__val_images=2")
+        small = small.replace('pad100")', 'pad100", width=0.1)')
         exec(small, {"__name__": "readme"})
 
 

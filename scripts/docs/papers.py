@@ -1,11 +1,19 @@
-"""A page for each paper: what it says in numbers, what ours does otherwise, and its scores."""
+"""A page for each paper: the network drawn and taken apart, its numbers beside ours, scores, what to try."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from segtrain.commands.explain.anatomy_sections import anatomy_sections
+from segtrain.commands.explain.contract_sections import model_departures
+from segtrain.commands.explain.network import Asked, subject_of
 from segtrain.config.compose import compose_config, plain
+from segtrain.input_spec import RGB8
 from segtrain.papers.contract import contract, departures
 from segtrain.papers.paper import Paper, papers
+from segtrain.reports.tables import PageTable, as_markdown
+
+SIZE = (512, 512)  # of the image that a network is taken apart with
+LESSONS = {"fcn": "fcn", "deeplabv3": "dilation", "segnet": "unpooling", "crf_rnn": "crf"}
 
 
 def paper_pages() -> dict[str, str]:
@@ -15,7 +23,10 @@ def paper_pages() -> dict[str, str]:
         (f"[{paper.title}]({name}.md)", paper.year, ", ".join(f"`{model}`" for model in paper.models))
         for name, paper in found.items()
     ]
-    index = "# The papers\n\n" + table(("paper", "year", "`model=`"), rows)
+    index = (
+        "# The papers\n\nEach page draws the network, lists its layers and says where ours departs."
+        " `segexplain model=NAME` makes a page with more.\n\n" + table(("paper", "year", "`model=`"), rows)
+    )
     return {"papers/index.md": index} | {f"papers/{name}.md": page(paper) for name, paper in found.items()}
 
 
@@ -28,18 +39,55 @@ def page(paper: Paper) -> str:
     ]
     if paper.models:
         options = ", ".join(f"`model={model}`" for model in paper.models)
-        first = paper.models[0]
-        parts.append(f"Here: {options}. `segexplain model={first}` draws it and lists its layers.\n")
-    parts.append("## The network\n")
+        parts.append(f"Here: {options}.\n")
+        parts += network_parts(paper.models[0])
+    parts.append("## The paper's network\n")
     parts.append(
         table(("", "the paper", "source"), [(f.name, f.value, f.source) for f in paper.architecture])
     )
     if paper.scores:
         parts.append("## Published scores\n")
+        parts.append("As published; [Evidence](../evidence.md) has ours.\n")
         parts.append(scores(paper.scores))
     for recipe in paper.recipes:
         parts += recipe_parts(recipe)
+    parts += things_to_try(paper)
     return "\n".join(parts)
+
+
+def network_parts(model: str) -> list[str]:
+    """The network of an option: drawn, in sums, its departures, and its layers."""
+    node = plain(compose_config("train", [f"model={model}", "data=voc"]))["model"]
+    parts = [f"## `model={model}`\n"]
+    anatomy, layers = anatomy_sections(subject_of(Asked(model, node, RGB8, SIZE, {})))
+    for block in anatomy.blocks:
+        if block.kind == "table":
+            parts.append(f"{as_markdown(block.value)}\n{block.value.caption}\n")
+        elif block.kind == "drawing":
+            _, caption, drawn = block.value
+            svg = "".join(line.strip() for line in str(drawn).splitlines())
+            parts.append(f'<div class="diagram">{svg}</div>\n\n{caption}\n')
+        else:
+            parts.append(f"{block.value}\n")
+    for departure in model_departures(node):
+        parts.append(f"- {departure}")
+    parts.append('\n??? note "Layers"\n')
+    shown = next(block.value for block in layers.blocks if isinstance(block.value, PageTable))
+    text = f"{as_markdown(without(shown, 'in the code'))}\n{shown.caption}"
+    parts.append("\n".join(f"    {line}" for line in text.splitlines()) + "\n")
+    return parts
+
+
+def without(shown: PageTable, column: str) -> PageTable:
+    """The table without one of its columns."""
+    kept = [i for i, name in enumerate(shown.columns) if name != column]
+
+    def some(row: Sequence[Any]) -> list[Any]:
+        return [row[i] for i in kept]
+
+    return shown._replace(
+        columns=some(shown.columns), numbers=some(shown.numbers), rows=[some(row) for row in shown.rows]
+    )
 
 
 def recipe_parts(recipe: str) -> list[str]:
@@ -50,7 +98,7 @@ def recipe_parts(recipe: str) -> list[str]:
         for row in contract(config, recipe)
     ]
     lines = [
-        f"## `segtrain experiment={recipe}`\n",
+        f"## `experiment={recipe}`\n",
         table(("key", "ours", "the paper", "source"), rows),
     ]
     found = departures(config, recipe)
@@ -59,10 +107,25 @@ def recipe_parts(recipe: str) -> list[str]:
     return lines
 
 
+def things_to_try(paper: Paper) -> list[str]:
+    """Commands that show what the paper is about."""
+    lines = []
+    if paper.name in LESSONS:
+        lines.append(f"segtrain lesson={LESSONS[paper.name]}  # minutes on a CPU, ends with a page")
+    if paper.models:
+        lines.append(f"segexplain model={paper.models[0]}")
+        lines.append(f"segtrain model={paper.models[0]} width=0.25")
+    if len(paper.models) > 1:
+        lines.append(f"segtrain -m model={','.join(paper.models[:3])} width=0.25 max_steps=200")
+    lines += [f"segexplain experiment={recipe}" for recipe in list(paper.recipes)[:1]]
+    return ["## Things to try\n", "```sh\n" + "\n".join(lines) + "\n```\n"] if lines else []
+
+
 def scores(found: Sequence[dict[str, Any]]) -> str:
     """A table of what was published."""
     keys = list(dict.fromkeys(key for score in found for key in score))
-    return table(keys, [[score.get(key, "") for key in keys] for score in found])
+    head = [key.replace("_", " ").replace("iou", "IoU") for key in keys]
+    return table(head, [[score.get(key, "") for key in keys] for score in found])
 
 
 def table(head: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
