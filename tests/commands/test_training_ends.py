@@ -27,6 +27,7 @@ def test_a_run_that_waits_and_slows_down_is_resumed_exactly(tiny, run):
     assert meta["training"]["max_steps"] == 8  # 2 epochs of 8 images, 2 a step
     assert meta["step"] < 8  # the network is too small to get better
     assert "no better mean IoU in 4 validations" in whole.out
+    assert "no better mean IoU, the learning rate is multiplied by 0.1\n" in whole.out
     assert f"at step {meta['best_step']}" in whole.out
     kept = sorted(int(path.stem[5:]) for path in folder.glob("step_*.ckpt"))
     assert kept == [meta["step"] - 2, meta["step"] - 1, meta["step"]]

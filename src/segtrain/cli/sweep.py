@@ -120,7 +120,7 @@ def write_csv(runs: list[dict[str, Any]], path: Path) -> None:
 
 def print_runs(runs: list[dict[str, Any]], folder: Path) -> None:
     """Shows a table of the runs: what varies as columns, what all share once above, failed runs below."""
-    shared, varying = split_overrides([run["overrides"] for run in runs])
+    shared, varying = split_overrides([[o.lstrip("+") for o in run["overrides"]] for run in runs])
     done = [run for run in runs if not run["error"]]
     has_crf = any(run["mean_iou_crf"] is not None for run in done)
     labels = METRIC_LABELS | ({"mean_iou_crf": "with CRF"} if has_crf else {})

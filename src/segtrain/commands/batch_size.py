@@ -64,7 +64,9 @@ def find_batch_size(
     if chosen is None:
         what = f"batch_size=auto: no step of even one image fits into the memory of {compute.device}"
         raise InputError(what, do="take a smaller crop (augment=crop), a smaller model, or precision=bf16")
-    why = "more are not tried" if chosen == most else "more do not fit"
+    limit = f"an epoch of {len(dataset)} images should have {EPOCH} steps"
+    limit = limit if most < LARGEST[kind] else f"more than {most} make it no faster"
+    why = limit if chosen == most else "more do not fit"
     say(f"batch_size={chosen}: chosen by steps of this model on {compute.device}, {why}")
     return chosen
 

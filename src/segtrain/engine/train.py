@@ -56,7 +56,7 @@ def fit(
         while True:
             if state.validation_pending:
                 with meter.paused():
-                    result = _validate(state, validate, folder)
+                    result = _validate(state, validate, log)
 
             last = is_over(state)
             # Taken before the ranks agree on whether to stop, for a loader may be stuck on one of them.
@@ -94,13 +94,17 @@ def _stop_everywhere(stop: StopSignals) -> bool:
     return process_group.any_rank_so_far(stop.requested)
 
 
-def _validate(state: TrainState, validate: Validate[Result], folder: Path) -> Result | None:
+def _validate(state: TrainState, validate: Validate[Result], log: RunLog) -> Result | None:
     """Validates and writes best.ckpt; None where a signal stopped the validation."""
     try:
         result = validate(state.evaluated, state.step)
     except EvaluationStopped:
         return None
-    _save_best(state, result.network.mean_iou or 0.0, folder)
+    before = state.schedule(state.step, state.settings.max_steps)
+    _save_best(state, result.network.mean_iou or 0.0, log.folder / "checkpoints")
+    share = state.schedule(state.step, state.settings.max_steps) / before if before else 1.0
+    if share < 1:  # schedule=plateau reacted
+        log.say(f"step {state.step}: no better mean IoU, the learning rate is multiplied by {share:.3g}")
     state.validation_pending = False
     return result
 

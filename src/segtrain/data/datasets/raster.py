@@ -164,9 +164,11 @@ class RasterScenes:
             _, cost = read_steps(self.crop, one.scene.blocks)
             if cost > MOST_READ:
                 height, width = one.scene.blocks
+                square = max(height, width) <= 2 * min(height, width)
                 notes.append(
                     f"{one.path}: stored in blocks of {width}×{height}, so that a crop of {self.crop} reads"
-                    f" {cost:.0f} times its bytes; take a larger data.crop, or store it as COG"
+                    f" {cost:.0f} times its bytes; "
+                    + (f"take data.crop={max(height, width)}" if square else "store it as COG")
                 )
         hints = self.image_files.hints()
         return hints._replace(unused=[*hints.unused, *notes])
