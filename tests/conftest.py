@@ -51,7 +51,7 @@ def device(request):
 
 @pytest.fixture
 def gpu():
-    """A GPU with exact float32, for tests marked gpu alone; SEGTRAIN_TEST_DEVICE=cpu:0 tries them on the CPU."""
+    """A GPU with exact float32, for tests of nothing else; with SEGTRAIN_TEST_DEVICE=cpu:0 the CPU."""
     import torch
 
     from segtrain.engine.device import choose

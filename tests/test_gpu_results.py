@@ -32,14 +32,30 @@ def test_what_is_there_becomes_one_file_and_its_tables(tmp_path):
     }
     (tmp_path / "bench.json").write_text(json.dumps({"about": "torch 2.11, H200", "rows": [row]}))
     trained = {"model": "fc_densenet56", "steps": 9000, "minutes": 5.04, "val": 51.23, "paper_test": 58.9}
-    (tmp_path / "reproduce.json").write_text(json.dumps([trained]))
-    printed = script("results.py", "collect", tmp_path)
+    stopped = {"model": "unet", "steps": 900, "done": 40, "paper_test": None, "failed": "stopped"}
+    (tmp_path / "reproduce.json").write_text(json.dumps([trained, stopped]))
+    printed = script("results.py", "collect", tmp_path, "--ended", "test=1 after 70 s", "bench=0 after 9 s")
     assert printed == script("results.py", "table", tmp_path / "gpu.json")
     assert json.loads((tmp_path / "gpu.json").read_text())["tests"]["failed"] == ["tests.test_gpu::test_a"]
     lines = printed.splitlines()
     assert lines[0] == "`make test-gpu`: 2 passed, 1 failed, 2 skipped, 61 s"
     assert r"| training | theirs | 3.10 × | ≥ 3 × | a \| b |" in lines
-    assert lines[-1] == "| fc_densenet56 | 9000 | 5.0 | 51.2 | - | 58.9 |"
+    assert lines[1] == "- failed: `tests.test_gpu::test_a`"
+    assert "| fc_densenet56 | 9000 | 5.0 | 51.2 | - | 58.9 |  |" in lines
+    assert "| unet | 40 of 900 | - | - | - | - | stopped |" in lines
+    assert lines[-1] == "- test: exit code 1 after 70 s"
+
+
+def test_two_calls_make_one_file(tmp_path):
+    for name, ended in (("first", "test=124 after 190 s"), ("second", "reproduce=0 after 300 s")):
+        (tmp_path / name).mkdir()
+        script("results.py", "collect", tmp_path / name, "--ended", ended)
+    (tmp_path / "second/bench.json").write_text(json.dumps({"about": "H200", "rows": []}))
+    printed = script("results.py", "collect", tmp_path / "first", tmp_path / "second")
+    found = json.loads((tmp_path / "first/gpu.json").read_text())
+    assert found["ended"] == {"test": "124 after 190 s", "reproduce": "0 after 300 s"}
+    assert found["bench"]["about"] == "H200"
+    assert printed.splitlines()[-1] == "- test: stopped by its limit after 190 s"
 
 
 def test_camvid_travels_as_jpeg_with_the_masks_that_it_has(tmp_path):

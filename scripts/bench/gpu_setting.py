@@ -32,7 +32,7 @@ class Sizes(NamedTuple):
 
     side: int = 512
     batch: int = 16
-    seconds: float = 15.0
+    seconds: float = 8.0
     width: float = 1.0
     images: int = 64
     evaluated: int = 256

@@ -40,6 +40,7 @@ def interleaved(arms: Mapping[str, Step], repetitions: int) -> dict[str, float]:
 
 
 PRINTED: list[dict[str, str]] = []  # the table's lines so far
+WATCHERS: list[Callable[[], object]] = []  # called after each line
 
 
 def row(what: str, against: str, measured: str, wanted: str, details: str = "") -> None:
@@ -48,6 +49,8 @@ def row(what: str, against: str, measured: str, wanted: str, details: str = "") 
         {"what": what, "against": against, "measured": measured, "wanted": wanted, "details": details}
     )
     print(f"| {what} | {against} | {measured} | {wanted} | {details} |", flush=True)
+    for watcher in WATCHERS:
+        watcher()
 
 
 def times(ratio: float) -> str:

@@ -2,12 +2,15 @@
 network that learns faster; each scored on the validation split and, where it is there, on the test split.
 
 A few steps are timed first; the schedule is then the paper's over as many steps as fit. The paper's mean IoU
-on test, 58.9, is of 92,250 steps and a second phase on whole images; `command` is that of the whole.
+on test, 58.9, is of 92,250 steps and a second phase on whole images; `command` is that of the whole. What
+there is of a training that fails or is stopped stays in the results.
 """
 
 import argparse
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +21,9 @@ from segtrain.files import write_bytes
 
 STEPS = 92_250  # 750 epochs of 123 steps, whose rate is multiplied by 0.995 an epoch
 PROBE = 60  # steps that are timed
+VALIDATIONS = 6
+SPARE = 25.0  # seconds of a limit from outside
+LEAVING = 15.0  # seconds for a training that is asked to end, which saves
 SIDES = ("pad.min_height", "pad.min_width", "crop.height", "crop.width")
 
 
@@ -47,41 +53,81 @@ CANDIDATES = [
 ]  # fmt: skip
 
 
-def run(command: str, *keys: str) -> None:
-    """Runs a command of segtrain; its output goes on. Raises RuntimeError where it fails."""
-    done = subprocess.run([sys.executable, "-m", "segtrain", *([command] if command else []), *keys])
-    if done.returncode:
-        raise RuntimeError(f"segtrain {command} left with {done.returncode}: {' '.join(keys)}")
+def run(command: str, *keys: str, until: float) -> bool:
+    """Runs a command of segtrain; its output goes on.
+
+    Args:
+        until: of `time.monotonic`; then the command is asked to end.
+
+    Returns:
+        Whether it came to its end.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "segtrain", *([command] if command else []), *keys])
+    try:
+        code = process.wait(max(1.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(LEAVING)
+            except subprocess.TimeoutExpired:
+                process.kill()
+    if code:
+        raise RuntimeError(f"segtrain {command} left with {code}: {' '.join(keys)}")
+    return True
 
 
 def reproduced(
-    candidate: Candidate, common: list[str], root: Path, folder: Path, seconds: float, probed: int
-) -> dict:
-    """Trains for so many seconds, start and validation included, and gives the row of the result."""
-    start, out = time.monotonic(), folder / candidate.name
-    keys = [*candidate.keys, *common]
-    probe = [f"max_steps={probed}", f"val_every={probed}", f"log_every={-(-probed // 3)}"]
-    run("", *keys, *probe, f"hydra.run.dir={out}_probe")
+    row: dict, candidate: Candidate, common: list[str], root: Path, folder: Path, until: float, probed: int
+) -> None:
+    """Trains until then, start and validation included, and writes the result into the row."""
+    start, out, keys = time.monotonic(), folder / candidate.name, [*candidate.keys, *common]
+    row["command"] = " ".join(["segtrain", *candidate.keys, "data.root=DIR"])
+    probe, tried = (
+        [f"max_steps={probed}", f"val_every={probed}", f"log_every={-(-probed // 3)}"],
+        f"{out}_probe",
+    )
+    if not run("", *keys, *probe, f"hydra.run.dir={tried}", until=until):
+        raise RuntimeError(f"{probed} steps and a validation take longer than there is")
     took, per_step, validation = time.monotonic() - start, *_speeds(out.with_name(f"{out.name}_probe"))
-    validations = 6
-    left = seconds - 2 * took - (validations + 2) * validation  # a second start, and the scores
+    scores = 2 * (took - probed * per_step)  # each has a start and a validation
+    left = until - time.monotonic() - scores - (took - probed * per_step) - VALIDATIONS * validation
     steps = max(int(left / per_step), probed)
+    row |= {"steps": steps, "done": 0, "seconds_per_step": per_step, "of_steps": STEPS}
     schedule = [f"schedule.gamma={0.995 ** (STEPS / steps):.6f}"] if candidate.paper else []
-    whole = [f"max_steps={steps}", f"val_every={-(-steps // validations)}", f"checkpoint_every={steps}"]
+    whole = [f"max_steps={steps}", f"val_every={-(-steps // VALIDATIONS)}", f"checkpoint_every={steps}"]
     begun = time.monotonic()
-    run("", *keys, *schedule, *whole, f"hydra.run.dir={out}")
-    row = {"model": candidate.name, "steps": steps, "minutes": (time.monotonic() - begun) / 60}
-    row |= {"seconds_per_step": per_step, "paper_test": candidate.paper, "of_steps": STEPS}
+    try:
+        run("", *keys, *schedule, *whole, f"hydra.run.dir={out}", until=until - scores)
+    finally:
+        row["minutes"] = (time.monotonic() - begun) / 60
+        _note_curve(row, out)
+        if (out / "results.png").is_file():
+            shutil.copyfile(out / "results.png", folder / f"{candidate.name}.png")
+    if "val" not in row:
+        raise RuntimeError("stopped before its first validation")
     for split in ("val", "test"):
         if (root / f"{split}.txt").is_file():
             scored = folder / f"{candidate.name}_{split}"
-            run("eval", f"ckpt={out}", *common[1:], f"data.val_split={split}", "precision=32",
-                f"hydra.run.dir={scored}")  # fmt: skip
-            row[split] = 100 * json.loads((scored / "metrics.json").read_text())["mean_iou"]
-    row["command"] = " ".join(["segtrain", *candidate.keys, "data.root=DIR"])
-    if (out / "results.png").is_file():
-        shutil.copyfile(out / "results.png", folder / f"{candidate.name}.png")
-    return row
+            if run("eval", f"ckpt={out}/checkpoints/best.ckpt", *common[1:], f"data.val_split={split}",
+                   "precision=32", f"hydra.run.dir={scored}", until=until):  # fmt: skip
+                row[split] = 100 * json.loads((scored / "metrics.json").read_text())["mean_iou"]
+
+
+def _note_curve(row: dict, folder: Path) -> None:
+    """What a training has logged, also one that did not end: its validations, and how far it came."""
+    if not (folder / "metrics.jsonl").is_file():
+        return
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    row["curve"] = [[line["step"], 100 * line["mean_iou"]] for line in lines if line["split"] == "val"]
+    row["done"] = max((line["step"] for line in lines), default=0)
+    if row["curve"]:
+        row["val"] = max(score for _, score in row["curve"])
 
 
 def _speeds(folder: Path) -> tuple[float, float]:
@@ -91,26 +137,42 @@ def _speeds(folder: Path) -> tuple[float, float]:
     return steps[-1], json.loads((folder / "metrics.json").read_text())["seconds"]
 
 
+def smaller(candidate: Candidate) -> Candidate:
+    """What a CPU trains in seconds."""
+    small = ["width=0.0625"] if candidate.name == "unet" else ["model.growth_rate=2"]
+    return candidate._replace(
+        keys=[*candidate.keys, *small, "batch_size=2", *(f"augment.{side}=32" for side in SIDES)]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="CamVid's folder")
-    parser.add_argument("--minutes", type=float, default=7.5)
+    limit = float(os.environ.get("PART_SECONDS", 450 + SPARE))
+    parser.add_argument("--minutes", type=float, default=(limit - SPARE) / 60)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("outputs/reproduce_gpu"))
     parser.add_argument("--tiny", action="store_true", help="networks that a CPU trains in seconds")
     arguments = parser.parse_args()
-    workers = 0 if arguments.tiny else 8
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    workers = 0 if arguments.tiny else "auto"
     common = [f"data.root={arguments.data}", f"device={arguments.device}", f"num_workers={workers}"]
-    rows = []
+    end, shares, rows = time.monotonic() + 60 * arguments.minutes, 1.0, []
     for candidate in CANDIDATES:
-        if arguments.tiny:
-            small = ["width=0.0625"] if candidate.name == "unet" else ["model.growth_rate=2"]
-            small += ["batch_size=2", *(f"augment.{side}=32" for side in SIDES)]
-            candidate = candidate._replace(keys=[*candidate.keys, *small])
-        seconds, probed = 60 * arguments.minutes * candidate.share, 3 if arguments.tiny else PROBE
-        rows.append(reproduced(candidate, common, arguments.data, arguments.out, seconds, probed))
-        print(json.dumps(rows[-1], indent=1), flush=True)
-        write_bytes(arguments.out / "reproduce.json", json.dumps(rows, indent=1).encode())
+        now = time.monotonic()
+        until, shares = now + (end - now) * candidate.share / shares, shares - candidate.share
+        rows.append({"model": candidate.name, "paper_test": candidate.paper})
+        probed = 3 if arguments.tiny else PROBE
+        try:
+            chosen = smaller(candidate) if arguments.tiny else candidate
+            reproduced(rows[-1], chosen, common, arguments.data, arguments.out, until, probed)
+        except (RuntimeError, OSError, LookupError, ValueError) as error:
+            rows[-1]["failed"] = " ".join(str(error).split())[:300]
+        finally:
+            print(json.dumps(rows[-1], indent=1), flush=True)
+            write_bytes(arguments.out / "reproduce.json", json.dumps(rows, indent=1).encode())
+    if any("failed" in row for row in rows):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
