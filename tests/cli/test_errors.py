@@ -231,14 +231,14 @@ def test_what_the_first_step_would_fail_at_is_said_before_it(run, arguments, wor
     refused(run("segtrain", *TINY, *FAST, *arguments), *words)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_with_4(tiny, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_leaves_with_4(run, monkeypatch):
     from segtrain.engine import checkpoint
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    done = tiny()
+    done = run("segtrain", *TINY, *FAST)
     assert done.code == 4
     assert "No space left on device" in done.err
 

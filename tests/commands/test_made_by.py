@@ -26,13 +26,13 @@ def make_folder(root):
     return Folder(root=str(root), num_classes=2)
 
 
-def test_a_run_and_its_evaluation_say_by_what_they_were_made(tiny, run, tmp_path):
+def test_a_run_and_its_evaluation_say_by_what_they_were_made(run, tmp_path):
     subprocess.run([*GIT, "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / "notes.txt").write_text("one")
     subprocess.run([*GIT, "add", "notes.txt"], cwd=tmp_path, check=True)
     subprocess.run([*GIT, "commit", "-qm", "first"], cwd=tmp_path, check=True)
     (tmp_path / "notes.txt").write_text("two")
-    done = tiny()
+    done = run("segtrain", *TINY, *FAST)
     assert done.code == 0, done.err
     made = json.loads((done.folder / "metrics.json").read_text())["made_by"]
     assert made["segtrain"] == segtrain.__version__

@@ -1,7 +1,7 @@
 """Label Studio's JSON export: polygons, boxes and brush strokes (labelstud.io, "Export annotations").
 
-Polygons, boxes and ellipses are in percent of the image and filled by pycocotools, as the COCO export of Label
-Studio's converter is; brush strokes are run lengths of RGBA bytes, of which alpha is the mask.
+Polygons, boxes and ellipses are in percent of the image and filled by pycocotools, as the COCO export of
+Label Studio's converter is; brush strokes are run lengths of RGBA bytes, of which alpha is the mask.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Polygons whose vertices are pixels and whose outline belongs to them, as OpenCV and Pillow draw them.
 
-LabelMe, YOLO and Supervisely mean theirs so. COCO, CVAT and Label Studio have continuous coordinates, in which
-the pixel in column x and row y covers [x, x+1) × [y, y+1): `coco_masks.py` fills those.
+LabelMe, YOLO and Supervisely mean theirs so. COCO, CVAT and Label Studio have continuous coordinates, in
+which the pixel in column x and row y covers [x, x+1) × [y, y+1): `coco_masks.py` fills those.
 """
 
 from collections.abc import Sequence
