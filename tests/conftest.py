@@ -2,8 +2,11 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from copy import deepcopy
 from importlib.util import find_spec
+from io import StringIO
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -111,18 +114,28 @@ def _composed_once():
         yield
 
 
-@pytest.fixture
-def run(monkeypatch, capfd, tmp_path):
-    """Runs a command of segtrain in this process: `run("segtrain", "max_steps=1")`."""
+def _code_of(command: str, *arguments: str) -> int:
+    """The exit code of a command that runs in this process."""
     from segtrain.cli import entry
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [command, *arguments])
+        try:
+            getattr(entry, command)()
+        except SystemExit as stop:
+            return stop.code
+    return 0
+
+
+@pytest.fixture
+def run(monkeypatch, capfd, tmp_path):
+    """Runs a command of segtrain in this process: `run("segtrain", "max_steps=1")`. Its folders are run1,
+    run2 and so on."""
     monkeypatch.chdir(tmp_path)
-    count = 0
+    folders = (tmp_path / f"run{number}" for number in count(1))
 
     def call(command: str, *arguments: str) -> Outcome:
-        nonlocal count
-        count += 1
-        folder = tmp_path / f"run{count}"
+        folder = next(folders)
         sweeping = "-m" in arguments
         key = "hydra.sweep.dir=" if sweeping else "hydra.run.dir="
         given = [a.removeprefix(key) for a in arguments if a.startswith(key)]
@@ -130,42 +143,35 @@ def run(monkeypatch, capfd, tmp_path):
         if reports and not any(a.startswith("report=") for a in arguments):
             arguments = (*arguments, "report=false")  # three seconds; a test that wants one says so
         folder = Path(given[-1]) if given else folder
-        monkeypatch.setattr(sys, "argv", [command, *arguments, *([] if given else [f"{key}{folder}"])])
-        code = 0
-        try:
-            getattr(entry, command)()
-        except SystemExit as stop:
-            code = stop.code
+        code = _code_of(command, *arguments, *([] if given else [f"{key}{folder}"]))
         out, err = capfd.readouterr()
         return Outcome(code, out, err, folder)
 
+    call.folders = folders
     return call
 
 
 @pytest.fixture(scope="session")
-def _trained():
-    """What `tiny()` without arguments leaves, once it has run."""
-    return []
+def _trained(tmp_path_factory):
+    """The run of `tiny()` without arguments, made before anything is patched."""
+    out, err, root = StringIO(), StringIO(), tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(root)
+        code = _code_of("segtrain", *TINY, *FAST, f"hydra.run.dir={root}/run1")
+    return Outcome(code, out.getvalue(), err.getvalue(), root / "run1")
 
 
 @pytest.fixture
-def tiny(run, tmp_path, _trained, tmp_path_factory):
-    """A tiny training run of two steps on `shapes`, with further arguments on top. Without them it is trained
-    once, and every other test gets a copy of its folder."""
+def tiny(run, _trained):
+    """A tiny training run of two steps on `shapes`, with further arguments on top. Without them it is a copy
+    of one that was trained once for all tests."""
 
     def call(*arguments: str) -> Outcome:
         if arguments:
             return run("segtrain", *TINY, *FAST, *arguments)
-        if not _trained:
-            done = run("segtrain", *TINY, *FAST)
-            kept = tmp_path_factory.mktemp("tiny") / "run"
-            shutil.copytree(done.folder, kept)
-            _trained.append(Outcome(done.code, done.out, done.err, kept))
-            return done
-        kept = _trained[0]
-        folder = tmp_path / f"trained{len(list(tmp_path.glob('trained*')))}"
-        shutil.copytree(kept.folder, folder)
-        return Outcome(kept.code, kept.out, kept.err, folder)
+        folder = next(run.folders)
+        shutil.copytree(_trained.folder, folder)
+        return Outcome(_trained.code, _trained.out, _trained.err, folder)
 
     return call
 

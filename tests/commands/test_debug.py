@@ -99,7 +99,8 @@ def test_the_batch_that_is_found_gives_the_run_of_that_number(run):
     keys = [key for key in (*TINY, *FAST) if not key.startswith(("batch_size", "max_steps"))]
     found = run("segtrain", *keys, "batch_size=auto", "max_steps=1")
     assert found.code == 0, found.err
-    assert "batch_size=2: chosen by steps of this model on cpu, an epoch of 8 images should have 4 steps" in found.out
+    chosen = "batch_size=2: chosen by steps of this model on cpu, an epoch of 8 images should have 4 steps"
+    assert chosen in found.out
     given = run("segtrain", *keys, "batch_size=2", "max_steps=1")
     one, other = (checkpoint.load(each.folder / "checkpoints/last.ckpt") for each in (found, given))
     assert one.meta["training"]["batch_size"] == 2
