@@ -22,6 +22,7 @@ from segtrain.files import write_bytes
 STEPS = 92_250  # 750 epochs of 123 steps, whose rate is multiplied by 0.995 an epoch
 PROBE = 60  # steps that are timed
 VALIDATIONS = 6
+STEADY = 0.9  # of the time that is left: a schedule must come to its end, and the probe was short
 SPARE = 25.0  # seconds of a limit from outside
 LEAVING = 15.0  # seconds for a training that is asked to end, which saves
 SIDES = ("pad.min_height", "pad.min_width", "crop.height", "crop.width")
@@ -97,7 +98,7 @@ def reproduced(
     took, per_step, validation = time.monotonic() - start, *_speeds(out.with_name(f"{out.name}_probe"))
     scores = 2 * (took - probed * per_step)  # each has a start and a validation
     left = until - time.monotonic() - scores - (took - probed * per_step) - VALIDATIONS * validation
-    steps = max(int(left / per_step), probed)
+    steps = max(int(STEADY * left / per_step), probed)
     row |= {"steps": steps, "done": 0, "seconds_per_step": per_step, "of_steps": STEPS}
     schedule = [f"schedule.gamma={0.995 ** (STEPS / steps):.6f}"] if candidate.paper else []
     whole = [f"max_steps={steps}", f"val_every={-(-steps // VALIDATIONS)}", f"checkpoint_every={steps}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -139,6 +140,9 @@ def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
     # Otherwise the graph asserts of each crop whether it takes anything away, as on the example.
     known = hasattr(shape_config, "backed_size_oblivious")  # torch 2.6 and 2.7 lack it
     options = {"backed_size_oblivious": dynamic} if known else {}
+    deferred: dict[str, Any] = {"prefer_deferred_runtime_asserts_over_guards": dynamic}
+    if not deferred.keys() <= signature(torch.export.export).parameters.keys():  # torch 2.6
+        deferred = {}
     config: Any = shape_config  # torch adds `patch` when it is imported
     with torch.no_grad(), config.patch(**options):
         return torch.export.export(
@@ -146,5 +150,5 @@ def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
             (network.example(size),),
             dynamic_shapes=shapes,
             strict=False,
-            prefer_deferred_runtime_asserts_over_guards=dynamic,
+            **deferred,
         )
