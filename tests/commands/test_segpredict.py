@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import threading
+from importlib.util import find_spec
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from segtrain.cli import entry
 from segtrain.commands import predict
 from segtrain.commands.inputs import find_images
 from segtrain.commands.made_from import MadeFrom
+from segtrain.commands.video_file import open_video
 from segtrain.data.io.listing import SUFFIXES
 from segtrain.distributed.signals import StopSignals
 from segtrain.errors import InputError, SaveError
@@ -318,7 +320,8 @@ def test_probabilities_and_a_legend_on_request(tiny, run, folder):
     assert (probabilities.shape, probabilities.dtype) == ((7, 33, 40), np.float16)
     labels = read(done.folder / "labels/a.png")[2]
     assert (np.take_along_axis(probabilities, labels[None].astype(int), 0)[0] == probabilities.max(0)).all()
-    assert read(done.folder / "overlays/a.jpg")[1][0] > 40 + 24
+    shown = (labels > 0).any()  # the background is clear, and in no legend
+    assert (read(done.folder / "overlays/a.jpg")[1][0] > 40 + 24) == shown
 
 
 def test_a_list_names_images_beside_it(tiny, run, folder):
@@ -343,11 +346,31 @@ def test_a_video_becomes_a_video_of_overlays(tiny, run, tmp_path):
     for value in (0, 90, 200):
         writer.write(np.full((48, 64, 3), value, np.uint8))
     writer.release()
-    done = run("segpredict", f"ckpt={tiny().folder}", f"input={tmp_path}/in.mp4", *EVAL)
+    options = ["frame_labels=true", "palette=okabe_ito"]
+    done = run("segpredict", f"ckpt={tiny().folder}", f"input={tmp_path}/in.mp4", *options, *EVAL)
     assert done.code == 0, done.err
+    assert ("browsers do not play" in done.out) == (find_spec("av") is None)
+    assert len(list((done.folder / "labels").iterdir())) == 3
+    with Image.open(done.folder / "labels/in_000002.png") as frame:
+        assert frame.size == (64, 48)
+        assert frame.getpalette()[:6] == [0, 0, 0, 230, 159, 0]
     video = cv2.VideoCapture(str(done.folder / "in.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     assert video.read()[1].shape == (48, 64, 3)
+
+
+def test_a_video_by_pyav_is_h264_of_even_sides(tmp_path):
+    av = pytest.importorskip("av", reason="make install EXTRAS=video")
+    file = open_video(tmp_path / "a.mp4", 12.5, (33, 47, 3))
+    for value in (0, 120, 250):
+        file.write(np.full((33, 47, 3), value, np.uint8))
+    file.close()
+    with av.open(tmp_path / "a.mp4") as video:
+        stream = video.streams.video[0]
+        assert (stream.codec.name, stream.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 12.5)
+        shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)]
+    assert [frame.shape for frame in shown] == [(34, 48, 3)] * 3
+    assert abs(float(shown[1].mean()) - 120) < 3
 
 
 def test_what_makes_no_sense_for_a_video_is_refused(tiny, run, tmp_path):

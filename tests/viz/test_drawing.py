@@ -1,7 +1,16 @@
 import numpy as np
 
 from segtrain.contracts import Sample
-from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, colourise, confusion_figure, strip
+from segtrain.viz.drawing import (
+    CAPTION_HEIGHT,
+    IGNORE_COLOUR,
+    colourise,
+    confusion_figure,
+    overlay,
+    strip,
+    with_legend,
+)
+from segtrain.viz.palettes import okabe_ito
 
 PALETTE = ((0, 0, 0), (255, 0, 0))
 
@@ -31,3 +40,31 @@ def test_panels_are_reduced_to_what_a_page_shows():
     sample = Sample(np.zeros((1024, 2048, 3), np.uint8), labels, "a")
     drawn = strip(sample, labels, None, ((0, 0, 0), (255, 0, 0)))
     assert drawn.shape == (256 + 14, 3 * 514 - 2, 3)
+
+
+def test_an_overlay_has_contours_and_leaves_ignored_pixels_and_the_background_clear():
+    image, labels = np.full((9, 30, 3), 100, np.uint8), np.zeros((9, 30), np.uint8)
+    labels[:, 10:20], labels[:, 20:] = 1, 255
+    drawn = overlay(image, labels, PALETTE, 0.5, (0, 255))
+    assert (drawn[:, :10] == 100).all()
+    assert (drawn[:, 20:] == 100).all()
+    assert (drawn[:, 12:18] == (178, 50, 50)).all()
+    assert (drawn[:, 10] == (255, 0, 0)).all()
+    assert (overlay(image, labels, PALETTE, 0.5)[:, :9] == 50).all()
+
+
+def test_a_legend_has_columns_grows_with_the_image_and_may_be_empty():
+    image = np.zeros((140, 50, 3), np.uint8)
+    narrow, wide = (with_legend(image, list("ab" * n), [(255, 0, 0)] * 2 * n) for n in (4, 9))
+    assert narrow.shape[0] == wide.shape[0] == 140
+    assert wide.shape[1] - 50 == 2 * (narrow.shape[1] - 50)
+    large = with_legend(np.zeros((960, 960, 3), np.uint8), ["a"], [(255, 0, 0)])
+    reds = (large[:, 960:] == (255, 0, 0)).all(-1)
+    assert reds.any(1).sum() > 30
+    assert with_legend(image, [], []) is image
+
+
+def test_the_palette_for_all_eyes_has_different_colours_and_a_black_background():
+    colours = okabe_ito(("background", *map(str, range(20))))
+    assert colours[0] == (0, 0, 0)
+    assert len(set(colours)) == 21

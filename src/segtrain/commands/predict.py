@@ -50,7 +50,11 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
     claimed = claim_folder(folder, configs, saved)
     predictor, _ = build_predictor(configs, saved, compute)
     spec = saved_input(saved[0])
-    classes, crf, read = Classes.of(saved[0]), build_crf(config), image_reader(config["data"], spec)
+    classes, crf, read = (
+        Classes.of(saved[0], config["palette"]),
+        build_crf(config),
+        image_reader(config["data"], spec),
+    )
     steps = None
     if config["steps"] and crf is not None:
         steps = Steps(crf, folder, *classes, predictor.task.image_labels)

@@ -13,7 +13,10 @@ from segtrain.engine.checkpoint import Checkpoint
 from segtrain.evaluation.predictor import Predict
 from segtrain.input_spec import RGB8, InputSpec
 from segtrain.viz.drawing import overlay, with_legend
+from segtrain.viz.outlines import labels_in
+from segtrain.viz.palettes import okabe_ito
 
+BACKGROUND = ("background", "unlabelled", "unlabeled")  # names of what is no object
 OnProbabilities = Callable[[np.ndarray, str, np.ndarray], None]  # image, its name, probabilities C×H×W
 
 
@@ -24,9 +27,10 @@ class Classes(NamedTuple):
     palette: tuple[Colour, ...]
 
     @classmethod
-    def of(cls, saved: Checkpoint) -> Classes:
-        """Those that a checkpoint carries."""
-        return cls(tuple(saved.meta["class_names"]), tuple(map(tuple, saved.meta["palette"])))
+    def of(cls, saved: Checkpoint, palette: str | None = None) -> Classes:
+        """Those that a checkpoint carries, in its colours or in those of `okabe_ito`."""
+        names = tuple(saved.meta["class_names"])
+        return cls(names, okabe_ito(names) if palette else tuple(map(tuple, saved.meta["palette"])))
 
 
 class ImagePrediction(NamedTuple):
@@ -108,8 +112,20 @@ def image_reader(data: dict[str, Any], spec: InputSpec) -> ImageReader:
 
 
 def draw_overlay(
-    image: np.ndarray, labels: np.ndarray, classes: Classes, share: float, *, legend: bool
+    image: np.ndarray,
+    labels: np.ndarray,
+    classes: Classes,
+    share: float,
+    *,
+    legend: bool,
+    every: bool = False,
 ) -> np.ndarray:
-    """The image under `share` of its classes' colours, uint8 H×W×3, wider by a legend."""
-    overlaid = overlay(image, labels, classes.palette, share)
-    return with_legend(overlaid, classes.names, classes.palette) if legend else overlaid
+    """The image under `share` of its classes' colours, uint8 H×W×3, wider by a legend of those that it has,
+    or of `every` one. The background and ignored pixels stay clear."""
+    clear = [i for i, name in enumerate(classes.names) if name in BACKGROUND]
+    overlaid = overlay(image, labels, classes.palette, share, (IGNORE_INDEX, *clear))
+    if not legend:
+        return overlaid
+    present = range(len(classes.names)) if every else labels_in(labels)
+    shown = [i for i in present if i not in (IGNORE_INDEX, *clear)]
+    return with_legend(overlaid, [classes.names[i] for i in shown], [classes.palette[i] for i in shown])

@@ -47,6 +47,8 @@ TYPES: dict[str, Any] = {
     "output": str | None,
     "overlay": float,
     "legend": bool,
+    "palette": Literal["okabe_ito"] | None,
+    "frame_labels": bool,
     "probabilities": bool,
     "polygons": Literal["gpkg", "geojson"] | None,
     "large_above": int | None,

@@ -15,6 +15,7 @@ from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.errors import InputError
 from segtrain.input_spec import RGB8, InputSpec
 from segtrain.viz.drawing import overlay, with_legend
+from segtrain.viz.outlines import labels_in
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,13 @@ class Prediction:
     palette: tuple[Colour, ...]
 
     def overlay(self, share: float = 0.5, *, legend: bool = True) -> Image.Image:
-        """The image with `share` of the classes' colours in it, and a legend."""
+        """The image with `share` of the classes' colours in it, and a legend of those that it has."""
         drawn = overlay(self.image, self.labels, self.palette, share)
-        return Image.fromarray(with_legend(drawn, self.class_names, self.palette) if legend else drawn)
+        if legend:
+            shown = [label for label in labels_in(self.labels) if label < len(self.class_names)]
+            named = [self.class_names[i] for i in shown], [self.palette[i] for i in shown]
+            drawn = with_legend(drawn, *named)
+        return Image.fromarray(drawn)
 
     def _repr_html_(self) -> str:
         file = io.BytesIO()

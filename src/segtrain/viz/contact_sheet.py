@@ -5,26 +5,28 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Sample
-from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, colourise, with_legend
-from segtrain.viz.outlines import nearest
+from segtrain.viz.drawing import IGNORE_COLOUR, colourise, with_legend
+from segtrain.viz.outlines import labels_in, nearest
 
 KEPT = 4  # of the worst, and of the best
 PANELS = ("image", "label", "prediction", "difference")
-PANEL_WIDTH, GAP = 320, 4
+PANEL_WIDTH, GAP = 320, 6
+LINE = 24  # the height of a line of text
 WRONG = (213, 94, 0)  # vermilion, which colour-blind people see too
 
 
 class SheetRow(NamedTuple):
     """The row of an image: its mean IoU, its position in the split, by which rows are sorted, its name,
-    and its panels, uint8 h×W×3."""
+    its panels, uint8 h×W×3, and the labels that they show."""
 
     mean_iou: float
     position: int
     name: str
     panels: np.ndarray
+    labels: frozenset[int]
 
 
 class BestAndWorst:
@@ -43,9 +45,9 @@ class BestAndWorst:
         """
         rank = bisect(self.rows, (mean_iou, position))
         if len(self.rows) < 2 * KEPT or rank != KEPT:
-            insort(
-                self.rows, SheetRow(mean_iou, position, sample.name, panels(sample, prediction, self.palette))
-            )
+            drawn = panels(sample, prediction, self.palette)
+            shown = frozenset(labels_in(sample.mask) + labels_in(prediction))
+            insort(self.rows, SheetRow(mean_iou, position, sample.name, drawn, shown))
             self.keep(self.rows)
 
     def keep(self, rows: list[SheetRow]) -> None:
@@ -73,16 +75,22 @@ def panels(sample: Sample, prediction: np.ndarray, palette: Sequence[Colour]) ->
 
 
 def contact_sheet(rows: list[SheetRow], class_names: Sequence[str], palette: Sequence[Colour]) -> np.ndarray:
-    """The worst images first, then the best (uint8 H×W×3), with the classes' colours at the right."""
-    height = CAPTION_HEIGHT + sum(len(row.panels) + CAPTION_HEIGHT + GAP for row in rows)
+    """The worst images first, then the best (uint8 H×W×3), with the colours of the classes that they show at
+    the right."""
+    height = LINE + sum(len(row.panels) + LINE + GAP for row in rows)
     canvas = Image.new("RGB", (len(PANELS) * (PANEL_WIDTH + GAP) - GAP, height), "white")
-    draw = ImageDraw.Draw(canvas)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(LINE - 7)
     for i, caption in enumerate(PANELS):
-        draw.text((i * (PANEL_WIDTH + GAP) + 2, 1), caption, fill="black")
-    y = CAPTION_HEIGHT
+        draw.text((i * (PANEL_WIDTH + GAP) + 2, 1), caption, fill="black", font=font)
+    y = LINE
     for i, row in enumerate(rows):
         end = "worst" if i < len(rows) / 2 else "best"
-        draw.text((2, y + 1), f"{end}: {row.name}, mean IoU {100 * row.mean_iou:.1f} %", fill="black")
-        canvas.paste(Image.fromarray(row.panels), (0, y + CAPTION_HEIGHT))
-        y += len(row.panels) + CAPTION_HEIGHT + GAP
-    return with_legend(np.asarray(canvas), class_names, palette)
+        text = f"{end}: {row.name}, mean IoU {100 * row.mean_iou:.1f} %"
+        draw.text((2, y + 1), text, fill="dimgray", font=font)
+        canvas.paste(Image.fromarray(row.panels), (0, y + LINE))
+        y += len(row.panels) + LINE + GAP
+    shown = sorted(frozenset().union(*(row.labels for row in rows)))
+    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
+    colours = dict(enumerate(palette)) | {IGNORE_INDEX: IGNORE_COLOUR}
+    legend = [names[label] for label in shown], [colours[label] for label in shown]
+    return with_legend(np.asarray(canvas), *legend, LINE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.files import write_atomically
-from segtrain.viz.outlines import mixed_colours, outlined
+from segtrain.viz.outlines import borders, mixed_colours, outlined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,8 @@ PANEL = 512  # the longer side of a panel of TensorBoard's images
 CAPTION_HEIGHT = 14
 READABLE = 40  # classes of a confusion matrix with numbers
 FORMATS = {".png": "PNG", ".jpg": "JPEG"}
-LEGEND_ROWS = 40  # at most, in the height of a large image
+LEGEND_ROWS = 24  # in the shorter side of a large image
+LEAST_ROWS = 6  # of a legend beside a low image, which gets lower rows of white
 
 
 def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
@@ -41,26 +42,66 @@ def colour_table(palette: Sequence[Colour]) -> np.ndarray:
     return table
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], share: float) -> np.ndarray:
-    """An image with `share` of its labels' colours in it (uint8 H×W×3); where a pixel may have several
-    labels, with the outlines of the classes."""
+def overlay(
+    image: np.ndarray,
+    labels: np.ndarray,
+    palette: Sequence[Colour],
+    share: float,
+    clear: Collection[int] = (IGNORE_INDEX,),
+) -> np.ndarray:
+    """An image with `share` of its labels' colours in it and each region's contour in the full colour.
+
+    Args:
+        image: uint8 H×W×3.
+        labels: uint8 H×W; H×W×C where a pixel may have several, which gets the outlines alone.
+        palette: the RGB colour of each class.
+        share: of the colours, 0 to 1.
+        clear: the labels whose pixels stay the image's: ignored ones, and the background.
+
+    Returns:
+        uint8 H×W×3.
+    """
     if labels.ndim == 3:
         return outlined(image, labels, palette)
-    return np.round((1 - share) * image + share * colourise(labels, palette)).astype(np.uint8)
+    coloured = colourise(labels, palette)
+    drawn = np.round((1 - share) * image + share * coloured).astype(np.uint8)
+    border = borders(labels)
+    drawn[border] = coloured[border]
+    hidden = np.zeros(256, bool)
+    hidden[list(clear)] = True
+    return np.where(hidden[labels][..., None], image, drawn)
 
 
-def with_legend(image: np.ndarray, class_names: Sequence[str], palette: Sequence[Colour]) -> np.ndarray:
-    """An image with the classes' colours and names on its right (uint8 H×W'×3, lower if need be)."""
-    row = max(CAPTION_HEIGHT, image.shape[0] // LEGEND_ROWS)
+def with_legend(
+    image: np.ndarray, class_names: Sequence[str], palette: Sequence[Colour], row: int | None = None
+) -> np.ndarray:
+    """An image with the classes' colours and names on its right (uint8 H×W'×3), in columns where they are
+    more than its height takes.
+
+    Args:
+        image: uint8 H×W×3.
+        class_names: the classes of the legend.
+        palette: the RGB colour of each.
+        row: its height in pixels; by default it grows with the image, to be read on a slide.
+    """
+    if not class_names:
+        return image
+    row = row or max(CAPTION_HEIGHT, min(image.shape[:2]) // LEGEND_ROWS)
     font = ImageFont.load_default(row - 4)
-    height = max(image.shape[0], row * len(class_names))
-    wide = row + 10 + max(math.ceil(font.getlength(name)) for name in class_names)
-    canvas = Image.new("RGB", (image.shape[1] + wide, height), "white")
+    rows = max(image.shape[0] // row, LEAST_ROWS)
+    columns = [range(i, min(i + rows, len(class_names))) for i in range(0, len(class_names), rows)]
+    wide = [row + 10 + max(math.ceil(font.getlength(class_names[i])) for i in column) for column in columns]
+    height = max(image.shape[0], row * len(columns[0]))
+    canvas = Image.new("RGB", (image.shape[1] + sum(wide), height), "white")
     canvas.paste(Image.fromarray(image))
     draw, left = ImageDraw.Draw(canvas), image.shape[1]
-    for i, (name, colour) in enumerate(zip(class_names, palette, strict=True)):
-        draw.rectangle((left + 4, row * i + 2, left + row + 1, row * i + row - 2), tuple(colour), "black")
-        draw.text((left + row + 5, row * i + row / 2), name, fill="black", font=font, anchor="lm")
+    for column, width in zip(columns, wide, strict=True):
+        for y, i in enumerate(column):
+            box = (left + 4, row * y + 2, left + row + 1, row * y + row - 2)
+            draw.rectangle(box, tuple(palette[i]), "black")
+            middle = row * y + row / 2
+            draw.text((left + row + 5, middle), class_names[i], fill="black", font=font, anchor="lm")
+        left += width
     return np.asarray(canvas)
 
 

@@ -30,6 +30,13 @@ def outlined(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour]) -
     return drawn
 
 
+def borders(labels: np.ndarray) -> np.ndarray:
+    """Where a region of labels uint8 H×W ends, on both sides: bool H×W, as wide as `outlined` draws."""
+    width = 1 + min(labels.shape[:2]) // LINES
+    around = np.ones((2 * width + 1, 2 * width + 1) if width > 1 else (2, 2), np.uint8)
+    return cv2.dilate(labels, around) != cv2.erode(labels, around)
+
+
 def mixed_colours(labels: np.ndarray, palette: Sequence[Colour], ignored: Colour) -> np.ndarray:
     """The mean colour of each pixel's classes, uint8 H×W×3; black where it has none, `ignored` where all of
     its labels are."""

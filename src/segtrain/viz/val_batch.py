@@ -93,7 +93,7 @@ def draw_sheet(
     names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
     colours = dict(enumerate(palette)) | {IGNORE_INDEX: IGNORE_COLOUR}
     legend = [names[label] for label in shown], [colours[label] for label in shown]
-    return with_legend(np.asarray(canvas), *legend)
+    return with_legend(np.asarray(canvas), *legend, LINE)
 
 
 def _height(image: SheetImage) -> int:
