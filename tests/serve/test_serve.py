@@ -1,9 +1,10 @@
 """The server: answers, limits, malformed uploads, and many requests at once."""
 
+import asyncio
 import io
 import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 
 from segtrain.errors import InputError
 from segtrain.serve.answers import Served, run_lengths
-from segtrain.serve.app import Limits, build_app
+from segtrain.serve.app import Limits, Worker, build_app
 
 pytest.importorskip("fastapi")
 coco_tool = pytest.importorskip("pycocotools.mask")
@@ -122,3 +123,22 @@ def test_the_interface_is_described_and_asks_no_other_server(client):
     one = client()
     assert "/predict" in one.get("/openapi.json").json()["paths"]
     assert one.get("/docs").status_code == 404
+
+
+def test_a_prediction_that_is_done_at_once_is_no_longer_in_work():
+    class AtOnce:
+        def submit(self, function, content):
+            future = Future()
+            future.set_result(function(content))
+            return future
+
+    async def ask():
+        for _ in range(3):
+            await worker(b"x")
+        await asyncio.sleep(0)
+        return worker.waiting
+
+    worker = Worker(predict, NONE)
+    worker.threads.shutdown()
+    worker.threads = AtOnce()
+    assert asyncio.run(ask()) == 0

@@ -67,9 +67,9 @@ class Worker:
                 503, f"{self.waiting} requests are being worked on or wait", "try again in a second"
             )
         self.waiting += 1
+        loop = asyncio.get_running_loop()  # first: a prediction may be done before its callback is added
         future = self.threads.submit(self._timed, content)
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
-        loop = asyncio.get_running_loop()
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.limits.timeout)
         except asyncio.TimeoutError:
