@@ -77,7 +77,7 @@ bench-eval: $(STAMP) ## the confusion matrix, and upsampling with argmax, agains
 docs: $(STAMP) ## the documentation as a site in build/site, every link checked
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/python -m scripts.docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/site
 
 clean: ## removes .venv and the caches; runs below outputs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache
