@@ -10,12 +10,14 @@ import torch
 
 from segtrain import build_model, list_models
 from segtrain.anatomy.effective import effective_field, effective_size
+from segtrain.cli.explain import _model_name
 from segtrain.commands.anatomy import anatomy_of
 from segtrain.commands.explain.scene import Exhibit
 from segtrain.commands.explain.skips import fcn_sections, unet_sections
 from segtrain.commands.explain.streams import stream_sections
 from segtrain.commands.explain.switches import switch_sections
 from segtrain.commands.explain.undilated import undilated_sections
+from segtrain.config.compose import compose_config, plain
 from segtrain.data.datasets.shapes import Shapes
 from segtrain.reports.family_tree import TreePaper, family_tree
 from segtrain.reports.page import LARGEST
@@ -98,6 +100,13 @@ def test_a_trained_network_is_explained_with_an_image(tiny, run):
     assert html.count('data-stop="') == 7  # the image, and so many iterations
     missing = run("segexplain", f"ckpt={outcome.folder}", "image=none.png", "device=cpu")
     assert (missing.code, "no such file" in missing.err) == (2, True)
+
+
+def test_the_option_of_a_run_is_known_by_its_last_checkpoint_else_by_its_config(tiny, tmp_path):
+    run_folder = tiny().folder
+    config = plain(compose_config("train", ["model=fcn8s_atonce", "data=shapes", "width=0.5"]))["model"]
+    assert _model_name(str(run_folder / "checkpoints/best.ckpt"), config) == "fcn8s"
+    assert _model_name(str(tmp_path), config) == "fcn8s_atonce"
 
 
 def test_a_lesson_is_refused_by_name(run):

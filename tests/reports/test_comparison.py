@@ -92,13 +92,19 @@ def test_the_same_runs_give_the_same_page_which_asks_for_nothing(sweep, tmp_path
 def test_metrics_that_were_asked_for_have_their_plots(tmp_path):
     trimap = {"trimap_mean_iou": {"1": 0.2, "2": 0.3}, "calibration_error": 0.1}
     bins = {"calibration_bins": [[0, 0.0, 0.0], [10, 0.5, 0.4], [30, 0.9, 0.8]]}
-    for name, quality in (("a", 0.7), ("b", 0.8)):
-        make_run(tmp_path / name, f"model={name}", quality=quality, crf=True, extra=trimap | bins)
+    made = {}
+    for name, quality in (("a" * 70, 0.7), ("b", 0.8)):  # a long name leaves the axes their room
+        made[name] = make_run(
+            tmp_path / name, f"model={name}", quality=quality, crf=True, extra=trimap | bins
+        )
     write_report([str(tmp_path)], tmp_path / "out")
     names = {path.name for path in (tmp_path / "out/report").iterdir()}
     assert {"crf.svg", "trimap.svg", "reliability.svg", "confusion_difference.pdf"} <= names
     row = rows(tmp_path / "out/report/runs.csv")[0]
     assert {"with CRF %", "calibration error %"} <= row.keys()
+    first, second = (made[name]["without_crf"]["mean_iou"] for name in ("b", "a" * 70))
+    tested = rows(tmp_path / "out/report/pairs.csv")[0]
+    assert float(tested["a" * 70]) == pytest.approx(first - second)  # the network's, as the tables' mean IoU
 
 
 def test_one_run_and_runs_of_nothing_have_a_page_too(tmp_path):

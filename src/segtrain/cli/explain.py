@@ -104,13 +104,20 @@ def _explain_checkpoint(config: DictConfig, folder: Path) -> None:
         raise InputError("ckpt= must be one checkpoint", do="explain them one by one")
     saved = read_checkpoint(config.ckpt)
     values = evaluation_config(config, saved.meta["config"])
-    name = _model_name(saved.meta["config"]["model"])
+    name = _model_name(config.ckpt, saved.meta["config"]["model"])
     explain_checkpoint(values, saved, name, folder)
 
 
-def _model_name(model: dict[str, Any]) -> str:
-    """The option of `model=` whose config a checkpoint's is most like."""
+def _model_name(ckpt: str, model: dict[str, Any]) -> str:
+    """The option of `model=` that a run was trained with; where that is not known, the one whose config is
+    most like the checkpoint's."""
+    from segtrain.commands.export_hub import choices
+
     names = options_with("model", [model["_target_"].rpartition(".")[2]])
+    path = Path(ckpt).expanduser()
+    chosen = choices(path.parent.parent if path.suffix == ".ckpt" else path)["model"]
+    if chosen in names:
+        return chosen
 
     def alike(name: str) -> int:
         own = plain(compose_config("train", [f"model={name}", f"data={CLASSES}"]))["model"]

@@ -81,9 +81,9 @@ def significance_of(found: Differences) -> Significance:
 
 
 def _counts(run: Run) -> np.ndarray:
-    """Of the final predictions, int64 N×3×C."""
+    """Of the network's predictions, as the mean IoU of the tables, int64 N×3×C."""
     assert run.kept is not None
-    return run.kept.counts[-1]
+    return run.kept.counts[0]
 
 
 def _interval_of(run: Run) -> Interval | None:

@@ -191,8 +191,10 @@ def _confusions(groups: Sequence[Group]) -> dict[str, Plot]:
     shares = [(group, heat.confusion_shares(group)) for group in groups[:MATRICES]]
     having = [(group, share, heat.class_ious([group])[0]) for group, share in shares if share is not None]
     for number, (group, share, names) in enumerate(having):
+        refined = " after the CRF" if group.values("mean_iou_crf") else ""
         caption = (
-            f"{group.label}: of the pixels of each class (row) the percentage predicted as each (column)."
+            f"{group.label}{refined}: of the pixels of each class (row) the percentage predicted as each"
+            " (column)."
         )
         if len(names) == len(share):
             name = f"confusion_{number + 1}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 READABLE = 600  # cells with numbers; more cannot be read
 CELL = 0.27  # inches
+LONGEST = 60  # letters of a name: longer ones would leave no room
 
 
 def heat_figure(
@@ -36,6 +37,7 @@ def heat_figure(
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    rows, columns = ([n if len(n) <= LONGEST else f"{n[:LONGEST]} ..." for n in of] for of in (rows, columns))
     longest = max(map(len, [*rows, ""])), max(map(len, [*columns, ""]))
     left, bottom = 0.35 + 0.062 * longest[0], 0.35 + 0.062 * longest[1]
     cell = min(CELL, (TWO_COLUMNS - left) / max(len(columns), 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 POINTS = 200  # of a curve: more cannot be seen, and would make pages large
 NAMED = 12  # models that a legend names, or points of a scatter
+WIDEST = 26  # letters beside or below a narrow plot
 CURVES = (("train", "loss", "loss"), ("val", "mean_iou", "mean IoU"), ("train", "lr", "learning rate"))
 COSTS = {"parameters": "parameters", "multiply_adds": "multiply-adds", "latency": "latency of one image"}
 
@@ -47,8 +49,23 @@ def _legend(figure: Figure, groups: Sequence[Group], **marks: Any) -> None:
 
     if 1 < len(groups) <= NAMED:
         lines = [Line2D([], [], **(line_look(i) | marks)) for i in range(len(groups))]
-        columns = min(len(groups), 4 if figure.get_figwidth() > ONE_COLUMN else 2)
-        figure.legend(lines, [group.label for group in groups], loc="outside lower center", ncols=columns)
+        columns = min(len(groups), 4)
+        names = [_wrapped(group.label, WIDEST * 3 // columns) for group in groups]
+        figure.legend(lines, names, loc="outside lower center", ncols=columns)
+
+
+def _wrapped(label: str, letters: int) -> str:
+    """A label over several lines: a long one would leave its plot no room."""
+    return textwrap.fill(label, letters, max_lines=4, placeholder=" ...")
+
+
+def _legend_below(figure: Figure, axis: Axes) -> None:
+    """Names the lines of a narrow plot below it, and makes it as much higher."""
+    lines, labels = axis.get_legend_handles_labels()
+    names = [_wrapped(label, 2 * WIDEST) for label in labels]
+    height = 0.14 * sum(name.count("\n") + 1 for name in names)
+    figure.set_figheight(figure.get_figheight() + height)
+    figure.legend(lines, names, loc="outside lower center", fontsize=7)
 
 
 def curves_figure(groups: Sequence[Group], labels: Mapping[str, str]) -> Figure:
@@ -132,8 +149,9 @@ def _few_ticks(axis: Axes, costs: list[float], unit: str) -> None:
     """Ticks with short numbers also where all costs are of one power of ten."""
     from matplotlib.ticker import EngFormatter, LogLocator
 
-    narrow = max(costs) / min(costs) < 30
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=5))
+    spread = max(costs) / min(costs)
+    subs = (1, 2, 5) if spread < 4 else (1, 3) if spread < 30 else (1,)
+    axis.xaxis.set_major_locator(LogLocator(subs=subs, numticks=5))
     axis.xaxis.set_major_formatter(EngFormatter(unit, sep=" "))
     low, high = axis.get_xlim()
     if high / low < 3:  # two ticks at least
@@ -161,14 +179,16 @@ def with_crf(groups: Sequence[Group]) -> list[Group]:
 
 def crf_figure(groups: Sequence[Group]) -> Figure:
     """Mean IoU of the network and after the CRF, a row a model."""
-    figure, (axis,) = _figure(ONE_COLUMN, 0.9 + 0.24 * len(groups))
+    names = [_wrapped(group.label, WIDEST) for group in groups]
+    lines = max(name.count("\n") + 1 for name in names)
+    figure, (axis,) = _figure(ONE_COLUMN, 0.9 + (0.1 + 0.14 * lines) * len(groups))
     rows = list(range(len(groups)))[::-1]
     before = [statistics.mean(group.values("mean_iou")) for group in groups]
     after = [statistics.mean(group.values("mean_iou_crf")) for group in groups]
     axis.hlines(rows, before, after, color=INK, lw=0.8)
     axis.scatter(before, rows, color=COLOURS[0], marker="o", s=24, label="network", zorder=3)
     axis.scatter(after, rows, color=COLOURS[1], marker="s", s=24, label="with CRF", zorder=3)
-    axis.set_yticks(rows, [group.label for group in groups])
+    axis.set_yticks(rows, names)
     axis.set(xlabel="mean IoU", ylim=(-0.6, len(groups) - 0.4))
     _in_percent(axis.xaxis)
     axis.margins(x=0.1)
@@ -213,7 +233,7 @@ def trimap_curves(curves: Mapping[str, Mapping[str, float]]) -> Figure:
     axis.set(xlabel="pixels on either side of a border", ylabel="mean IoU")
     _in_percent(axis.yaxis)
     if len(curves) <= NAMED:
-        axis.legend(fontsize=7)
+        _legend_below(figure, axis)
     return figure
 
 
@@ -238,5 +258,5 @@ def reliability_figure(bins: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     _in_percent(axis.xaxis)
     _in_percent(axis.yaxis)
     if len(bins) <= NAMED:
-        axis.legend(loc="upper left", fontsize=7)
+        _legend_below(figure, axis)
     return figure

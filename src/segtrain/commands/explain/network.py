@@ -133,7 +133,7 @@ def _field(asked: Asked, subject: Subject) -> Section | None:
     """The effective receptive field, by the network's weights or by random ones."""
     if asked.network is not None and asked.image is not None:
         shown = asked.spec.to_rgb(asked.image)
-        images = [torch.from_numpy(np.ascontiguousarray(asked.image)).permute(2, 0, 1)[None]]
+        images = [torch.from_numpy(np.array(asked.image)).permute(2, 0, 1)[None]]
         device = next(asked.network.parameters()).device
         images = [image.to(device) for image in images]
         return effective_section(subject, asked.network, images, shown, "With the checkpoint's weights.")
@@ -174,4 +174,4 @@ def _untrained(node: Any) -> Any:
 
 def as_batch(image: np.ndarray) -> Tensor:
     """An image H×W×C as 1×C×H×W."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
