@@ -157,6 +157,8 @@ def _refuse(folder: str, faults: list[Fault], say: Callable[[str], object]) -> N
             say(f"  and {len(own) - SHOWN} more")
     if counts:
         do = "write an index PNG for each image of the split, named as it is"
+        if all(fault.kind == "surplus" for fault in faults):
+            do = "give a folder of this split's alone, or evaluate another: split=train, split=test"
         raise InputError(f"predictions={folder}: {', '.join(counts)}", do=do)
 
 
