@@ -93,16 +93,26 @@ class RankLost(SegtrainError):
     exit_code = 5
 
 
-# torch's words for the host's memory, and NumPy's. torch's class for a GPU's memory is known by its name, so
-# that torch need not be imported to ask.
+# torch's words for the host's memory, NumPy's, and those of CUDA and its libraries beside torch's allocator.
+# torch's class for a GPU's memory is known by its name, so that torch need not be imported to ask.
+_ON_A_GPU = re.compile(
+    r"CUDA error: out of memory|CU(?:BLAS|DNN|SPARSE|FFT)_STATUS_(?:INTERNAL_)?ALLOC_FAILED"
+)
 _NO_MEMORY = re.compile(r"DefaultCPUAllocator: (?:can't|not enough) |Unable to allocate ")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on a GPU or on the host."""
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+    if is_gpu_out_of_memory(error) or isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
+
+def is_gpu_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation on a GPU failed, by torch or by a library that it calls."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and _ON_A_GPU.search(str(error)) is not None
 
 
 def shorten(value: object, most: int = 60) -> str:

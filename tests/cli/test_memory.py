@@ -44,6 +44,19 @@ def test_other_errors_are_no_want_of_memory(error):
     assert out_of_memory(error, "train", {"batch_size": 1, "accumulate": 1}) is None
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_libraries_of_cuda_have_other_words_for_it(words):
+    said = str(out_of_memory(RuntimeError(words), "eval", {"batch_size": 8}))
+    assert said.startswith("the GPU's memory is too small for batch_size=8; use batch")
+
+
 def test_an_evaluation_hears_of_its_own_keys():
     said = str(out_of_memory(torch.OutOfMemoryError(ASKED), "eval", {"batch_size": 8}))
     assert said.startswith(

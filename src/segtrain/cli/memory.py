@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from segtrain.errors import InputError, is_out_of_memory
+from segtrain.errors import InputError, is_gpu_out_of_memory, is_out_of_memory
 
 
 def out_of_memory(error: Exception, root: str, config: Any) -> InputError | None:
@@ -16,7 +16,7 @@ def out_of_memory(error: Exception, root: str, config: Any) -> InputError | None
     """
     if not is_out_of_memory(error) or root not in ("train", "eval", "predict"):
         return None
-    where = "the GPU's memory" if type(error).__name__ == "OutOfMemoryError" else "the memory"
+    where = "the GPU's memory" if is_gpu_out_of_memory(error) else "the memory"
     asked = re.search(r"[Tt]ried to allocate ([\d.]+ ?[A-Za-z]+)", str(error))
     more = f", {asked[1]} more were wanted" if asked else ""
     if root != "train":

@@ -77,7 +77,7 @@ class RasterScenes:
         root: str,
         images: str | list[str] = "images/*.tif",
         masks: str | list[str] = "masks/*",
-        crop: int = 256,
+        crop: int = 512,
         block: int = 1024,
         val_fraction: float = 0.25,
         folds: int | None = None,
