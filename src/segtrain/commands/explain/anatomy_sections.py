@@ -195,7 +195,7 @@ def _number(value: int | None) -> Cell:
 
 def _short(number: int) -> str:
     """A number of multiply-adds: `3.70 G`."""
-    return f"{number / GIGA:.2f} G" if number >= GIGA / 100 else f"{number / MEGA:.2f} M"
+    return f"{number / GIGA:.2f} G" if number >= GIGA / 10 else f"{number / MEGA:.2f} M"
 
 
 def _link(place: tuple[str, int] | None) -> str:
