@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlparse
 from urllib.request import Request, urlopen
 
 from segtrain.errors import InputError, SaveError
+from segtrain.files import blocks_of
 from segtrain.progress import Terminal, progress_bar
 from segtrain.version import __version__
 
@@ -58,15 +59,9 @@ def check_sha256(sha256: object, asked: str, shortest: int = 64) -> str:
 
 def check_file(path: Path, sha256: str, asked: str) -> Path:
     """Raises InputError where a file is not the one of a sha256, or cannot be read; gives its path."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(
-            f"{asked}: {path} cannot be read ({error.strerror})", do="see where it is"
-        ) from error
+    digest = hashlib.sha256()
+    for block in blocks_of(path):
+        digest.update(block)
     _check_digest(digest.hexdigest(), sha256, asked)
     return path
 

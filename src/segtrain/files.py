@@ -4,7 +4,7 @@ import hashlib
 import io
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -92,6 +92,20 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise SaveError.of(path, error) from error
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """A file's bytes, a mebibyte at a time.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                yield block
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})", do="get the file anew") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

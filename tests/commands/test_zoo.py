@@ -57,7 +57,7 @@ def test_a_zoo_on_a_server_is_asked_once_there_is_network(monkeypatch, tmp_path)
         ({"a": {"file": "nets/a.safetensors"}}, "zoo:a of .*its sha256 must be 64 digits.*got none"),
         ({"a": ENTRY | {"file": "../a"}}, "leads out of"),
         ({"a": ENTRY | {"file": ["x"]}}, "file must be a path or a URL"),
-        ({"a": ENTRY | {"file": "nets/none"}}, "nets/none cannot be read"),
+        ({"a": ENTRY | {"file": "nets/none"}}, "nets/none: cannot be read"),
         ({"a": 3}, "must hold names, each with file and sha256 below it"),
         ("- a", "must hold names"),
         ("a: [", "line 1 is no YAML|line 2 is no YAML"),

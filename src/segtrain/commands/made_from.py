@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from segtrain.errors import InputError, SaveError
+from segtrain.files import blocks_of
 
 MADE_FROM = "made_from.jsonl"  # in the folder of the outputs
-CHUNK = 1 << 20
 
 
 class MadeFrom:
@@ -39,14 +39,8 @@ class MadeFrom:
         content = hashlib.sha256()
         for path in files:
             content.update(path.stat().st_size.to_bytes(8, "little") if path.is_file() else b"")
-            try:
-                with path.open("rb") as file:
-                    while block := file.read(CHUNK):
-                        content.update(block)
-            except OSError as error:
-                raise InputError(
-                    f"{path}: cannot be read ({error.strerror})", do="get the file anew"
-                ) from error
+            for block in blocks_of(path):
+                content.update(block)
         return {
             kind: hashlib.sha256(content.digest() + settings).hexdigest()[:32]
             for kind, settings in self._settings.items()
