@@ -164,8 +164,8 @@ def _plots(found: Differences) -> dict[str, Plot]:
         add("curves", caption, lambda: run_plots.curves_figure(groups, found.labels))
     if len(groups) > 1 and any(run_plots.cost_points(groups, key) for key in run_plots.COSTS):
         caption = (
-            "Mean IoU against parameters, multiply-adds and time of one image. What costs less than the"
-            " dotted line, the Pareto front, is worse. Bars go from the worst to the best seed."
+            "Mean IoU against parameters, multiply-adds and time of one image. The dotted line is the Pareto"
+            " front: for a model below it another is better and costs no more. Bars: worst to best seed."
         )
         add("cost", caption, lambda: run_plots.cost_figure(groups))
     names, ious = heat.class_ious(groups)
