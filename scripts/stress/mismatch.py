@@ -10,7 +10,7 @@ PROMISE = "A resume with another seed, model, data, loss, optimizer, ... is refu
 FULL, SAMPLE = 80, 1
 
 RUN = [*TINY, "val_every=2", "schedule=poly", "optimizer=sgd", "augment=flip", "loss=[cross_entropy,dice]"]
-# Overrides, and the keys that are to be named.
+# Overrides, none of them what the run had, and the keys that are to be named.
 FIXED = {
     "seed={n}": "seed",
     "width=0.125": "width",
@@ -28,7 +28,7 @@ FIXED = {
     "optimizer.nesterov=true": "optimizer.nesterov",
     "schedule=cosine": "schedule",
     "augment=scale_crop": "augment",
-    "augment.flip.p=0.{n}": "augment.flip.p",
+    "augment.flip.p=0.0{n}": "augment.flip.p",
     "crops=objects": "crops",
     "batch_size={n}": "must have 2 images as before",
     "accumulate={n}": "must have 2 images as before",
@@ -37,7 +37,7 @@ FIXED = {
 SAID = {
     "optimizer.lr=0.0{n}": "optimizer.lr",
     "optimizer.weight_decay=0.0{n}": "optimizer.weight_decay",
-    "schedule.power=0.{n}": "schedule.power",
+    "schedule.power=0.0{n}": "schedule.power",
     "val_every={n}": "val_every",
     "clip_norm={n}": "clip_norm",
     "max_steps={n}": "max_steps",
