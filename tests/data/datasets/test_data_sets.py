@@ -337,5 +337,5 @@ def test_a_truncated_mat_file_is_named(tmp_path):
 
 def test_a_mat_file_with_another_variable_is_named(tmp_path):
     savemat(tmp_path / "a.mat", {"T": np.zeros((2, 2))})
-    with pytest.raises(InputError, match=r"a\.mat: cannot be read \(KeyError: 'S'\)"):
+    with pytest.raises(InputError, match=r"a\.mat: cannot be read \(it has no S\)"):
         read_mat(tmp_path / "a.mat", ("S",))
