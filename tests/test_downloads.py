@@ -5,8 +5,9 @@ import hashlib
 import pytest
 
 from segtrain import downloads
-from segtrain.downloads import cache_folder, check_file, check_sha256, download
+from segtrain.downloads import check_file, check_sha256, download
 from segtrain.errors import InputError
+from segtrain.files import cache_folder
 from tests.hub_server import hub
 
 CONTENT = b"tensors" * 1000

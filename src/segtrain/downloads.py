@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlparse
 from urllib.request import Request, urlopen
 
 from segtrain.errors import InputError, SaveError
-from segtrain.files import blocks_of
+from segtrain.files import blocks_of, cache_folder
 from segtrain.progress import Terminal, progress_bar
 from segtrain.version import __version__
 
@@ -28,11 +28,6 @@ SHORTEST = 8  # digits of a sha256: as many as torchvision writes into its files
 def is_url(text: str | Path) -> bool:
     """Whether something is an address of HTTP, and not a path."""
     return re.match(r"https?://", str(text)) is not None
-
-
-def cache_folder() -> Path:
-    """Where segtrain keeps what was downloaded: below `$XDG_CACHE_HOME`, else ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "segtrain"
 
 
 def check_sha256(sha256: object, asked: str, shortest: int = 64) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -92,6 +93,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise SaveError.of(path, error) from error
+
+
+def cache_folder() -> Path:
+    """Where segtrain keeps what can be made or had again: below `$XDG_CACHE_HOME`, else ~/.cache. Raises
+    RuntimeError where nobody's home is known."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "segtrain"
 
 
 def blocks_of(path: Path) -> Iterator[bytes]:

@@ -11,9 +11,9 @@ from urllib.parse import urljoin
 
 import yaml
 
-from segtrain.downloads import cache_folder, check_file, check_sha256, download, download_text, is_url
+from segtrain.downloads import check_file, check_sha256, download, download_text, is_url
 from segtrain.errors import InputError, reading_reason, shorten
-from segtrain.files import inside, write_bytes
+from segtrain.files import cache_folder, inside, write_bytes
 
 ZOO = "zoo:"
 PLACE = "SEGTRAIN_ZOO"
