@@ -183,7 +183,7 @@ class Annotated:
 
 def _read_once(read: Callable[[Source], Annotations], source: Source) -> Annotations:
     """What a reader finds, kept as long as the same files are asked for and have not changed."""
-    key = f"{type(read).__module__}.{type(read).__qualname__} {source}"
+    key = f"{type(read).__module__}.{type(read).__qualname__} {getattr(read, '__dict__', {})} {source}"
     if key in _last:
         stamps, found = _last[key]
         with suppress(OSError):  # a file has gone

@@ -14,18 +14,19 @@ Ring = np.ndarray  # float N×2: x, y
 DECIMALS = 0.01  # pixels by which a share of the width in six decimals may fall short of a whole pixel
 
 
-def fill_pixels(rings: Sequence[Ring], height: int, width: int) -> np.ndarray:
+def fill_pixels(rings: Sequence[Ring], height: int, width: int, short: float = DECIMALS) -> np.ndarray:
     """As OpenCV's fillPoly draws it: vertices are cut to whole pixels, outlines belong to it, even-odd.
 
     Args:
         rings: N×2 of x, y in pixels.
         height, width: of the image.
+        short: pixels by which a coordinate may fall short of the whole pixel that it means.
 
     Returns:
         bool H×W.
     """
     mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.floor(ring + DECIMALS).astype(np.int32) for ring in rings], 1)
+    cv2.fillPoly(mask, [np.floor(ring + short).astype(np.int32) for ring in rings], 1)
     return mask.astype(bool)
 
 

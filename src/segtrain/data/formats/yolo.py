@@ -1,17 +1,19 @@
 """YOLO's segmentation labels: data.yaml, and a text file an image with a polygon a line.
 
 The format of Ultralytics' "Instance Segmentation Datasets Overview" (docs.ultralytics.com): class index, then
-x and y as shares of the width and height. Polygons are cut to whole pixels and filled with their outline,
-as Ultralytics draws them.
+x and y as shares of the width and height. Polygons are cut to whole pixels and filled with their outline, as
+Ultralytics draws them. A share of six decimals can fall just below the pixel that it was made of, which
+Ultralytics cuts to the pixel before: by default such a vertex stays where it was drawn.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from segtrain.data.formats.finding import Source, unique_names
-from segtrain.data.formats.polygons import fill_pixels
+from segtrain.data.formats.polygons import DECIMALS, fill_pixels
 from segtrain.data.formats.regions import Annotations, Item, Polygon, Problem, ring_problems
 from segtrain.data.io.files import read_list
 from segtrain.data.io.label_map import read_yaml
@@ -23,7 +25,15 @@ BOX = 4  # numbers of a line that outlines nothing
 
 class Yolo:
     """Reads data.yaml with `train`, `val`, `test` and `names`, and labels/NAME.txt for images/NAME.jpg. An
-    image without a label file is all background."""
+    image without a label file is all background.
+
+    Args:
+        short: pixels by which a vertex may fall short of a whole pixel and is still on it; 0 draws every mask
+            as Ultralytics does.
+    """
+
+    def __init__(self, short: float = DECIMALS):
+        self.short = short
 
     def __call__(self, source: Source) -> Annotations:
         path = source.place(source.annotations, "data.yaml", "dataset.yaml")
@@ -39,7 +49,7 @@ class Yolo:
         for key in ("train", "val", "test"):
             listed = content.get(key)
             images = [image for one in _as_list(listed) for image in _images(str(one), bases, path)]
-            splits.append(_items(images, names, path.parent, problems))
+            splits.append(_items(images, names, path.parent, problems, self.short))
         val = splits[1] if content.get("val") and content["val"] != content["train"] else None
         test = splits[2] if content.get("test") not in (None, content["train"], content.get("val")) else None
         return Annotations(dict.fromkeys(names), splits[0], val, problems, [path], test=test)
@@ -60,9 +70,11 @@ def _images(name: str, bases: list[Path], path: Path) -> list[Path]:
     raise InputError(f"{path}: {name}: no such folder or list", do="mend path, train and val in it")
 
 
-def _items(images: list[Path], names: list[str], folder: Path, problems: list[Problem]) -> list[Item]:
+def _items(
+    images: list[Path], names: list[str], folder: Path, problems: list[Problem], short: float
+) -> list[Item]:
     called = unique_names(images, folder)
-    items = []
+    items, fill = [], partial(fill_pixels, short=short)
     for image in images:
         if not image.is_file():
             problems.append(Problem("missing", str(image), "no such image"))
@@ -74,7 +86,7 @@ def _items(images: list[Path], names: list[str], folder: Path, problems: list[Pr
             region, wrong = _region(line, names, f"{label}, line {number}")
             problems += wrong
             if region is not None:
-                regions.append(region)
+                regions.append(region._replace(fill=fill))
         items.append(Item(called[image], image, regions))
     return items
 
