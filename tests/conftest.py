@@ -177,6 +177,19 @@ def tiny(run, _trained):
 
 
 @pytest.fixture
+def homeless(monkeypatch):
+    """Nobody's home folder is known, as in a container whose user number has no name."""
+
+    def nobody(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.setattr("pwd.getpwnam", nobody)
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
 def real_data() -> Path:
     """The folder with real data sets, for tests marked `data`."""
     folder = Path(os.environ.get("SEGTRAIN_DATA", ""))

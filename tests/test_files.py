@@ -12,7 +12,7 @@ from PIL import Image
 
 from segtrain.config.overrides import quote_value
 from segtrain.errors import InputError, SaveError
-from segtrain.files import as_argument, inside, write_atomically
+from segtrain.files import as_argument, cache_folder, inside, user_path, write_atomically
 
 
 @pytest.mark.parametrize("name", ["a.png", "city/a.png", "..a/b..png", "a b/ü.png", "...png", "a:b.png"])
@@ -120,3 +120,19 @@ def test_paths_need_no_quotes_where_hydra_has_another_grammar(path):
 )
 def test_what_hydra_understands_stays(argument):
     assert quote_value(argument) == argument
+
+
+def test_a_path_with_the_home_folder_is_refused_where_that_is_not_known(homeless, monkeypatch):
+    with pytest.raises(InputError, match=r"^~/a: the folder that ~ stands for is not known; set HOME, or"):
+        user_path("~/a")
+    with pytest.raises(InputError, match=r"^~nobody-here/a: .* ~nobody-here stands .*; write the path"):
+        user_path("~nobody-here/a")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert user_path("~/a") == Path("/home/me/a")
+
+
+def test_the_cache_says_what_to_set_where_no_home_is_known(homeless, monkeypatch, tmp_path):
+    with pytest.raises(InputError, match="no HOME is set; set XDG_CACHE_HOME to a folder"):
+        cache_folder()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "segtrain"

@@ -1,6 +1,7 @@
 """Who may import whom (CONTRIBUTING, "The house"), checked on the code itself."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -159,3 +160,8 @@ def test_what_a_data_set_may_lack_is_asked_by_protocol():
     for path in (SRC / "data").rglob("*.py"):
         names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
         assert "hasattr" not in names, path
+
+
+def test_only_one_place_looks_for_the_home_folder():
+    words = re.compile(r"expanduser|Path\.home|XDG_CACHE_HOME\"")
+    assert [path.name for path in FILES if words.search(path.read_text())] == ["files.py"]

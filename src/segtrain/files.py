@@ -95,10 +95,35 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise SaveError.of(path, error) from error
 
 
+def user_path(path: str | Path) -> Path:
+    """A path that a user gave, in which `~` is the home folder, and `~NAME` that of NAME.
+
+    Raises:
+        InputError: nobody's home is known, or there is no such user.
+
+    Example:
+        >>> user_path("data/camvid")
+        PosixPath('data/camvid')
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        home = PurePath(path).parts[0]
+        do = "set HOME, or write the path without ~" if home == "~" else "write the path without it"
+        raise InputError(f"{path}: the folder that {home} stands for is not known", do=do) from error
+
+
 def cache_folder() -> Path:
-    """Where segtrain keeps what can be made or had again: below `$XDG_CACHE_HOME`, else ~/.cache. Raises
-    RuntimeError where nobody's home is known."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "segtrain"
+    """Where segtrain keeps what can be made or had again: below `$XDG_CACHE_HOME`, else ~/.cache.
+
+    Raises:
+        InputError: neither is known.
+    """
+    try:
+        return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "segtrain"
+    except InputError as error:
+        what = "the folder for what is downloaded or kept is not known: no HOME is set"
+        raise InputError(what, do="set XDG_CACHE_HOME to a folder that can be written") from error
 
 
 def blocks_of(path: Path) -> Iterator[bytes]:

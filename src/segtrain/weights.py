@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segtrain.errors import InputError
+from segtrain.files import user_path
 from segtrain.input_spec import RGB_CHANNELS
 
 Pretrained = bool | str  # no, torchvision's, or a local file of torchvision's
@@ -77,7 +78,7 @@ def downloaded(url: str) -> Path:
     Raises:
         InputError: there is no network; the message names the cache and the file to copy there.
     """
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder = user_path(torch.hub.get_dir()) / "checkpoints"
     path = folder / Path(urlparse(url).path).name
     if path.is_file():
         return path
@@ -109,6 +110,7 @@ def from_hub(
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
+    user_path(constants.HF_HUB_CACHE)  # or a folder named ~ would be made here
     cached = try_to_load_from_cache(repository, filename, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
@@ -183,7 +185,7 @@ def read_tensors(path: str | Path, key: str, *, wanted: str) -> dict[str, Tensor
     Raises:
         InputError: no such file, or it is damaged or holds anything but tensors.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.is_file():
         raise InputError(f"{key}={path}: no such file", do=f"give {wanted}")
     try:

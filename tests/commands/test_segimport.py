@@ -90,6 +90,12 @@ def test_weights_come_from_a_url_with_their_sha256(run, fcn32s, tmp_path, monkey
         weights_file({"weights": str(fcn32s), "sha256": "00000000"})
 
 
+def test_where_no_home_is_known_a_download_is_refused_in_a_line(run, homeless):
+    done = segimport(run, "http://127.0.0.1:9/fcn32s.pth", f"sha256={'0' * 64}")
+    refused(done, "no HOME is set; set XDG_CACHE_HOME to a folder that can be written")
+    refused(segimport(run, "~/a.pth"), "~/a.pth: the folder that ~ stands for is not known; set HOME")
+
+
 class Bomb:
     def __init__(self, mark):
         self.mark = mark

@@ -49,6 +49,17 @@ def test_a_zoo_on_a_server_is_asked_once_there_is_network(monkeypatch, tmp_path)
     assert fetched("zoo:a") == path  # the server is gone
 
 
+def test_where_no_home_is_known_it_is_said_what_to_set(zoo, homeless, monkeypatch):
+    for place in ("zoo.yaml", None):
+        if place:
+            monkeypatch.setenv("SEGTRAIN_ZOO", f"http://127.0.0.1:9/{place}")
+        else:
+            zoo({"a": ENTRY | {"file": "http://127.0.0.1:9/a.safetensors"}})
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        with pytest.raises(InputError, match="no HOME is set; set XDG_CACHE_HOME"):
+            fetched("zoo:a")
+
+
 @pytest.mark.parametrize(
     ("models", "words"),
     [

@@ -24,6 +24,7 @@ from segtrain.config.schema import check_scalars
 from segtrain.config.wording import option_names
 from segtrain.distributed import launch
 from segtrain.errors import InputError
+from segtrain.files import user_path
 from segtrain.papers.paper import recipe_of
 
 EXPERIMENT = "experiment="
@@ -114,7 +115,7 @@ def _model_name(ckpt: str, model: dict[str, Any]) -> str:
     from segtrain.commands.export_hub import choices
 
     names = options_with("model", [model["_target_"].rpartition(".")[2]])
-    path = Path(ckpt).expanduser()
+    path = user_path(ckpt)
     chosen = choices(path.parent.parent if path.suffix == ".ckpt" else path)["model"]
     if chosen in names:
         return chosen

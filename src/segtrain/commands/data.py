@@ -26,6 +26,7 @@ from segtrain.data.datasets.folds import Folded
 from segtrain.data.datasets.splits import split_of, splits_of
 from segtrain.engine.loader import Augmented, TrainingStream
 from segtrain.errors import InputError, SegtrainError
+from segtrain.files import user_path
 from segtrain.loggers.run_log import WIDTH
 from segtrain.progress import Terminal
 from segtrain.viz.drawing import write_figure, write_image
@@ -191,7 +192,7 @@ def convert(config: dict[str, Any], option: str, folder: Path, console: Terminal
     """Writes the data set as folders of images and index masks to `to`."""
     if config["to"] is None:
         raise InputError("to= is missing", do="add to=DIR, a folder for the converted data set")
-    to = Path(config["to"]).expanduser()
+    to = user_path(config["to"])
     data = make_data(config["data"])
     written = convert_data(data, f"data={option}", to, partial(_progress, console))
     sizes = sizes_of({split: getattr(data, split) for split in written})

@@ -12,6 +12,7 @@ from segtrain.engine.checkpoint import Checkpoint
 from segtrain.errors import InputError
 from segtrain.export.formats import SMALLEST, SUFFIX, export_model
 from segtrain.export.network import LogitDifference, Output
+from segtrain.files import user_path
 from segtrain.input_spec import InputSpec
 from segtrain.layers.normalize import Normalize
 from segtrain.progress import Terminal
@@ -34,7 +35,7 @@ def export_checkpoint(config: dict[str, Any], saved: Checkpoint, folder: Path) -
         export_hub(config, saved, folder)
         return
     check_export(config)
-    path = Path(config["out"]).expanduser() if config["out"] else folder / f"model{SUFFIX[form]}"
+    path = user_path(config["out"]) if config["out"] else folder / f"model{SUFFIX[form]}"
     spec, task, model = saved_input(saved), task_of(config), restore_model(config["model"], saved)
     console = Terminal(soft_wrap=True, highlight=False)
     if form != "safetensors" and config["dynamic"]:

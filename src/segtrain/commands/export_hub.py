@@ -16,7 +16,7 @@ from segtrain.commands.zoo import zoo_entry
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import LAST, Checkpoint
 from segtrain.errors import InputError, SaveError
-from segtrain.files import write_bytes
+from segtrain.files import user_path, write_bytes
 from segtrain.papers.contract import departures
 from segtrain.progress import Terminal
 from segtrain.reports.model_card import Card, model_card
@@ -43,7 +43,7 @@ def export_hub(config: dict[str, Any], saved: Checkpoint, folder: Path) -> None:
     """
     if config["push"]:
         require_hub()
-    out = Path(config["out"]).expanduser() if config["out"] else folder / "hub"
+    out = user_path(config["out"]) if config["out"] else folder / "hub"
     run = run_folder(config["ckpt"])
     trained, metrics = _yaml(run / "config.yaml"), _json(run / "metrics.json")
     shared = without_folders(saved.meta["config"])

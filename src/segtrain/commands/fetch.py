@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segtrain.commands.zoo import ZOO, from_zoo
 from segtrain.errors import InputError, how_to_install
+from segtrain.files import user_path
 
 HUB = "hf://"
 HUB_FILE = "model.safetensors"  # what `segexport format=hub` calls a checkpoint
@@ -30,7 +31,7 @@ def fetched(path: str | Path) -> Path:
     if str(path).startswith(ZOO):
         return from_zoo(str(path))
     if not str(path).startswith(HUB):
-        return Path(path).expanduser()
+        return user_path(path)
     found = ADDRESS.fullmatch(str(path))
     if not found:
         raise InputError(f"{path} must be hf://USER/NAME", do="as hf://USER/NAME@REVISION/FILE")

@@ -23,6 +23,7 @@ from segtrain.downloads import SHORTEST, check_file, check_sha256, download, is_
 from segtrain.engine import checkpoint
 from segtrain.engine.checkpoint import BEST, Checkpoint
 from segtrain.errors import InputError
+from segtrain.files import user_path
 from segtrain.input_spec import InputSpec
 from segtrain.layers.normalize import set_input
 from segtrain.progress import Terminal
@@ -62,7 +63,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
         "input": spec.as_json(),
         "imported": {"format": name, "file": Path(config["weights"]).name} | checked,
     }
-    out = Path(config["out"]).expanduser() if config["out"] else folder / "checkpoints" / BEST
+    out = user_path(config["out"]) if config["out"] else folder / "checkpoints" / BEST
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     checkpoint.save(Checkpoint(tensors, meta), out)
     write_yaml(config, folder / "config.yaml")
@@ -102,7 +103,7 @@ def weights_file(config: dict[str, Any]) -> Path:
     asked = f"weights={weights}"
     if is_url(weights):
         return download(weights, check_sha256(sha256, asked, SHORTEST), asked=asked)
-    path = Path(weights).expanduser()
+    path = user_path(weights)
     if sha256 and path.is_file():
         check_file(path, check_sha256(sha256, asked, SHORTEST), asked)
     return path

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from segtrain.distributed import launch
-from segtrain.files import write_atomically
+from segtrain.files import user_path, write_atomically
 
 _BEST = "best.ckpt"  # engine.checkpoint's, without importing torch
 
@@ -47,7 +47,7 @@ def checkpoint_paths(ckpt: Any) -> list[str]:
 
 def _runs(path: str) -> list[str]:
     """What a path stands for: itself, the runs of a sweep, or what a pattern matches."""
-    place = Path(path).expanduser()
+    place = user_path(path)
     found = []
     if place.is_dir() and not any((place / name).is_file() for name in (_BEST, f"checkpoints/{_BEST}")):
         found = [str(run.parent.parent) for run in place.glob(f"*/checkpoints/{_BEST}")]

@@ -24,7 +24,7 @@ from segtrain.distributed.signals import Stopped, StopSignals
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.engine.device import choose
 from segtrain.errors import InputError, SaveError
-from segtrain.files import as_argument, write_atomically
+from segtrain.files import as_argument, user_path, write_atomically
 from segtrain.progress import Terminal, progress_bar
 from segtrain.viz.crf_steps import Steps
 from segtrain.viz.drawing import save_labels, write_image
@@ -44,7 +44,7 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
     """
     config, console = configs[0], Terminal(soft_wrap=True, highlight=False)
     compute = choose(config["device"], str(config["precision"]))
-    source = Path(config["input"]).expanduser()
+    source = user_path(config["input"])
     check_wanted(config, video=is_video(source))
     found = [] if is_video(source) else find_images(source, folder, config["data"].get("bands") or ())
     claimed = claim_folder(folder, configs, saved)
@@ -116,7 +116,7 @@ def claim_folder(folder: Path, configs: list[dict[str, Any]], saved: list[Checkp
     config, path = configs[0], folder / "config.yaml"
     paths = checkpoint_paths(config["ckpt"])
     settings = {
-        "ckpt": [str(Path(path).expanduser().resolve()) for path in paths],
+        "ckpt": [str(user_path(path).resolve()) for path in paths],
         "step": [checkpoint.meta["step"] for checkpoint in saved],
         "weights": [checkpoint.digest for checkpoint in saved],
         "model": [each["model"] for each in configs],

@@ -13,7 +13,7 @@ from segtrain.data.checks.check import DataReport
 from segtrain.data.checks.content import Content, mask_files, read_content
 from segtrain.data.checks.proposal import Proposal, as_key, describe_label_map, propose
 from segtrain.data.io.label_map import parse_label_map
-from segtrain.files import write_atomically
+from segtrain.files import user_path, write_atomically
 
 TRIED = {"mask", "labels", "unseen"}  # kinds of faults that a label map may mend
 LISTED = 8  # values that are named
@@ -88,7 +88,7 @@ def describe_data(node: dict[str, Any], class_names: list[str], found: Proposal)
     if found.areas:
         proposed["snap"] = True
     head = "# Proposed by segdata action=check: a guess. Read it, and name the classes.\n"
-    root = {"format": "folder", "root": str(Path(node["root"]).expanduser().resolve())}
+    root = {"format": "folder", "root": str(user_path(node["root"]).resolve())}
     return head + yaml.safe_dump(root | kept | proposed, sort_keys=False, allow_unicode=True)
 
 

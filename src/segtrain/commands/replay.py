@@ -1,7 +1,5 @@
 """What `segtrain replay=PATH` does: the step that was not finite is run again, layer by layer."""
 
-from pathlib import Path
-
 import torch
 
 from segtrain.commands.build import build_loss, restore_model
@@ -13,6 +11,7 @@ from segtrain.engine.freezing import hold_frozen
 from segtrain.engine.replay import first_not_finite, kept_batches
 from segtrain.engine.state import freeze_norms
 from segtrain.errors import InputError, shorten
+from segtrain.files import user_path
 from segtrain.progress import Terminal
 
 
@@ -27,7 +26,7 @@ def replay(path: str, device: str, precision: str, trust: str | None) -> None:
     Raises:
         InputError: not a diverged.ckpt, or one that names other code.
     """
-    saved = checkpoint.load(Path(path).expanduser())
+    saved = checkpoint.load(user_path(path))
     if "at" not in saved.meta:
         raise InputError(f"replay={path}: not of a step that diverged", do="give a diverged.ckpt")
     check_keys(saved.meta, REPLAYED, path)

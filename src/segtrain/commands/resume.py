@@ -25,7 +25,7 @@ from segtrain.engine.checkpoint_schema import EVALUATED, check_keys
 from segtrain.engine.state import TrainState
 from segtrain.engine.stopping import stops_early
 from segtrain.errors import InputError
-from segtrain.files import as_argument, write_atomically
+from segtrain.files import as_argument, user_path, write_atomically
 from segtrain.loggers.run_log import RunLog
 
 # What changes no weight: runs that differ in these alone are one run.
@@ -95,7 +95,7 @@ def read_run(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def resume_source(path: str) -> Path:
     """The checkpoint, or the folder of checkpoints, of a path. Raises InputError: weights alone."""
-    given = Path(path).expanduser()
+    given = user_path(path)
     source = given / "checkpoints" if (given / "checkpoints").is_dir() else given
     if source.is_dir() and not _has_state(source):
         do = f"give another, or start a new run with {as_argument('init_from', path)}"

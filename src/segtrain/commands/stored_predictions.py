@@ -29,6 +29,7 @@ from segtrain.engine.device import Compute
 from segtrain.errors import InputError, SegtrainError
 from segtrain.evaluation.predictor import Predict
 from segtrain.evaluation.result import STORED, EvaluationResult
+from segtrain.files import user_path
 from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.average_precision import AveragePrecision
 from segtrain.metrics.calibration import Calibration
@@ -78,7 +79,7 @@ def stored_predictions(folder: str, split: Split, classes: int, log: RunLog) -> 
         InputError: predictions are missing, surplus, unreadable, of another size or out of range: all are
             counted, and the first of each kind are named.
     """
-    place = Path(folder).expanduser()
+    place = user_path(folder)
     if (place / MADE_FROM).is_file() and (place / "labels").is_dir():  # an output of segpredict
         place = place / "labels"
     if not place.is_dir():

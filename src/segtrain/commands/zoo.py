@@ -13,7 +13,7 @@ import yaml
 
 from segtrain.downloads import check_file, check_sha256, download, download_text, is_url
 from segtrain.errors import InputError, reading_reason, shorten
-from segtrain.files import cache_folder, inside, write_bytes
+from segtrain.files import cache_folder, inside, user_path, write_bytes
 
 ZOO = "zoo:"
 PLACE = "SEGTRAIN_ZOO"
@@ -50,7 +50,7 @@ def from_zoo(address: str) -> Path:
         raise InputError(f"{asked}: file must be a path or a URL, got {shorten(file)}", do="mend the zoo")
     if is_url(file) or is_url(place):
         return download(urljoin(place, file) if is_url(place) else file, sha256, asked=asked)
-    return check_file(inside(Path(place).expanduser().parent, file), sha256, asked)
+    return check_file(inside(user_path(place).parent, file), sha256, asked)
 
 
 def read_zoo(place: str) -> dict[str, dict[str, Any]]:
@@ -79,7 +79,7 @@ def read_zoo(place: str) -> dict[str, dict[str, Any]]:
 def _text(place: str) -> str:
     if not is_url(place):
         try:
-            return Path(place).expanduser().read_text(encoding="utf-8")
+            return user_path(place).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             what = f"{PLACE}={place}: {reading_reason(error)}"
             raise InputError(what, do="give the path or the URL of a zoo.yaml") from error

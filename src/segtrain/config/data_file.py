@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.errors import InputError
+from segtrain.files import user_path
 
 FORMAT = "folder"  # of a file that names none
 SUFFIXES = (".yaml", ".yml")
@@ -50,7 +51,7 @@ def data_argument(option: str) -> str:
 
 def _adopt(name: str) -> str:
     """Stores a file's keys as an option; gives the option's name."""
-    path = Path(name).expanduser()
+    path = user_path(name)
     node = _read(path)
     chosen = node.pop("format", FORMAT)
     if "_target_" not in node and "defaults" not in node:
@@ -62,7 +63,7 @@ def _adopt(name: str) -> str:
         node = {"defaults": [chosen, "_self_"], "root": "."} | node
     for key in BELOW_ROOT:
         if isinstance(node.get(key), str):
-            node[key] = str(path.parent / Path(node[key]).expanduser())
+            node[key] = str(path.parent / user_path(node[key]))
     option = path.stem if path.stem not in SAYING_LESS else path.resolve().parent.name
     option = re.sub(r"[^\w.-]", "_", option)
     if (CONFIG_DIR / "data" / f"{option}.yaml").is_file() or _files.get(option, name) != name:

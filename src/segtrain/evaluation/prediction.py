@@ -13,6 +13,7 @@ from PIL import Image
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Sample
 from segtrain.errors import InputError
+from segtrain.files import user_path
 from segtrain.input_spec import RGB8, InputSpec
 from segtrain.viz.drawing import overlay, with_legend
 from segtrain.viz.outlines import labels_in
@@ -67,7 +68,7 @@ def sample_of(
         InputError: another kind of image, or a file that cannot be read.
     """
     if isinstance(image, str | Path):
-        pixels = read(Path(image).expanduser())
+        pixels = read(user_path(image))
     else:
         pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if str(pixels.dtype) != spec.dtype or pixels.ndim != 3 or pixels.shape[2] != spec.channels:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segtrain.errors import InputError, how_to_install
+from segtrain.files import user_path
 from segtrain.layers.grid import crop
 from segtrain.layers.normalize import normalization
 from segtrain.weights import from_hub
@@ -158,7 +159,7 @@ def _configuration(library: Any, given: dict[str, Any], num_classes: int, in_cha
 
 
 def _file(name: str, filename: str) -> Path:
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if not folder.is_dir():
         return from_hub(name, filename)
     if not (folder / filename).is_file():

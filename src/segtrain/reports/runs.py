@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from segtrain.errors import InputError, reading_reason, shorten
+from segtrain.files import user_path
 from segtrain.reports.kept import Kept, read_kept
 
 METRICS, STEPS, CONFIG = "metrics.json", "metrics.jsonl", "config.yaml"
@@ -70,7 +71,7 @@ def find_runs(given: Iterable[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for place in given:
-        expanded = Path(place).expanduser()
+        expanded = user_path(place)
         paths = (
             [expanded] if expanded.exists() else sorted(map(Path, glob.glob(str(expanded))), key=_by_number)
         )
@@ -168,7 +169,7 @@ def _add_training(run: Run) -> None:
     ckpt = run.metrics.get("ckpt") or run.config.get("ckpt")
     if not isinstance(ckpt, str):
         return
-    path = Path(ckpt).expanduser()
+    path = user_path(ckpt)
     training = path.parent.parent if path.suffix == ".ckpt" else path
     if training == run.folder or not _is_run(training):
         return

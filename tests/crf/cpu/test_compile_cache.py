@@ -81,6 +81,14 @@ def test_a_folder_that_cannot_be_made_is_done_without(tmp_path):
         assert len(use(tmp_path / "file" / "folder")[1]) == 1
 
 
+def test_where_no_home_is_known_nothing_is_kept_and_no_folder_made(homeless, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert folder_for([], "crf") is None
+    for _ in range(2):
+        assert len(use(None)[1]) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_goes_before_it_is_written_to_is_done_without(tmp_path):
     cache = CompileCache(tmp_path / "cache")
     function = cache.jit(plus_1)

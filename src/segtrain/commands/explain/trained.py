@@ -21,6 +21,7 @@ from segtrain.commands.prediction import image_reader
 from segtrain.engine import device
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.errors import InputError
+from segtrain.files import user_path
 from segtrain.reports.sections import Section, legend
 
 SECTIONS: tuple[Callable[[Exhibit], list[Section]], ...] = (
@@ -80,7 +81,7 @@ def explain_checkpoint(config: dict[str, Any], saved: Checkpoint, name: str, fol
 def _image(config: dict[str, Any], spec: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """The image of `image=`, or the data set's first one of its validation split with its mask."""
     if config["image"] is not None:
-        path = Path(config["image"]).expanduser()
+        path = user_path(config["image"])
         if not path.is_file():
             raise InputError(f"image={config['image']}: no such file", do="give an image file")
         return image_reader(config["data"], spec)(path), None

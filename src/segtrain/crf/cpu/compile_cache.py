@@ -20,6 +20,9 @@ from typing import Any
 
 import numba
 
+from segtrain.errors import InputError
+from segtrain.files import cache_folder
+
 LIST = "sums.json"
 
 
@@ -32,11 +35,11 @@ class CompileCache:
     """Functions that numba compiles when they are first needed, and what it made of them on disk.
 
     Args:
-        folder: is made; where that fails, what is compiled lasts as long as the process.
+        folder: is made; where that fails, or there is none, what is compiled lasts as long as the process.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder if _can_be_written(folder) else None
+    def __init__(self, folder: Path | None):
+        self.folder = folder if folder and _can_be_written(folder) else None
         self._functions: list = []
         self._ready: set[str] = set()
         self._lock = threading.Lock()
@@ -140,7 +143,7 @@ def _can_be_written(folder: Path) -> bool:
     return True
 
 
-def folder_for(sources: list[Path], name: str) -> Path:
+def folder_for(sources: list[Path], name: str) -> Path | None:
     """The user's cache folder for code compiled from some files by this numba on this Python.
 
     Args:
@@ -148,13 +151,14 @@ def folder_for(sources: list[Path], name: str) -> Path:
         name: the folder's name begins with it.
 
     Returns:
-        The folder, which need not exist.
+        The folder, which need not exist; None where nobody's home is known.
     """
     texts = [path.read_bytes() for path in sorted(sources)]
     made_by = f"{numba.__version__} {sys.version}".encode()
     digest = hashlib.sha256(b"\0".join([made_by, *texts])).hexdigest()[:16]
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "segtrain" / f"{name}-{digest}"
+    with contextlib.suppress(InputError):
+        return cache_folder() / f"{name}-{digest}"
+    return None
 
 
 CACHE = CompileCache(folder_for(list(Path(__file__).parent.glob("*.py")), "crf"))

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from segtrain.contracts import IGNORE_INDEX, HasIdentity, HasLabels, Split
+from segtrain.errors import InputError
 from segtrain.files import cache_folder
 
 VERSION = 1  # of what is found: another number outdates every cache
@@ -93,7 +94,7 @@ def label_counts(mask: np.ndarray) -> np.ndarray:
 def _cache_path(split: HasIdentity, kind: str) -> Path | None:
     try:
         return cache_folder() / f"{kind}-{_digest([VERSION, split.identity()])}.json"
-    except (OSError, RuntimeError):  # a file has gone, or nobody's home is known
+    except (OSError, InputError):  # a file has gone, or nobody's home is known
         return None
 
 

@@ -3,10 +3,10 @@
 import csv
 import math
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 from segtrain.errors import InputError
+from segtrain.files import user_path
 
 COLUMNS = ("name", "x", "y", "width", "height", "score")
 SCALES = (1.0, 0.75, 0.5)  # shorter sides of the windows over the image's: 40 windows on VOC's 500×375
@@ -66,7 +66,7 @@ def read_boxes(path: str) -> dict[str, list[Box]]:
     """
     scored: dict[str, list[tuple[float, Box]]] = {}
     try:
-        with Path(path).expanduser().open(newline="", encoding="utf-8-sig") as file:
+        with user_path(path).open(newline="", encoding="utf-8-sig") as file:
             lines = csv.DictReader(file)
             missing = [column for column in COLUMNS if column not in (lines.fieldnames or ())]
             if missing:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.label_map import LabelMap, parse_label_map
 from segtrain.data.io.masks import read_colours, snap_numbers
 from segtrain.errors import InputError, MaskError, NoSplit
+from segtrain.files import user_path
 
 LOOKED_AT = 8  # masks, to see whether 255 can be meant as ignored
 TRAIN, VAL = "train", ("val", "valid", "validation")  # what folders of splits are called
@@ -85,7 +85,7 @@ class Folder:
         white: int | None = None,
     ):
         self.image_files = ImageFiles(channels=channels, bands=bands, rgb=rgb, range=range, white=white)
-        self.root = Path(root).expanduser()
+        self.root = user_path(root)
         self.images, self.masks, self.mask_suffix = images, masks, mask_suffix
         self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
         self.val_fraction, self.seed = val_fraction, seed

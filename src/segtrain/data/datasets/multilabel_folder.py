@@ -15,6 +15,7 @@ from segtrain.data.io.label_map import LabelMap
 from segtrain.data.io.opening import unequal_sizes
 from segtrain.data.io.stacks import IGNORED, class_files, read_stack
 from segtrain.errors import InputError
+from segtrain.files import user_path
 
 
 class MultilabelFolder(Folder):
@@ -54,7 +55,7 @@ class MultilabelFolder(Folder):
         range: list[float] | None = None,
         white: int | None = None,
     ):
-        folder = Path(root).expanduser()
+        folder = user_path(root)
         if class_names is None and not (folder / FILE).is_file():
             class_names = _names_of_files(folder / masks) or None
         super().__init__(

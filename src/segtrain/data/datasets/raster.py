@@ -21,6 +21,7 @@ from segtrain.data.io.rasters import Raster
 from segtrain.data.io.scene_masks import VECTORS, RasterMask, VectorMask
 from segtrain.data.io.scenes import Scene, mean_filled, read_window, scene_of
 from segtrain.errors import InputError
+from segtrain.files import user_path
 from segtrain.seeds import rng_for
 
 TRIES = 4  # crops that are looked at for one with a label
@@ -100,7 +101,7 @@ class RasterScenes:
             raise InputError(f"data.val_fraction={val_fraction}", do="give a number between 0 and 1")
         if (folds is not None and not 0 <= fold < folds) or folds == 1:
             raise InputError(f"data.fold={fold} of data.folds={folds}", do="count folds from 0, at least two")
-        self.root, self.images, self.masks = Path(root).expanduser(), _listed(images), _listed(masks)
+        self.root, self.images, self.masks = user_path(root), _listed(images), _listed(masks)
         self.crop, self.block, self.seed, self.group = crop, block, seed, group
         self.shares = [1 / folds] * folds if folds else [val_fraction, 1 - val_fraction]
         self.fold = fold if folds else 0

@@ -28,6 +28,7 @@ from segtrain.data.io.files import (
 from segtrain.data.io.masks import read_mask
 from segtrain.data.io.mat import read_mat
 from segtrain.errors import InputError
+from segtrain.files import user_path
 
 CLASS_NAMES = tuple(
     """background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
@@ -138,7 +139,7 @@ def _read_classes(path: Path) -> np.ndarray:
 
 def download_voc(root: str) -> None:
     """Gets VOC 2012 where it is not there yet, into `root`/VOCdevkit/VOC2012. Raises InputError."""
-    folder = Path(root).expanduser()
+    folder = user_path(root)
     if any((folder / below / "JPEGImages").is_dir() for below in ("", *BELOW)):
         return
     with downloading("VOC 2012", folder):

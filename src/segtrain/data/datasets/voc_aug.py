@@ -14,6 +14,7 @@ from segtrain.data.datasets.submission import Submission
 from segtrain.data.datasets.voc import TEST, VOC, VOCSplit, downloading, voc_submission
 from segtrain.data.io.files import Images, PairedFiles, SplitsByList, find_root, read_list
 from segtrain.errors import InputError
+from segtrain.files import user_path
 
 SBD_BELOW = ("sbd", "SBD", "benchmark_RELEASE/dataset")
 
@@ -50,7 +51,7 @@ class VOCAug(SplitsByList):
         check_num_classes("voc_aug", num_classes, self.class_names)
         self.voc = VOC(root=root, download=download)
         if download:
-            _download_sbd(Path(root).expanduser() / "sbd")
+            _download_sbd(user_path(root) / "sbd")
         how_to_get = "put or link it to data.root/sbd, or get it with data.download=true (1.4 GB)"
         self.sbd = find_root("SBD", root, SBD_BELOW, "cls", how_to_get)
         self.train_split, self.val_split, self.test_split = train_split, val_split, test_split

@@ -4,7 +4,6 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Literal
 
 from segtrain.contracts import Colour, InputHints, Pair
@@ -19,6 +18,7 @@ from segtrain.data.io.files import PairedFiles, stamp
 from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.masks import read_colours
 from segtrain.errors import InputError, NoSplit, shorten
+from segtrain.files import user_path
 
 BACKGROUND = ("background", "_background_", "__background__")  # names that are class 0 as they stand
 IGNORED = ("__ignore__", "ignore")  # names of what no loss and no metric counts
@@ -78,7 +78,7 @@ class Annotated:
     ):
         self.image_files = ImageFiles(channels=channels, rgb=rgb, range=range)
         self.val_fraction, self.seed = val_fraction, seed
-        place = Path(root).expanduser()
+        place = user_path(root)
         self.found = _read_once(read, Source(place, annotations, val_annotations, images))
         self.tested = self.found.test_alone()
         if test_annotations is not None:

@@ -30,6 +30,7 @@ from segtrain.data.io.masks import numbers_of
 from segtrain.data.io.opening import FORMATS, as_rgb, reading
 from segtrain.data.io.rasters import more_than_8_bits
 from segtrain.errors import InputError, NoSplit, how_to_install
+from segtrain.files import user_path
 
 MASK_COLUMNS = ("mask", "label", "annotation", "labels", "masks", "annotations", "segmentation", "semantic")
 VALIDATING = ("validation", "val", "valid", "dev")  # what splits are called
@@ -81,7 +82,7 @@ class HuggingFace:
         val_fraction: float = 0.25,
         seed: int = 0,
     ):
-        self.root = Path(root).expanduser()
+        self.root = user_path(root)
         self.image_column, self.mask_column = image_column, mask_column
         self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
         self.val_fraction, self.seed = val_fraction, seed

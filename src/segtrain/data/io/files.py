@@ -18,6 +18,7 @@ from segtrain.data.io.labels import as_labels
 from segtrain.data.io.masks import read_mask
 from segtrain.data.io.opening import FORMATS, check_regular, reading, unequal_sizes
 from segtrain.errors import InputError, MissingData, NoSplit
+from segtrain.files import user_path
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -210,7 +211,7 @@ def find_root(
     Raises:
         InputError: none does; the message names every place that was looked at.
     """
-    candidates = [Path(root).expanduser() / folder for folder in ("", *inside)]
+    candidates = [user_path(root) / folder for folder in ("", *inside)]
     markers = (marker,) if isinstance(marker, str) else marker
     for place in candidates:
         if any((place / name).exists() for name in markers):

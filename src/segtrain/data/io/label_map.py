@@ -9,6 +9,7 @@ import yaml
 
 from segtrain.contracts import IGNORE_INDEX, Colour
 from segtrain.errors import InputError, reading_reason, shorten
+from segtrain.files import user_path
 
 
 class LabelMap(NamedTuple):
@@ -32,7 +33,7 @@ def parse_label_map(label_map: Mapping[int | str, int] | str | None, num_classes
     shown: Callable[..., str] = shorten
     if isinstance(label_map, str):
         shown = _number_alone  # what else a file holds is nobody's business
-        label_map = read_yaml(Path(label_map).expanduser(), "data.label_map")
+        label_map = read_yaml(user_path(label_map), "data.label_map")
     if not isinstance(label_map, Mapping):
         raise InputError(
             f"{where}: no map", do="write {7: 1, 255: 255}, or the path of a YAML file with such"
