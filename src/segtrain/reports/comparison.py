@@ -85,7 +85,7 @@ def quantities(runs: Sequence[Run]) -> list[Quantity]:
         Quantity("multiply-adds", lambda run: cost_of_run(run, "multiply_adds"), counted),
         Quantity("training time", training_time, duration),
         Quantity("images/s in training", images_per_second, number),
-        Quantity("latency, ms", lambda run: cost_of_run(run, "latency"), lambda s: f"{1000 * s:.3g}"),
+        Quantity("latency, ms", lambda run: cost_of_run(run, "latency"), lambda s: number(1000 * s)),
         Quantity(
             "peak memory, GiB", lambda run: cost_of_run(run, "peak_memory"), lambda b: f"{b / 2**30:.2f}"
         ),
@@ -283,7 +283,7 @@ def classes_table(groups: Sequence[Group]) -> PageTable | None:
         known = [value for value in values if value == value]
         row = [Cell(name)]
         for value in values:
-            best = len(known) > 1 and value == max(known)
+            best = bool(known) and value == max(known) and percent(value) != percent(min(known))
             row.append(Cell(percent(value), value, shade=value, best=best) if value == value else Cell("-"))
         rows.append(row)
     columns = ["class", *(group.label for group in groups)]

@@ -64,8 +64,10 @@ def interval_text(values: Sequence[float] | None, sign: str = "") -> str:
 
 
 def number(value: object, sign: str = "") -> str:
-    """A number as it is, to three digits: `3.21`; `-` for None."""
-    return f"{value:{sign}.3g}" if isinstance(value, float | int) else "-"
+    """A number as it is, to three digits: `3.21`; larger ones whole: `1,840`; `-` for None."""
+    if not isinstance(value, float | int):
+        return "-"
+    return f"{value:{sign},.0f}" if 999.5 <= abs(value) < 1e9 else f"{value:{sign}.3g}"
 
 
 def gain(before: object, after: object, text: Callable[[object, str], str] = percent) -> str:
