@@ -275,7 +275,8 @@ def predict(
         Labels and probabilities; in a notebook it is shown as an overlay.
 
     Raises:
-        InputError: the image cannot be read or is not uint8 H×W×3.
+        InputError: the image cannot be read or is not uint8 H×W×3, or its logits are not finite.
+        DivergedError: the weights are not finite.
 
     Example:
         >>> segtrain.predict(model, "street.png").labels
@@ -290,6 +291,7 @@ def predict(
     with evaluating(network):
         predictor = Predictor(network, Whole(), Compute(torch.device(device), "32"), task)
         probabilities = predictor([sample])[0].cpu().numpy()
+        predictor.check([sample])
     if crf:
         config = plain(compose_config("train", ["crf=true", f"data.num_classes={len(probabilities)}"]))
         refine = build_crf(config | {"device": device.type})

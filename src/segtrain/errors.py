@@ -24,14 +24,18 @@ class SegtrainError(Exception):
 
     def __init__(self, what: str, *, do: str = ""):
         what = _CONTROL.sub(" ", what)  # a file's name or content may hold line ends and a terminal's codes
-        what = what if len(what) <= LONGEST else f"{what[: LONGEST - 1]}…"
-        super().__init__(f"{what}; {do}" if do else what)
+        self.what = what if len(what) <= LONGEST else f"{what[: LONGEST - 1]}…"
+        super().__init__(f"{self.what}; {do}" if do else self.what)
 
 
 class InputError(SegtrainError):
     """Bad input or configuration."""
 
     exit_code = 2
+
+
+class NotFinite(InputError):
+    """The logits of an image are not finite, though the weights are."""
 
 
 class MaskError(InputError):
@@ -56,7 +60,7 @@ class NoSplit(InputError):
 
 
 class DivergedError(SegtrainError):
-    """The loss is no longer finite."""
+    """The loss, or a weight, is no longer finite."""
 
     exit_code = 3
 

@@ -20,7 +20,7 @@ from segtrain.engine.device import Compute
 from segtrain.engine.loader import Augmented
 from segtrain.engine.state import TrainSettings, TrainState, freeze_norms
 from segtrain.engine.train import fit
-from segtrain.errors import DivergedError
+from segtrain.errors import DivergedError, NotFinite
 from segtrain.loggers.jsonl import JSONL
 from segtrain.loggers.run_log import RunLog
 from segtrain.loggers.tensorboard import TensorBoard
@@ -232,6 +232,15 @@ def test_a_network_that_is_not_finite_is_never_saved(tmp_path, device):
     with pytest.raises(DivergedError, match=r"score\.bias is not finite after step 6"):
         do(run, tmp_path, lambda *_: result(0.0))
     assert checkpoint.load(tmp_path / "checkpoints/last.ckpt").meta["step"] == 3
+
+
+def test_a_validation_whose_logits_are_not_finite_ends_a_diverged_training(tmp_path, device):
+    def validate(model, step):
+        raise NotFinite("a.png: the logits are not finite", do="use precision=32")
+
+    run = make_run(device=device, max_steps=4, val_every=2)
+    with pytest.raises(DivergedError, match=r"^validation after step 2: a.png: the .*; lower"):
+        do(run, tmp_path, validate)
 
 
 def test_the_records_of_a_folder_go_on_without_a_double_or_a_gap(tmp_path, device):

@@ -84,7 +84,10 @@ def _model(name: str, config: dict[str, Any], saved: Checkpoint, compute: Comput
     def predict(image: np.ndarray) -> np.ndarray:
         mask = np.broadcast_to(np.uint8(IGNORE_INDEX), image.shape[:2])
         predictor = whole if mask.size <= largest else windows
-        return predictor([Sample(image, mask, name).of(spec)])[0].cpu().numpy()
+        sample = Sample(image, mask, "the image").of(spec)
+        probabilities = predictor([sample])[0].cpu().numpy()
+        predictor.check([sample])
+        return probabilities
 
     classes, task = Classes.of(saved), task_of(config)
     return DemoModel(name, predict, task.image_labels, classes.names, classes.palette, task.multilabel)

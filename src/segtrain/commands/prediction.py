@@ -76,9 +76,15 @@ class ImagePredictor:
         return self.many([image], [name])[0]
 
     def many(self, images: list[np.ndarray], names: list[str]) -> list[ImagePrediction]:
-        """What is predicted for images H×W×C of one size, which the network takes together."""
+        """What is predicted for images H×W×C of one size, which the network takes together.
+
+        Raises:
+            DivergedError, NotFinite: as `Predict.check`.
+        """
         if self.crf is None and not self.probabilities:
-            labels = self.predict.labels(self._samples(images, names)).cpu().numpy()
+            samples = self._samples(images, names)
+            labels = self.predict.labels(samples).cpu().numpy()
+            self.predict.check(samples)
             return [ImagePrediction(one, None) for one in labels]
         found = self.probabilities_of(images, names)
         return [ImagePrediction(self.predict.task.image_labels(one), one) for one in found]
@@ -87,6 +93,7 @@ class ImagePredictor:
         """The class probabilities float32 C×H×W of images of one size, the CRF's where it is on."""
         samples = self._samples(images, names)
         found = list(self.predict(samples).cpu().numpy())
+        self.predict.check(samples)
         for i, sample in enumerate(samples):
             if self.on_probabilities is not None:
                 self.on_probabilities(sample.rgb, sample.name, found[i])

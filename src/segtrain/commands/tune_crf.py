@@ -106,7 +106,9 @@ class Tuner:
         examples = Examples()
         with self.log.progress("predicting", self.images) as advance:
             for samples in batches:
-                for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
+                found = predict(samples).cpu().numpy()
+                predict.check(samples)
+                for sample, probabilities in zip(samples, found, strict=True):
                     examples.add(sample.rgb, probabilities, sample.mask)
                 advance(len(samples) * process_group.world_size())
         return examples

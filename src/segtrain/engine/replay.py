@@ -68,7 +68,7 @@ def first_not_finite(
     if bad:
         return f"the weights were not finite before this step: {bad}, so the gradient before it was not"
     torch.manual_seed(seed)
-    with _watched(model) as found:
+    with watched(model) as found:
         for images, masks, names in batches:
             masks = masks.to(compute.device)
             with compute.autocast():
@@ -86,8 +86,14 @@ def first_not_finite(
 
 
 @contextmanager
-def _watched(model: nn.Module) -> Iterator[list[str]]:
-    """While entered, the list gets every module whose output is not finite, in the order of computation."""
+def watched(model: nn.Module) -> Iterator[list[str]]:
+    """While entered, the list gets every module whose output is not finite, in the order of computation.
+
+    Example:
+        >>> with watched(model) as found:
+        ...     model(images)
+        >>> found[:1]  # ["the output of score (Conv2d), given 1×4096×10×10 of 0 to 3.4e+38"]
+    """
     found: list[str] = []
 
     def look(name: str):

@@ -20,10 +20,11 @@ from segtrain.engine.numbered import keep_numbered
 from segtrain.engine.state import TrainState
 from segtrain.engine.step import step_seed, train_step
 from segtrain.engine.stopping import is_over, note_validation
-from segtrain.errors import DivergedError, SaveError
+from segtrain.errors import DivergedError, NotFinite, SaveError
 from segtrain.loggers.run_log import RunLog
 
 Result = TypeVar("Result", bound=ValidationResult)
+DO = "lower optimizer.lr or set clip_norm=1; the checkpoints are from before"
 Validate = Callable[[nn.Module, int], Result]  # a model and the step that it is of
 
 
@@ -43,7 +44,8 @@ def fit(
         The result of the last validation.
 
     Raises:
-        DivergedError: the loss or a weight is not finite; the checkpoints are from before.
+        DivergedError: the loss, a weight or the logits of a validation image are not finite; the
+            checkpoints are from before.
         SaveError: a checkpoint could not be written.
         Stopped: SIGTERM, SIGUSR1 or Ctrl-C came; last.ckpt is of this very step.
     """
@@ -100,6 +102,10 @@ def _validate(state: TrainState, validate: Validate[Result], log: RunLog) -> Res
         result = validate(state.evaluated, state.step)
     except EvaluationStopped:
         return None
+    except (NotFinite, DivergedError) as error:
+        _check_weights(state)
+        what = f"validation after step {state.step}: {error.what}"
+        raise DivergedError(what, do=DO) from error
     before = state.schedule(state.step, state.settings.max_steps)
     _save_best(state, result.network.mean_iou or 0.0, log.folder / "checkpoints")
     share = state.schedule(state.step, state.settings.max_steps) / before if before else 1.0
@@ -189,7 +195,7 @@ def _check_weights(state: TrainState) -> None:
         rate, name = state.optimizer.param_groups[0]["lr"], list(weights)[finite.index(False)]
         raise DivergedError(
             f"{name} is not finite after step {state.step} (learning rate {rate:.3g})",
-            do="lower optimizer.lr or set clip_norm=1; the checkpoints are from before",
+            do=DO,
         )
 
 

@@ -55,15 +55,20 @@ def predictions(
         num_classes: C of the confusion matrices.
         crf: refines the probabilities; one that `RefinesBatches` does so where they are.
         with_confidence: whether the labels' probabilities are wanted of a batch, by the images' indices.
+
+    Raises:
+        DivergedError, NotFinite: as `Predict.check`.
     """
     if crf is not None and not isinstance(crf, RefinesBatches):
         yield from _refined_in_threads(predict, batches, crf)
         return
     for samples, arrived in one_later(
-        (samples, _sent(_predicted(predict, samples, num_classes, crf, with_confidence(indices))))
+        (samples, _sent(_predicted(predict, samples, num_classes, crf, with_confidence(indices)), predict))
         for indices, samples in _counted_on(batches)
     ):
-        yield from zip(samples, zip(*arrived(), strict=True), strict=True)
+        stages, totals = arrived()
+        predict.check(samples, totals)
+        yield from zip(samples, zip(*stages, strict=True), strict=True)
 
 
 def _counted_on(batches: Iterable[list[Sample]]) -> Iterator[tuple[range, list[Sample]]]:
@@ -113,16 +118,19 @@ def _counted(samples: list[Sample], labels: Tensor, num_classes: int) -> Tensor 
     return torch.stack([confusion_matrix(*pair, num_classes) for pair in zip(masks, labels, strict=True)])
 
 
-def _sent(stages: Stages) -> Callable[[], list[list[Predicted]]]:
-    """Starts the way of a batch's stages to the host; what is given waits for them, and has each's images."""
+def _sent(stages: Stages, predict: Predict) -> Callable[[], tuple[list[list[Predicted]], list[Tensor]]]:
+    """Starts the way of a batch's stages to the host, and that of the sums of its logits; what is given waits
+    for them, and has each stage's images."""
     sent = [[None if x is None else to_host(x) for x in stage] for stage in stages]
+    totals = [to_host(total) for total in predict.totals()]
 
-    def arrived() -> list[list[Predicted]]:
+    def arrived() -> tuple[list[list[Predicted]], list[Tensor]]:
         whole = [[None if there is None else there() for there in stage] for stage in sent]
-        return [
+        images = [
             [Predicted(*(None if x is None else x[i] for x in stage)) for i in range(len(stage[0]))]  # type: ignore[arg-type]
             for stage in whole
         ]
+        return images, [there() for there in totals]
 
     return arrived
 
@@ -139,7 +147,9 @@ def _refined_in_threads(
 
     def predicted() -> Iterator[tuple[Sample, np.ndarray, np.ndarray]]:
         for samples in batches:
-            for sample, probabilities in zip(samples, predict(samples).cpu().numpy(), strict=True):
+            found = predict(samples).cpu().numpy()
+            predict.check(samples)
+            for sample, probabilities in zip(samples, found, strict=True):
                 yield sample, sample.rgb, probabilities
 
     return refine_in_threads(refine, predicted())

@@ -13,6 +13,7 @@ from segtrain.contracts import Inference, Rows, Sample, TakesBorders
 from segtrain.engine.device import Compute
 from segtrain.engine.transfer import to_device
 from segtrain.errors import InputError
+from segtrain.evaluation.not_finite import Totals, explain
 from segtrain.inference import Whole
 from segtrain.inference.rows import all_rows, probabilities, row_blocks
 from segtrain.sizes import upsample_rows, upsampled_labels
@@ -30,6 +31,23 @@ class Predict:
     """
 
     task = Task()
+
+    def totals(self) -> list[Tensor]:
+        """The sums of the logits of each network that this thread has run since the last call, on the device:
+        not finite where a logit is not."""
+        return []
+
+    def check(self, samples: list[Sample], totals: list[Tensor] | None = None) -> None:
+        """Refuses logits that are not finite.
+
+        Args:
+            samples: that were predicted.
+            totals: that `totals()` gave after it, on the host where that was waited for already.
+
+        Raises:
+            DivergedError: the weights are not finite.
+            NotFinite: what the network makes of an image is not.
+        """
 
     def rows(self, samples: list[Sample]) -> Rows:
         """The rows of the class probabilities, float32 N×C×H×W; of `multilabel` (N·C)×2×H×W."""
@@ -72,6 +90,7 @@ class ModelNetwork:
 
     def __init__(self, model: nn.Module, compute: Compute, task: Task):
         self.model, self.compute, self.task = model, compute, task
+        self.totals = Totals()
 
     def __call__(self, images: Tensor) -> Rows:
         return partial(upsample_rows, self.cells(images), tuple(images.shape[-2:]))
@@ -79,7 +98,7 @@ class ModelNetwork:
     def cells(self, images: Tensor) -> Tensor:
         """The logits as they leave the model, float32 N×C×h×w."""
         with self.compute.autocast():
-            return self.task.class_logits(self.model(images)["out"].float())
+            return self.totals.add(self.task.class_logits(self.model(images)["out"].float()))
 
     @property
     def margin(self) -> int:
@@ -89,7 +108,7 @@ class ModelNetwork:
     def on_bordered(self, images: Tensor) -> Tensor:
         """The logits of images that bring that border, float32 N×C×h×w. Raises InputError."""
         with self.compute.autocast():
-            return self.task.class_logits(self._bordering.on_bordered(images).float())
+            return self.totals.add(self.task.class_logits(self._bordering.on_bordered(images).float()))
 
     @property
     def _bordering(self) -> TakesBorders:
@@ -120,6 +139,17 @@ class Predictor(Predict):
         self.model, self.inference, self.compute, self.task = model, inference, compute, task
         self.network = ModelNetwork(model, compute, task)
 
+    def totals(self) -> list[Tensor]:
+        return self.network.totals.taken()
+
+    def check(self, samples: list[Sample], totals: list[Tensor] | None = None) -> None:
+        totals = self.totals() if totals is None else totals
+        if not all(total.isfinite() for total in totals):
+            try:
+                explain(self.model, self.labels, samples, self.compute.precision)
+            finally:
+                self.totals()
+
     def rows(self, samples: list[Sample]) -> Rows:
         names = [sample.name for sample in samples]
         return probabilities(self.inference(self.network, self._batch(samples), names))
@@ -148,6 +178,14 @@ class Ensemble(Predict):
 
     def __init__(self, members: list[Predict], combine: Literal["mean", "product"] = "mean"):
         self.members, self.combine, self.task = members, combine, members[0].task
+
+    def totals(self) -> list[Tensor]:
+        return [total for member in self.members for total in member.totals()]
+
+    def check(self, samples: list[Sample], totals: list[Tensor] | None = None) -> None:
+        totals = self.totals() if totals is None else totals
+        for member in self.members:  # each looks for itself where one is not finite
+            member.check(samples, totals)
 
     def rows(self, samples: list[Sample]) -> Rows:
         members = [member.rows(samples) for member in self.members]
