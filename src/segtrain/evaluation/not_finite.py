@@ -35,7 +35,7 @@ class Totals(threading.local):
         return [] if total is None else [total]
 
 
-def explain(
+def refuse_not_finite(
     model: nn.Module, run: Callable[[list[Sample]], object], samples: list[Sample], precision: str
 ) -> None:
     """Runs the model again on samples whose logits were not finite, and says which, and why.

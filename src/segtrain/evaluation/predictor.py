@@ -13,7 +13,7 @@ from segtrain.contracts import Inference, Rows, Sample, TakesBorders
 from segtrain.engine.device import Compute
 from segtrain.engine.transfer import to_device
 from segtrain.errors import InputError
-from segtrain.evaluation.not_finite import Totals, explain
+from segtrain.evaluation.not_finite import Totals, refuse_not_finite
 from segtrain.inference import Whole
 from segtrain.inference.rows import all_rows, probabilities, row_blocks
 from segtrain.sizes import upsample_rows, upsampled_labels
@@ -146,7 +146,7 @@ class Predictor(Predict):
         totals = self.totals() if totals is None else totals
         if not all(total.isfinite() for total in totals):
             try:
-                explain(self.model, self.labels, samples, self.compute.precision)
+                refuse_not_finite(self.model, self.labels, samples, self.compute.precision)
             finally:
                 self.totals()
 
