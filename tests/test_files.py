@@ -1,6 +1,7 @@
 """Files are whole or not there, and lie below their folder."""
 
 import errno
+import os
 import resource
 import shlex
 from pathlib import Path
@@ -10,9 +11,15 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
-from segtrain.config.overrides import quote_value
+from segtrain.config.data_file import adopt_data_files
+from segtrain.config.overrides import quote_values
+from segtrain.data.crops.boxes import read_boxes
+from segtrain.data.formats.finding import read_json
+from segtrain.data.io.files import read_list
+from segtrain.data.io.label_map import read_yaml
+from segtrain.data.io.listing import image_files, visible
 from segtrain.errors import InputError, SaveError
-from segtrain.files import as_argument, cache_folder, inside, user_path, write_atomically
+from segtrain.files import as_argument, cache_folder, check_name, inside, user_path, write_atomically
 
 
 @pytest.mark.parametrize("name", ["a.png", "city/a.png", "..a/b..png", "a b/ü.png", "...png", "a:b.png"])
@@ -112,14 +119,56 @@ def test_a_printed_argument_comes_through_the_shell_and_hydra(path):
     ],
 )
 def test_paths_need_no_quotes_where_hydra_has_another_grammar(path):
-    assert OverridesParser.create().parse_override(quote_value(f"data.root={path}")).value() == path
+    assert OverridesParser.create().parse_override(quote_values([f"data.root={path}"])[0]).value() == path
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("[road,Straße]", ["road", "Straße"]),
+        ("[road (wet), 'a,b',it's]", ["road (wet)", "a,b", "it's"]),
+        ("[runs/a=1,~/b]", ["runs/a=1", "~/b"]),
+        ("[[ü,1],[2,b]]", [["ü", 1], [2, "b"]]),
+        ("{A:[r/ü],B:c=1}", {"A": ["r/ü"], "B": "c=1"}),
+    ],
+)
+def test_names_in_lists_need_no_quotes_either(given, value):
+    (argument,) = quote_values([f"x={given}"])
+    assert OverridesParser.create().parse_override(argument).value() == value
+
+
+def test_paths_of_a_sweep_are_quoted_each():
+    assert quote_values(["-m", "data.root=dü,d"]) == ["-m", "data.root='dü',d"]
+    assert quote_values(["data.root=dü,d"]) == ["data.root='dü,d'"]
+    assert quote_values(["-m", "x=[ü],[b]"]) == ["-m", "x=['ü'],[b]"]
+
+
+def test_names_that_are_not_utf_8_are_refused(tmp_path):
+    check_name("Straße 数.png")
+    with pytest.raises(InputError, match=r"photos/p\\xdf\.png: not UTF-8; rename it"):
+        check_name(os.fsdecode(b"p\xdf.png"), "photos")
+    (tmp_path / os.fsdecode(b"p\xdf.png")).touch()
+    with pytest.raises(InputError, match="not UTF-8"):
+        list(image_files(tmp_path))
+    with pytest.raises(InputError, match="not UTF-8"):
+        visible(tmp_path, "*")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.yaml")
+    path = tmp_path / "a.yaml"
+    for read in (read_list, read_json, lambda p: read_yaml(p, "classes"), lambda p: read_boxes(str(p))):
+        with pytest.raises(InputError, match=r"a\.yaml: cannot be read .*not a regular file"):
+            read(path)
+    with pytest.raises(InputError, match="not a regular file"):
+        adopt_data_files([f"data={path}"])
 
 
 @pytest.mark.parametrize(
     "argument", ["seed=1,2", "loss=[a,b]", "crf=true", "data.label_map={0:1}", "+x='a b'", "-m"]
 )
 def test_what_hydra_understands_stays(argument):
-    assert quote_value(argument) == argument
+    assert quote_values([argument]) == [argument]
 
 
 def test_a_path_with_the_home_folder_is_refused_where_that_is_not_known(homeless, monkeypatch):

@@ -1,5 +1,6 @@
 """Files are written whole or not at all, and never outside of the folder that they belong into."""
 
+import errno
 import hashlib
 import io
 import os
@@ -138,6 +139,21 @@ def blocks_of(path: Path) -> Iterator[bytes]:
                 yield block
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})", do="get the file anew") from error
+
+
+def check_name(name: str, folder: Path | str = "") -> None:
+    """Raises InputError for a name or an argument that is not UTF-8, as files may have from old archives:
+    no report could say it."""
+    if not name.isascii() and name != name.encode(errors="replace").decode():
+        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise InputError(f"{Path(folder, shown)}: not UTF-8", do="rename it, a folder's files by convmv")
+
+
+def content_of(path: Path) -> bytes:
+    """What is in a small file. Raises OSError, also for a pipe, which may never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.read_bytes()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

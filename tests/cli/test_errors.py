@@ -1,6 +1,7 @@
 """Every mistake of a user is one line with what, where and what to do, and exit code 2."""
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -54,6 +55,10 @@ def refused(outcome, *words):
         ("init_from=nowhere.ckpt", ["nowhere.ckpt"]),
         ("resume=nowhere.ckpt", ["nowhere.ckpt"]),
         ("seed=1=2", ["seed=1=2"]),
+        ("init_from=", ["init_from= is empty; is a variable of the shell not set?"]),
+        ("model.backbone.pretrained=''", ["model.backbone.pretrained= is empty"]),
+        ("replay=", ["replay= is empty"]),
+        ("data.class_names=[a[1],b]", ["quote what is unusual in it"]),
         ("dense_crf.iterations=ten", ["dense_crf.iterations=ten", "an integer"]),
         ("dense_crf.bilateral.srgb=0", ["dense_crf.bilateral.srgb must be a finite number above 0"]),
     ],
@@ -112,6 +117,34 @@ def test_a_checkpoint_that_is_missing_is_named_whichever_key_it_is_of(run):
     keys = [("segeval", "ckpt"), ("segtrain", "resume"), ("segtrain", "init_from"), ("segtrain", "replay")]
     for command, key in keys:
         refused(run(command, f"{key}=nothing.ckpt"), f"{command}: nothing.ckpt: no such file; give the path")
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("segeval", [f"ckpt={LONG}"]),
+        ("segtrain", [*TINY, f"init_from={LONG}"]),
+        ("segdata", ["data=folder", f"data.label_map={LONG}"]),
+        ("segreport", [f"runs={LONG}"]),
+        ("segimport", ["format=torchvision", "model=fcn_resnet50", f"weights={LONG}"]),
+    ],
+)
+def test_a_path_that_is_too_long_is_said(run, command, arguments):
+    done = run(command, *arguments)
+    assert done.code == 2
+    assert "File name too long" in done.err + done.out
+    assert "Traceback" not in done.err + done.out
+
+
+def test_help_is_shown_where_the_terminal_knows_ascii_only(monkeypatch):
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii"))
+    monkeypatch.setattr("sys.argv", ["segtrain", "--help"])
+    entry.segtrain()
+    assert b"batch_size \xc3\x97 accumulate".replace(b"\xc3\x97", b"?") in out.getvalue()
 
 
 def test_a_misspelt_key_of_an_evaluation(run, tiny):

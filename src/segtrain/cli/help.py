@@ -12,7 +12,7 @@ COLUMNS = 110
 
 def help_text(root: str) -> str:
     """What the config `root` says of itself, each of its keys, and the options of its groups."""
-    about, *lines = (CONFIG_DIR / f"{root}.yaml").read_text().splitlines()
+    about, *lines = (CONFIG_DIR / f"{root}.yaml").read_text(encoding="utf-8").splitlines()
     text = [about.removeprefix("# "), ""]
     for key, value, why in (found.groups() for line in lines if (found := KEY.fullmatch(line))):
         if value:  # not defaults: and hydra:

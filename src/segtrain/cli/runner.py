@@ -26,17 +26,19 @@ from segtrain.commands.paths import write_metrics
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.data_file import adopt_data_files
 from segtrain.config.no_option import settle_empty_groups
-from segtrain.config.overrides import add_fold_keys, quote_value, unquote_keys
+from segtrain.config.overrides import add_fold_keys, check_command_line, quote_values, unquote_keys
 from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.distributed import launch
 from segtrain.distributed.signals import Stopped, ask_when_parent_ends
-from segtrain.errors import InputError, SaveError, SegtrainError
+from segtrain.errors import InputError, SaveError, SegtrainError, shorten
 from segtrain.version import __version__
 
 ENVIRONMENT = {
     "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
     "NO_ALBUMENTATIONS_UPDATE": "1",  # or importing it asks the network for its newest version
 }
+UNUSABLE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
+DISK_FAILED = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EREMOTEIO)
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -62,6 +64,9 @@ def run_command(command: Command, arguments: list[str]) -> None:
     Args:
         arguments: of the command line, without the program's name.
     """
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII only shows ? for the rest
+        with suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # notebooks have others
     if {"--help", "-h"} & set(arguments):
         print(help_text(command.root), flush=True)
         return
@@ -77,7 +82,8 @@ def run_command(command: Command, arguments: list[str]) -> None:
     job, refused = Job(command, arguments), False
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:
-        arguments = settle_empty_groups(command.root, [quote_value(unquote_keys(a)) for a in arguments])
+        check_command_line(arguments)
+        arguments = settle_empty_groups(command.root, quote_values(list(map(unquote_keys, arguments))))
         arguments = command.complete([add_fold_keys(one) for one in adopt_data_files(arguments)])
         sys.argv[1:] = arguments  # where Hydra reads them
         main()
@@ -99,12 +105,10 @@ def run_command(command: Command, arguments: list[str]) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno in CANNOT_WRITE:
-            _leave(command.root, _cannot_write(error, job.folder), SaveError.exit_code)
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            do = "raise the limit by ulimit -n 4096, or use num_workers=0"
-            _leave(command.root, InputError("too many open files", do=do), InputError.exit_code)
-        _leave_with_traceback(error)
+        known = _known(error, job.folder)
+        if known is None:
+            _leave_with_traceback(error)
+        _leave(command.root, known, known.exit_code)
     except Exception as error:
         _leave_with_traceback(error)
     finally:
@@ -185,14 +189,23 @@ class Job:
 def _prepare_process() -> None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII only shows ? for the rest
-        with suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # notebooks have others
     launch.adopt_slurm()
     if launch.several():  # or torch warns of its search for parameters without a gradient
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if launch.by_torchrun():  # else its processes would run on where it does not handle a signal
         ask_when_parent_ends(signal.SIGTERM)
+
+
+def _known(error: OSError, folder: Path) -> SegtrainError | None:
+    """What to say of a file or disk that failed; None where that may be a defect of ours."""
+    if error.errno in CANNOT_WRITE:
+        return _cannot_write(error, folder)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return InputError("too many open files", do="raise the limit by ulimit -n 4096, or use num_workers=0")
+    if error.filename is None or error.errno not in (*UNUSABLE_PATH, *DISK_FAILED):
+        return None
+    do = "check the path" if error.errno in UNUSABLE_PATH else "check the disk, and run again"
+    return InputError(f"{shorten(error.filename, 200)}: {error.strerror}", do=do)
 
 
 def _cannot_write(error: OSError, folder: Path) -> SaveError:

@@ -96,7 +96,7 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
     """The runs below a sweep's folder, best mean IoU first, failed ones last."""
     runs = []
     for path in folder.glob("*/metrics.json"):
-        run = network_metrics(json.loads(path.read_text()))
+        run = network_metrics(json.loads(path.read_text(encoding="utf-8")))
         run["run"] = path.parent.name
         runs.append({column: run.get(column) for column in (*COLUMNS, "exit_code")})
     return sorted(runs, key=lambda run: (run["mean_iou"] is None, -(run["mean_iou"] or 0), run["run"]))

@@ -65,7 +65,7 @@ def _check_folder(to: Path) -> None:
         raise InputError(f"to={to}: a file", do="give a folder")
     if to.is_dir() and any(to.iterdir()):
         classes = to / CLASSES
-        if not classes.is_file() or not classes.read_text().startswith(MADE_BY):
+        if not classes.is_file() or not classes.read_text(encoding="utf-8").startswith(MADE_BY):
             raise InputError(f"to={to}: it holds other files", do="give a new folder")
 
 

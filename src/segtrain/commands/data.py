@@ -217,4 +217,4 @@ def _progress(console: Terminal, what: str, total: int):
 
 
 def _write_json(value: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(value, indent=1))
+    path.write_text(json.dumps(value, indent=1), encoding="utf-8")

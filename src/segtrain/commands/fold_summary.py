@@ -53,7 +53,7 @@ def summarise_folds(folder: Path, console: Console) -> None:
     groups: dict[tuple[str, ...], dict[str, Fold]] = {}
     runs = sorted(folder.glob("*/metrics.json"))
     for path in runs:
-        metrics = json.loads(path.read_text())
+        metrics = json.loads(path.read_text(encoding="utf-8"))
         overrides = [override.lstrip("+") for override in metrics.get("overrides", ())]
         fold = [o.partition("=")[2] for o in overrides if o.startswith(f"{FOLD}=")]
         if fold and "confusion_matrix" in metrics:

@@ -192,7 +192,7 @@ def described(network: PublishedNetwork, account: Account, spec: InputSpec) -> l
 
 def write_account(account: Account, path: Path) -> None:
     """A line a tensor: its published name, ours, and why it was not taken."""
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("published", "ours", "not taken"))
         writer.writerows((theirs, ours, "") for theirs, ours in account.loaded.items())

@@ -187,6 +187,6 @@ def write_files(folder: Path, tuned: dict[str, Any], trials: list[Trial], images
     path.parent.mkdir(parents=True, exist_ok=True)
     best = percent(trials[0].score)
     what = f"# Tuned on {images} validation images of {tuned['data']['_target_']}: mean IoU {best} on them\n"
-    path.write_text(what + yaml.safe_dump(tuned["dense_crf"], sort_keys=False))
+    path.write_text(what + yaml.safe_dump(tuned["dense_crf"], sort_keys=False), encoding="utf-8")
     rows = [[*trial.values.values(), trial.score] for trial in trials]
     write_rows([[*trials[0].values, "mean_iou"], *rows], folder / "trials.csv")

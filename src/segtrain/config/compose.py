@@ -61,7 +61,7 @@ def plain(config: DictConfig | ListConfig, *, resolve: bool = True) -> dict[str,
 @cache
 def shipped_targets(group: str = "") -> frozenset[str]:
     """Every `_target_` that segtrain's own configs of a group name; without a group, all of them."""
-    texts = (path.read_text() for path in (CONFIG_DIR / group).rglob("*.yaml"))
+    texts = (path.read_text(encoding="utf-8") for path in (CONFIG_DIR / group).rglob("*.yaml"))
     return frozenset(t for text in texts for t in re.findall(r"_target_:\s*([\w.]+)", text))
 
 
@@ -72,7 +72,7 @@ def options_with(group: str, classes: Iterable[str]) -> list[str]:
         >>> options_with("model", ["PSPNet"])
         ['pspnet101', 'pspnet50']
     """
-    texts = {path.stem: path.read_text() for path in (CONFIG_DIR / group).glob("*.yaml")}
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in (CONFIG_DIR / group).glob("*.yaml")}
 
     def target(option: str) -> str:
         found = re.search(r"^_target_:\s*([\w.]+)", texts.get(option, ""), re.MULTILINE)

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.errors import InputError
-from segtrain.files import user_path
+from segtrain.files import content_of, user_path
 
 FORMAT = "folder"  # of a file that names none
 SUFFIXES = (".yaml", ".yml")
@@ -75,8 +75,8 @@ def _adopt(name: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(content_of(path).decode("utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"data={path}: cannot be read ({error})", do="give a YAML file") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: no keys in it", do="write root:, class_names: and so on, a line each")

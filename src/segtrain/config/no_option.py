@@ -63,7 +63,7 @@ def _is_group(name: str) -> bool:
 
 @cache
 def _may_be_empty(root: str) -> frozenset[str]:
-    defaults = yaml.safe_load((CONFIG_DIR / f"{root}.yaml").read_text())["defaults"]
+    defaults = yaml.safe_load((CONFIG_DIR / f"{root}.yaml").read_text(encoding="utf-8"))["defaults"]
     groups = (item for entry in defaults if isinstance(entry, dict) for item in entry.items())
     empty = {group for group, option in groups if not option}
     return frozenset(empty - ({"model"} if root == "import" else set()) | set(LISTS))

@@ -12,9 +12,12 @@ from hydra.errors import HydraException
 
 from segtrain.config.compose import CONFIG_DIR, SAVED_GROUPS
 from segtrain.config.data_node import FOLD_KEYS
-from segtrain.files import quoted_for_hydra
+from segtrain.errors import InputError
+from segtrain.files import check_name, quoted_for_hydra
 
 TIMM = "timm/"  # before the names of timm's networks, among those of ours
+MAY_BE_EMPTY = ("data.mask_suffix", "title")
+ITEM = re.compile(r"""[\[\]{},]|\s+|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^\[\]{},\s][^\[\]{},]*""")
 PLAIN = re.compile(r"[\w./+:,@%-]*", re.ASCII).fullmatch  # which needs no look
 
 
@@ -73,24 +76,65 @@ def add_fold_keys(argument: str) -> str:
     return f"++{argument}" if key in {f"data.{name}" for name in FOLD_KEYS} else argument
 
 
-def quote_value(argument: str) -> str:
-    """An override whose value Hydra's grammar has no place for, with the value in quotes: a path with
-    blanks, brackets, `=`, or letters that are not English ones.
+def check_command_line(arguments: Sequence[str]) -> None:
+    """Raises InputError for `key=` without a value: an unset variable of the shell would else leave out
+    weights, or take the folder that we are in for the data. Likewise for what is not UTF-8."""
+    for argument in arguments:
+        check_name(argument)
+        key, equals, value = argument.lstrip("+").partition("=")
+        if equals and value.strip() in ("", "''", '""') and key[:1] not in "-~" and key not in MAY_BE_EMPTY:
+            what = f"{key}= is empty; is a variable of the shell not set?"
+            raise InputError(what, do="give a value, or leave the key out")
+
+
+def quote_values(arguments: Sequence[str]) -> list[str]:
+    """Overrides with those values in quotes that Hydra's grammar has no place for: paths and names with
+    blanks, brackets, `=`, or letters that are not English ones, also in lists, dicts and sweeps.
 
     Example:
-        >>> quote_value("data.root=my photos (1)")
-        "data.root='my photos (1)'"
+        >>> quote_values(["data.root=my photos (1)", "data.class_names=[road,Straße]"])
+        ["data.root='my photos (1)'", "data.class_names=[road,'Straße']"]
     """
+    sweeps = bool({"-m", "--multirun"} & set(arguments))
+    return [_quoted(argument, sweeps) for argument in arguments]
+
+
+def _quoted(argument: str, sweeps: bool) -> str:
     key, equals, value = argument.partition("=")
     if (
         not equals
         or argument.startswith("-")
-        or value[:1] in ("", "[", "{", "(", "'", '"', "$")
+        or value[:1] in ("", "(", "'", '"', "$")
         or PLAIN(value)
+        or _parses(argument)
     ):
         return argument
-    quoted = f"{key}={_value(value)}"
-    return quoted if _parses(quoted) and not _parses(argument) else argument
+    if value[0] in "[{":
+        quoted = _items_quoted(value)
+    elif sweeps:
+        quoted = ",".join(map(_item_quoted, value.split(",")))
+    else:
+        quoted = _value(value)
+    return f"{key}={quoted}" if _parses(f"{key}={quoted}") else argument
+
+
+def _items_quoted(value: str) -> str:
+    """A list or dict whose items are in quotes where they must be."""
+    parts, within = [], []
+    for part in ITEM.findall(value):
+        if part in "[{":
+            within.append(part)
+        elif part in "]}" and within:
+            within.pop()
+        elif part[0] not in "[]{},'\"" and not part.isspace():
+            name, colon, rest = part.partition(":") if within[-1:] == ["{"] else ("", "", part)
+            part = name + colon + (_item_quoted(rest) if rest.strip() else rest)
+        parts.append(part)
+    return "".join(parts)
+
+
+def _item_quoted(text: str) -> str:
+    return text if _parses(f"x={text}") else _value(text.strip())
 
 
 def _parses(argument: str) -> bool:

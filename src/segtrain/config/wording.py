@@ -32,6 +32,8 @@ def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> Input
     if isinstance(error, OverrideParseException):
         key, equals, value = str(error.override).partition("=")
         do = f"quote it: {as_argument(key, value)}" if equals else "add = and a value"
+        if value[:1] in ("[", "{"):
+            do = f"quote what is unusual in it, as in {key}=\"['a[1]',b]\""
         return InputError(f"{error.override}: must be of the form key=value", do=do)
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark

@@ -21,7 +21,7 @@ LIMITS = (  # of a container, versions 2 and 1: its limit and what is used of it
 def available_memory() -> int | None:
     """Bytes that this process can still take without swapping; None where the system does not say."""
     try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", MEMINFO.read_text())
+        found = re.search(r"MemAvailable:\s+(\d+) kB", MEMINFO.read_text(encoding="utf-8"))
     except OSError:
         return None
     if found is None:
@@ -29,7 +29,10 @@ def available_memory() -> int | None:
     available = int(found[1]) * 1024
     for limit, used in LIMITS:
         try:
-            available = min(available, max(0, int(limit.read_text()) - int(used.read_text())))
+            available = min(
+                available,
+                max(0, int(limit.read_text(encoding="utf-8")) - int(used.read_text(encoding="utf-8"))),
+            )
         except (OSError, ValueError):  # no such container, or "max"
             continue
     return available
@@ -37,12 +40,12 @@ def available_memory() -> int | None:
 
 def forget_peak() -> None:
     """Lets `peak_memory` count anew. Raises OSError where the system has no such thing."""
-    CLEAR.write_text(FORGET_PEAK)
+    CLEAR.write_text(FORGET_PEAK, encoding="utf-8")
 
 
 def peak_memory() -> int:
     """Bytes that this process had in use at most since `forget_peak`. Raises OSError."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())
+    found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text(encoding="utf-8"))
     if found is None:
         raise OSError("no VmHWM")
     return int(found[1]) * 1024

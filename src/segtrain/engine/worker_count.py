@@ -58,9 +58,11 @@ def available_cores() -> float:
     quota, period = "max", "1"
     try:
         if QUOTA.is_file():
-            quota, period = QUOTA.read_text().split()
+            quota, period = QUOTA.read_text(encoding="utf-8").split()
         elif OLD_QUOTA.is_dir():
-            quota, period = ((OLD_QUOTA / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            quota, period = (
+                (OLD_QUOTA / f"cpu.cfs_{name}_us").read_text(encoding="utf-8") for name in ("quota", "period")
+            )
         share = int(quota) / int(period)
     except (OSError, ValueError):  # there is no limit, or none that is known
         return own

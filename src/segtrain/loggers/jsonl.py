@@ -26,11 +26,11 @@ class JSONL:
     def start(self, run: RunInfo) -> None:
         """Removes the lines of steps after the one that the run was resumed at."""
         path = run.folder / METRICS_FILE
-        lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         kept = [line for line, values in read_lines(path) if values["step"] <= run.step]
         if kept != lines:
             write_atomically(path, lambda file: file.write("".join(kept).encode()))
-        self._file = open(path, "a")
+        self._file = open(path, "a", encoding="utf-8")
 
     def log_scalars(self, step: int, split: str, values: Mapping[str, float | None]) -> None:
         """Writes a line."""
@@ -55,5 +55,5 @@ class JSONL:
 
 def read_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """The whole lines of a metrics.jsonl, each with its values; a kill may have cut the last one."""
-    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
     return [(line, json.loads(line)) for line in lines if line.endswith("\n")]

@@ -46,7 +46,7 @@ class MLflow:
         self._client = MlflowClient(uri)
         id_file = run.folder / RUN_ID_FILE
         if id_file.is_file():
-            self._run_id = id_file.read_text().strip()
+            self._run_id = id_file.read_text(encoding="utf-8").strip()
             self._client.update_run(self._run_id, status="RUNNING")
             return
         experiment = self._client.get_experiment_by_name(self.experiment)
@@ -57,7 +57,7 @@ class MLflow:
             experiment_id = experiment.experiment_id
         name = run.name
         self._run_id = self._client.create_run(experiment_id, run_name=name).info.run_id
-        id_file.write_text(self._run_id)
+        id_file.write_text(self._run_id, encoding="utf-8")
         for key, value in _flat(run.config).items():
             self._client.log_param(self._run_id, key, str(value)[:LONGEST])
 

@@ -37,8 +37,8 @@ class WandB:
         import wandb
 
         id_file = run.folder / RUN_ID_FILE
-        run_id = id_file.read_text().strip() if id_file.is_file() else uuid.uuid4().hex[:8]
-        id_file.write_text(run_id)
+        run_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else uuid.uuid4().hex[:8]
+        id_file.write_text(run_id, encoding="utf-8")
         self._run = wandb.init(
             project=self.project,
             id=run_id,

@@ -104,7 +104,7 @@ class SmpModel(nn.Module):
                 do=f"there are {', '.join(settings) or 'none'}",
             )
         at = settings[name]["repo_id"], settings[name]["revision"]
-        about = json.loads(from_hub(at[0], "config.json", at[1]).read_text())
+        about = json.loads(from_hub(at[0], "config.json", at[1]).read_text(encoding="utf-8"))
         from_hub(at[0], "model.safetensors", at[1])
         if about.get("input_space", "RGB") != "RGB":
             raise InputError(f"model.encoder_name={encoder_name}: its weights want BGR", do="choose another")

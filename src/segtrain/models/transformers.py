@@ -76,7 +76,7 @@ class TransformersModel(nn.Module):
         library = transformers_library()
         given = dict(config or {})
         if name and "model_type" not in given:
-            given = json.loads(_file(name, "config.json").read_text()) | given
+            given = json.loads(_file(name, "config.json").read_text(encoding="utf-8")) | given
         built = _configuration(library, {"model_type": model_type} | given, num_classes, in_channels)
         self.normalize = normalization(in_channels)
         self.square = built.model_type in SQUARE
@@ -114,7 +114,7 @@ class TransformersModel(nn.Module):
                 about = from_hub(name, about.name)
             except InputError:  # some networks have none: ImageNet's numbers
                 about = folder / "none"
-        numbers = json.loads(about.read_text()) if about.is_file() else {}
+        numbers = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
         for key, buffer in (("image_mean", self.normalize.mean), ("image_std", self.normalize.std)):
             if len(numbers.get(key, ())) == buffer.numel():
                 buffer.copy_(torch.tensor(numbers[key]).view(-1, 1, 1) * 255)

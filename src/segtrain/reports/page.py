@@ -26,8 +26,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["css"] = Markup((TEMPLATES / "page.css").read_text())
-    made.globals["js"] = Markup((TEMPLATES / "page.js").read_text())
+    made.globals["css"] = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))
+    made.globals["js"] = Markup((TEMPLATES / "page.js").read_text(encoding="utf-8"))
     return made
 
 

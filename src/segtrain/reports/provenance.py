@@ -110,7 +110,7 @@ def command_of(run: Run) -> str:
 def _of_sweep(folder: Path) -> str:
     """`segtrain -m ...` of a sweep's folder; "" where it is none."""
     try:
-        hydra = yaml.safe_load((folder / "multirun.yaml").read_text())["hydra"]
+        hydra = yaml.safe_load((folder / "multirun.yaml").read_text(encoding="utf-8"))["hydra"]
         task, name = hydra["overrides"]["task"], hydra["job"]["name"]
         chosen = [o for o in hydra["overrides"].get("hydra", ()) if o.startswith(("hydra/", "hydra.sweeper"))]
         if not all(isinstance(one, str) for one in (*task, *chosen)):

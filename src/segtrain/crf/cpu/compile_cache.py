@@ -104,7 +104,7 @@ class CompileCache:
         if self.folder is None:
             return set()
         try:
-            listed = json.loads((self.folder / LIST).read_text())
+            listed = json.loads((self.folder / LIST).read_text(encoding="utf-8"))
             if listed["sums"] == self._sums():
                 return set(listed["keys"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -128,7 +128,7 @@ class CompileCache:
         assert self.folder is not None
         try:
             partial = self.folder / f"{LIST}.{os.getpid()}"
-            partial.write_text(json.dumps({"keys": sorted(keys), "sums": self._sums()}))
+            partial.write_text(json.dumps({"keys": sorted(keys), "sums": self._sums()}), encoding="utf-8")
             partial.replace(self.folder / LIST)
         except OSError:
             pass  # the next process compiles again

@@ -104,7 +104,7 @@ def _digest(value: Any) -> str:
 
 def _read(path: Path, length: int) -> list | None:
     try:
-        saved = json.loads(path.read_text())
+        saved = json.loads(path.read_text(encoding="utf-8"))
         found = saved["found"]
         if saved["sha256"] == _digest(found) and len(found) == length:
             return found
@@ -118,7 +118,7 @@ def _write(path: Path, found: list) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             whole = Path(folder) / path.name
-            whole.write_text(json.dumps({"sha256": _digest(found), "found": found}))
+            whole.write_text(json.dumps({"sha256": _digest(found), "found": found}), encoding="utf-8")
             whole.replace(path)  # a reader sees all of it or nothing
     except OSError:
         pass

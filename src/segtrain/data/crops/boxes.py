@@ -1,12 +1,13 @@
 """Boxes in pixels: windows of several scales, and proposals that the user computed, from a CSV."""
 
 import csv
+import io
 import math
 from itertools import product
 from typing import NamedTuple
 
 from segtrain.errors import InputError
-from segtrain.files import user_path
+from segtrain.files import content_of, user_path
 
 COLUMNS = ("name", "x", "y", "width", "height", "score")
 SCALES = (1.0, 0.75, 0.5)  # shorter sides of the windows over the image's: 40 windows on VOC's 500×375
@@ -66,16 +67,14 @@ def read_boxes(path: str) -> dict[str, list[Box]]:
     """
     scored: dict[str, list[tuple[float, Box]]] = {}
     try:
-        with user_path(path).open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.DictReader(file)
-            missing = [column for column in COLUMNS if column not in (lines.fieldnames or ())]
-            if missing:
-                raise InputError(
-                    f"{path}: no column {missing[0]}", do=f"begin the file with {','.join(COLUMNS)}"
-                )
-            for line in lines:
-                score, box = _parse(line, f"{path}, line {lines.line_num}")
-                scored.setdefault(line["name"], []).append((score, box))
+        text = content_of(user_path(path)).decode("utf-8-sig")
+        lines = csv.DictReader(io.StringIO(text, newline=""))
+        missing = [column for column in COLUMNS if column not in (lines.fieldnames or ())]
+        if missing:
+            raise InputError(f"{path}: no column {missing[0]}", do=f"begin the file with {','.join(COLUMNS)}")
+        for line in lines:
+            score, box = _parse(line, f"{path}, line {lines.line_num}")
+            scored.setdefault(line["name"], []).append((score, box))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error})", do="give a CSV of boxes") from error
     return {

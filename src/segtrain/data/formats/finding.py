@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from segtrain.data.formats.regions import DAMAGED, Problem
 from segtrain.data.io.listing import image_files
 from segtrain.errors import InputError
+from segtrain.files import content_of
 
 UPLOADED = re.compile(r"[0-9a-f]{8}-")  # what Label Studio puts before a file's name
 
@@ -121,7 +122,7 @@ def _start(folder: str) -> str:
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises InputError."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(content_of(path))
     except DAMAGED as error:
         raise InputError(f"{path}: cannot be read ({error})", do="export it anew") from error
 

@@ -4,12 +4,14 @@ a split (docs.roboflow.com). A mask's number is the class's line in the CSV."""
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from segtrain.data.formats.finding import Source
 from segtrain.data.formats.regions import DAMAGED, Annotations, Item, Problem
 from segtrain.data.io.listing import image_files
 from segtrain.errors import InputError
+from segtrain.files import content_of
 
 CLASSES, MASK = "_classes.csv", "_mask"
 TRAIN, VAL, TEST = "train", "valid", "test"
@@ -42,8 +44,8 @@ class Roboflow:
 def _classes(path: Path) -> dict[int, str]:
     """The class of each number. Raises InputError."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
+        file = io.StringIO(content_of(path).decode("utf-8-sig"), newline="")
+        rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
         return {int(row[0]): row[1] for row in rows[1:] if row}
     except DAMAGED as error:
         raise InputError(

@@ -18,7 +18,7 @@ from segtrain.data.io.labels import as_labels
 from segtrain.data.io.masks import read_mask
 from segtrain.data.io.opening import FORMATS, check_regular, reading, unequal_sizes
 from segtrain.errors import InputError, MissingData, NoSplit
-from segtrain.files import user_path
+from segtrain.files import content_of, user_path
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -193,7 +193,7 @@ def read_list(path: Path) -> list[str]:
     Windows' line ends and byte order marks do not matter; with its mark UTF-16 is read, too.
     """
     try:
-        content = path.read_bytes()
+        content = content_of(path)
         text = content.decode("utf-16" if content[:2] in UTF_16 else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         coding = isinstance(error, UnicodeDecodeError)

@@ -9,7 +9,7 @@ import yaml
 
 from segtrain.contracts import IGNORE_INDEX, Colour
 from segtrain.errors import InputError, reading_reason, shorten
-from segtrain.files import user_path
+from segtrain.files import content_of, user_path
 
 
 class LabelMap(NamedTuple):
@@ -70,7 +70,7 @@ def _number_alone(value: object) -> str:
 def read_yaml(path: Path, what: str) -> Any:
     """The content of a YAML file; `what` it is meant as, for the message. Raises InputError."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(content_of(path).decode("utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = reading_reason(error)
         raise InputError(f"{what}={path}: cannot be read ({reason})", do="give a YAML file") from error

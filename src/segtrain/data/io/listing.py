@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
+from segtrain.files import check_name
+
 SUFFIXES = ".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .pbm .npy .npz .jp2 .nii".split()
 OF_ARCHIVES = "__MACOSX"  # what a Mac's archives hold beside the files
 
@@ -21,12 +23,15 @@ def is_hidden(path: PurePath) -> bool:
 
 def visible(folder: Path, pattern: str) -> list[Path]:
     """What a folder's `glob` finds and is not hidden, in order."""
-    found = folder.glob(pattern)
-    return sorted(path for path in found if not is_hidden(path.relative_to(folder)))
+    found = sorted(p for p in folder.glob(pattern) if not is_hidden(p.relative_to(folder)))
+    for path in found:
+        check_name(path.name, path.parent)
+    return found
 
 
 def image_files(folder: Path, other: Path | None = None, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """The image files of a folder and of those below it, in order; hidden ones are passed over.
+    """The image files of a folder and of those below it, in order; hidden ones are passed over. Raises
+    InputError for a name that is not UTF-8.
 
     Args:
         other: a folder below that is passed over as well.
@@ -41,6 +46,7 @@ def image_files(folder: Path, other: Path | None = None, above: tuple[str, ...] 
         path = folder / name
         if is_hidden(PurePath(name)) or path == other:
             continue
+        check_name(name, folder)
         if is_folder:
             yield from image_files(path, other, (*above, real))
         elif path.suffix.lower() in SUFFIXES:

@@ -18,6 +18,7 @@ from segtrain.data.io.opening import check_regular, reading
 from segtrain.data.io.scenes import Scene, import_rasterio, read_numbers, scene_of
 from segtrain.data.io.vectors import WGS84, import_pyogrio
 from segtrain.errors import InputError, shorten
+from segtrain.files import content_of
 
 VECTORS = (".geojson", ".json", ".gpkg", ".shp", ".fgb")
 
@@ -166,7 +167,7 @@ def _read_vectors(path: Path, attribute: str | None) -> tuple[list[dict[str, Any
     """The polygons of a file as GeoJSON's, the attribute of each, and their CRS."""
     with reading(path):
         if path.suffix.lower() in (".geojson", ".json"):
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(content_of(path))
             crs = WGS84
         else:
             raw = import_pyogrio(path).raw
