@@ -10,7 +10,6 @@ from segtrain.viz.drawing import (
     strip,
     with_legend,
 )
-from segtrain.viz.palettes import okabe_ito
 
 PALETTE = ((0, 0, 0), (255, 0, 0))
 
@@ -62,9 +61,3 @@ def test_a_legend_has_columns_grows_with_the_image_and_may_be_empty():
     reds = (large[:, 960:] == (255, 0, 0)).all(-1)
     assert reds.any(1).sum() > 30
     assert with_legend(image, [], []) is image
-
-
-def test_the_palette_for_all_eyes_has_different_colours_and_a_black_background():
-    colours = okabe_ito(("background", *map(str, range(20))))
-    assert colours[0] == (0, 0, 0)
-    assert len(set(colours)) == 21

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Crf, Sample
+from segtrain.data.datasets.palettes import okabe_ito
 from segtrain.data.io.images import ImageLayout, ImageReader
 from segtrain.engine.checkpoint import Checkpoint
 from segtrain.evaluation.predictor import Predict
 from segtrain.input_spec import RGB8, InputSpec
 from segtrain.viz.drawing import overlay, with_legend
 from segtrain.viz.outlines import labels_in
-from segtrain.viz.palettes import okabe_ito
 
 BACKGROUND = ("background", "unlabelled", "unlabeled")  # names of what is no object
 OnProbabilities = Callable[[np.ndarray, str, np.ndarray], None]  # image, its name, probabilities C×H×W

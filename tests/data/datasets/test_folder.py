@@ -8,6 +8,7 @@ from PIL import Image
 from segtrain.data.checks.frequencies import class_frequencies
 from segtrain.data.datasets.camvid import CamVid
 from segtrain.data.datasets.folder import Folder
+from segtrain.data.datasets.palettes import OKABE_ITO
 from segtrain.data.datasets.voc import voc_palette
 from segtrain.data.io.files import read_image
 from segtrain.data.io.label_map import parse_label_map
@@ -429,7 +430,8 @@ def test_a_map_whose_keys_became_texts_in_a_checkpoint_is_the_same():
 def test_classes_are_drawn_in_the_colours_of_their_masks(six):
     label_map = {"9,9,9": 1, "5,5,5": 1, "0,0,255": 2}
     assert folder(six, label_map=label_map).palette == ((0, 0, 0), (9, 9, 9), (0, 0, 255))
-    assert folder(six).palette == voc_palette(3)
+    assert folder(six).palette == ((0, 0, 0), *OKABE_ITO[:2])
+    assert folder(six, class_names=["road", "sky", "car"]).palette == OKABE_ITO[:3]
 
 
 def test_another_colour_table_is_counted_anew(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segtrain.contracts import IGNORE_INDEX, Colour
-from segtrain.data.datasets.voc import voc_palette
+from segtrain.data.datasets.palettes import okabe_ito
 from segtrain.data.io.label_map import parse_label_map, read_yaml
 from segtrain.errors import InputError
 
@@ -46,10 +46,12 @@ def find_classes(
         labels = [label for label in (*numbers.values(), *colours.values()) if label != IGNORE_INDEX]
         num_classes = len(class_names) if class_names else max(labels, default=1) + 1
     own = {label: colour for colour, label in reversed(colours.items())}  # the first colour of a class
-    drawn = tuple(own.get(label, colour) for label, colour in enumerate(voc_palette(num_classes)))
-    return ClassList(
-        named(class_names, num_classes), drawn if palette is None else _palette(palette, num_classes)
-    )
+    names = named(class_names, num_classes)
+    if palette is not None:
+        return ClassList(names, _palette(palette, num_classes))
+    first = "background" if class_names is None else names[0]  # of classes without names
+    drawn = enumerate(okabe_ito((first, *names[1:])))
+    return ClassList(names, tuple(own.get(label, colour) for label, colour in drawn))
 
 
 def named(class_names: list[str] | None, num_classes: int) -> tuple[str, ...]:

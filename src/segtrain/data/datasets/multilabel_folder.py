@@ -9,7 +9,7 @@ from segtrain.contracts import IGNORE_INDEX, Pair, Sample
 from segtrain.data.datasets.classes import FILE
 from segtrain.data.datasets.folder import Folder, FolderSplit
 from segtrain.data.datasets.pairing import Folders
-from segtrain.data.datasets.voc import voc_palette
+from segtrain.data.datasets.palettes import okabe_ito
 from segtrain.data.io.image_files import ImageFiles
 from segtrain.data.io.label_map import LabelMap
 from segtrain.data.io.opening import unequal_sizes
@@ -76,8 +76,8 @@ class MultilabelFolder(Folder):
             range=range,
             white=white,
         )
-        if palette is None and self.palette == voc_palette(len(self.palette)):
-            self.palette = voc_palette(len(self.palette) + 1)[1:]  # no class is the background, in black
+        if palette is None and self.palette == okabe_ito(("background", *self.class_names[1:])):
+            self.palette = okabe_ito(self.class_names)  # none of them is the background, in black
 
     def _folders(self, images: str, masks: str) -> Folders:
         return StackFolders(self.root / images, self.root / masks, "", bands=self.image_files.bands)

@@ -10,7 +10,7 @@ from segtrain.contracts import Colour, InputHints, Pair
 from segtrain.data.checks.refusal import refuse, remark
 from segtrain.data.datasets.classes import named
 from segtrain.data.datasets.pairing import seeded_split
-from segtrain.data.datasets.voc import voc_palette
+from segtrain.data.datasets.palettes import okabe_ito
 from segtrain.data.formats.drawing import DrawnSplit, Rules
 from segtrain.data.formats.finding import Source
 from segtrain.data.formats.regions import DAMAGED, Annotations, Item, Problem
@@ -93,7 +93,7 @@ class Annotated:
         names = names if overlap == "all" else _in_order(names, unlisted)
         self.class_names = named(names, len(names) if num_classes is None else num_classes)
         colours = [self.found.categories.get(name) for name in self.class_names]
-        drawn = voc_palette(len(names) + 1)[overlap == "all" :]  # its first is the background's black
+        drawn = okabe_ito(names)
         self.palette: tuple[Colour, ...] = tuple(
             own or other for own, other in zip(colours, drawn, strict=False)
         )

@@ -1,10 +1,12 @@
-"""Colours that people see apart, colour-blind ones too."""
+"""Colours that people see apart, colour-blind ones too: those of data without a palette."""
 
 from collections.abc import Sequence
 
 from segtrain.contracts import Colour
 
-# Okabe and Ito, "Color Universal Design", 2008, without black; then six that differ from them in lightness.
+# Okabe and Ito, "Color Universal Design", 2008, without black; then six, each as far as can be in CIE Lab
+# from all before it, from black and from the colour of ignored pixels, for people who see all colours and for
+# those without the receptors for red or for green (tests/data/datasets/test_palettes.py).
 OKABE_ITO: tuple[Colour, ...] = (
     *(
         (230, 159, 0),
@@ -15,7 +17,7 @@ OKABE_ITO: tuple[Colour, ...] = (
         (213, 94, 0),
         (204, 121, 167),
     ),
-    *((51, 34, 136), (160, 160, 160), (136, 34, 85), (255, 204, 221), (101, 67, 33), (240, 240, 240)),
+    *((0, 0, 255), (0, 0, 68), (136, 0, 0), (34, 34, 170), (68, 68, 68), (204, 238, 136)),
 )
 SHADES = (1.0, 0.6, 0.35)  # of more classes than there are colours
 
@@ -23,7 +25,7 @@ SHADES = (1.0, 0.6, 0.35)  # of more classes than there are colours
 def okabe_ito(class_names: Sequence[str]) -> tuple[Colour, ...]:
     """A colour for each class, black for one called background.
 
-    Everybody sees seven classes apart; the more there are beyond, the fewer.
+    Everybody distinguishes thirteen classes and the background; more of them are shades of these.
 
     Example:
         >>> okabe_ito(("background", "road"))
