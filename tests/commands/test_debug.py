@@ -11,8 +11,10 @@ from PIL import Image
 from segtrain.commands import batch_size
 from segtrain.commands.batch_size import _estimate, _search
 from segtrain.commands.debug import Limited, advice_for
+from segtrain.commands.lr_find import end_of_curve
 from segtrain.data.datasets.shapes import Shapes
 from segtrain.engine import checkpoint
+from segtrain.engine.rate_range import RateTest
 from tests.conftest import FAST, TINY
 from tests.miniatures import write_pair
 
@@ -32,6 +34,21 @@ def test_a_rate_is_proposed_and_nothing_is_kept(tiny, monkeypatch):
     assert f"optimizer.lr={values['suggested']:.2g} is proposed (it is 0.0003 now)" in done.out
     with Image.open(done.folder / "lr_find.png") as curve:
         assert curve.size == (990, 594)
+
+
+@pytest.mark.parametrize(
+    ("losses", "diverged", "words"),
+    [
+        ([2, 1, 1, 5], True, "diverges at 10"),
+        ([2, 1, 3, 1, 3, 4], False, "is above its start from 1 on"),  # of 1e-4 to 10
+        ([1, 2, 3], False, "is above its start from 1 on"),
+        ([2, 1, 3, 2], False, "ends no higher than it began, at 10"),
+        ([1, 1], False, "ends no higher than it began, at 10"),
+    ],
+)
+def test_the_end_of_the_curve_is_said_as_it_is(losses, diverged, words):
+    rates = [10.0**i for i in range(2 - len(losses), 2)]
+    assert end_of_curve(RateTest(rates, losses, losses, 1e-3, None, diverged)) == words
 
 
 @pytest.mark.parametrize("key", ["lr_find=true", "debug=limit"])

@@ -7,7 +7,7 @@ import json
 from segtrain.contracts import RunInfo
 from segtrain.distributed import process_group
 from segtrain.engine.loader import Augmented
-from segtrain.engine.rate_range import STEPS, measure_rates
+from segtrain.engine.rate_range import STEPS, RateTest, measure_rates
 from segtrain.engine.state import TrainState
 from segtrain.errors import InputError
 from segtrain.files import write_atomically
@@ -43,10 +43,26 @@ def find_rate(state: TrainState, dataset: Augmented, base: float, log: RunLog) -
         curve = (found.rates, found.losses, found.smoothed)
         figure = rate_figure(*curve, suggested=found.suggested, now=base, title=title)
         write_atomically(log.folder / CURVE, lambda file: figure.savefig(file, format="png", dpi=DPI))
-    how = f"diverges at {found.rates[-1]:.2g}" if found.diverged else "does not diverge"
+    how = end_of_curve(found)
     if found.suggested is None:
         log.say(f"no rate is proposed: the loss does not fall ({how}); it stays at optimizer.lr={base:.2g}")
     else:
         log.say(f"optimizer.lr={found.suggested:.2g} is proposed (it is {base:.2g} now)")
         log.say(f"the loss falls fastest there, is lowest at {found.lowest:.2g}, and {how}")
     log.say(f"curve: {log.folder / CURVE}, values: {VALUES}; nothing was trained")
+
+
+def end_of_curve(found: RateTest) -> str:
+    """What the loss does at the highest rates, in words that the curve bears out.
+
+    Example:
+        >>> end_of_curve(conclude([1e-4, 1e-3, 1e-2, 1e-1], [2.0, 1.0, 3.0, 4.0], False))
+        'is above its start from 0.01 on'
+    """
+    if found.diverged:
+        return f"diverges at {found.rates[-1]:.2g}"
+    start, rates = found.smoothed[0], found.rates
+    below = max(i for i, loss in enumerate(found.smoothed) if loss <= start)
+    if below < len(rates) - 1:
+        return f"is above its start from {rates[below + 1]:.2g} on"
+    return f"ends no higher than it began, at {rates[-1]:.2g}"
