@@ -42,6 +42,7 @@ def refused(outcome, *words):
         ("max_steps=many", ["max_steps=many", "an integer"]),
         ("optimizer.lr=fast", ["optimizer.lr=fast", "a number"]),
         ("model.backbone.layout=caffe", ["model.backbone.layout"]),
+        ("model.backbone=resnet50", ["model.backbone=resnet50; choose it: model/backbone=resnet50"]),
         ("precision=8", ["precision=8", "bf16"]),
         ("device=cuda:7", ["device=cuda:7", "torch sees"]),
         ("device=gpu", ["device=gpu", "give auto, cpu"]),

@@ -90,13 +90,17 @@ def check_arguments(target: Any, arguments: Mapping[str, Any], key: str, *, part
                 raise InputError(
                     f"{key}/backbone: {target.__name__} takes no backbone", do=f"leave out {key}/backbone="
                 )
-            near = difflib.get_close_matches(name, signature, 1)
-            hint = f"did you mean {key}.{near[0]}?" if near else f"its keys are {', '.join(signature)}"
+            keys = _settable(signature, partial)
+            near = difflib.get_close_matches(name, keys, 1)
+            hint = f"did you mean {key}.{near[0]}?" if near else f"its keys are {', '.join(keys)}"
             raise InputError(f"{key}.{name}: no such key", do=hint)
         annotation = _annotations(target).get(name)
         if annotation is not None and not fits(value, annotation):
             shown = "null" if value is None else value
-            raise InputError(f"{key}.{name}={shown}", do=f"give {describe_type(annotation)}")
+            do = f"give {describe_type(annotation)}"
+            if name == "backbone" and isinstance(value, str):
+                do = f"choose it: {key}/backbone={shown}"
+            raise InputError(f"{key}.{name}={shown}", do=do)
     for name, parameter in signature.items():
         positional = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.POSITIONAL_ONLY)
         required = parameter.default is parameter.empty and parameter.kind not in (
@@ -105,6 +109,18 @@ def check_arguments(target: Any, arguments: Mapping[str, Any], key: str, *, part
         )
         if required and name not in arguments and not (partial and positional):
             raise InputError(f"{key}.{name} is missing", do=f"add {key}.{name}=VALUE")
+
+
+def _settable(signature: Mapping[str, inspect.Parameter], partial: bool) -> list[str]:
+    """The parameters that a key of a config sets: none that the code or a group of its own gives."""
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [
+        name
+        for name, one in signature.items()
+        if one.kind in kinds
+        and name != "backbone"
+        and not (partial and one.kind is kinds[1] and one.default is one.empty)
+    ]
 
 
 def _annotations(target: Any) -> dict[str, Any]:

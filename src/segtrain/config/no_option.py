@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import yaml
 
@@ -62,8 +63,19 @@ def _is_group(name: str) -> bool:
 
 
 @cache
-def _may_be_empty(root: str) -> frozenset[str]:
+def groups_of(root: str) -> dict[str, Any]:
+    """The groups of a root config and the option that each has by default.
+
+    Example:
+        >>> groups_of("train")["model"]
+        'fcn8s'
+    """
     defaults = yaml.safe_load((CONFIG_DIR / f"{root}.yaml").read_text(encoding="utf-8"))["defaults"]
-    groups = (item for entry in defaults if isinstance(entry, dict) for item in entry.items())
-    empty = {group for group, option in groups if not option}
+    entries = (item for entry in defaults if isinstance(entry, dict) for item in entry.items())
+    return {group: option for group, option in entries if not group.startswith("override ")}
+
+
+@cache
+def _may_be_empty(root: str) -> frozenset[str]:
+    empty = {group for group, option in groups_of(root).items() if not option}
     return frozenset(empty - ({"model"} if root == "import" else set()) | set(LISTS))

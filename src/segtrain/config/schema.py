@@ -1,6 +1,5 @@
 """The scalars at the root of the configs: their types and ranges, in one table."""
 
-import difflib
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ import yaml
 
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.instantiate import describe_type, fits
+from segtrain.config.near_key import near_key
 from segtrain.errors import InputError
 
 TYPES: dict[str, Any] = {
@@ -162,5 +162,5 @@ def check_keys_of(root: str, config: Mapping[Any, Any]) -> None:
 
 def _refuse_unknown(config: Mapping[Any, Any], known: Collection[str]) -> None:
     for key in sorted(set(map(str, config)) - set(known)):
-        near = difflib.get_close_matches(key, known, 1)
-        raise InputError(f"{key}: no such key", do=f"did you mean {near[0]}?" if near else "see --help")
+        near = near_key(key, str(config[key]), config, set(known) & set(config))
+        raise InputError(f"{key}: no such key", do=f"did you mean {near}?" if near else "see --help")

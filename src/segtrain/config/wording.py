@@ -10,7 +10,9 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segtrain.config.compose import CONFIG_DIR, compose_config
+from segtrain.config.compose import CONFIG_DIR, compose_config, plain
+from segtrain.config.near_key import near_key
+from segtrain.config.no_option import groups_of
 from segtrain.errors import InputError, shorten
 from segtrain.files import as_argument
 
@@ -78,14 +80,13 @@ def _unknown_key(key: str, root: str, arguments: Sequence[str]) -> InputError:
         config = compose_config(root, chosen)
     except CONFIG_ERRORS:  # the options do not fit together, or are the user's own
         config = compose_config(root, [])
-    keys = [*_keys(config), *(p.name for p in CONFIG_DIR.iterdir() if p.is_dir() and p.name[0] != "_")]
-    last = key.rpartition(".")[2]
-    # loss.weight may mean loss.dice.weight.
-    alike = [k for k in keys if k.rpartition(".")[2] == last and k != key]
-    near = difflib.get_close_matches(key, alike or [k for k in keys if k != key], 1, 0.4 if alike else 0.6)
-    return InputError(
-        f"{key}: no such key", do=f"did you mean {near[0]}?" if near else f"see {command} --help"
-    )
+    values = plain(config, resolve=False)
+    groups = list(groups_of(root))
+    if "backbone" in (values.get("model") or ()):
+        groups.append("model/backbone")
+    given = next((a.partition("=")[2] for a in arguments if a.lstrip("+").startswith(f"{key}=")), None)
+    near = near_key(key, given, values, [*_keys(config), *groups])
+    return InputError(f"{key}: no such key", do=f"did you mean {near}?" if near else f"see {command} --help")
 
 
 def _takes_a_backbone(model: str) -> bool:
