@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from segtrain.commands import data
+from segtrain.config.data_file import adopt_data_files
 from segtrain.data.datasets.camvid import COLOURS
 from segtrain.data.datasets.folder import Folder
 from tests.conftest import FAST
@@ -129,6 +130,7 @@ def test_smooth_masks_are_explained_and_pass_as_it_is_proposed(run, streets):
     assert "data.snap=true" in said
     again = run("segdata", f"data={done.folder}/data.yaml")
     assert again.code == 0, again.out
+    assert adopt_data_files([f"data={done.folder}/data.yaml"])[0].startswith(f"data={streets.name}")
 
 
 def test_more_colours_than_classes_are_proposed_as_classes(run, streets):

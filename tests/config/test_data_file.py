@@ -51,6 +51,18 @@ def test_a_file_that_is_called_as_an_option_of_ours_is_another(weeds):
 
 
 @pytest.mark.parametrize(
+    ("root", "option"),
+    [("../field", "field"), (".", "check_2026"), ("../field/data", "field"), (None, "check_2026")],
+)
+def test_a_file_whose_name_says_little_is_called_as_its_datas_folder(weeds, root, option):
+    below = weeds.parent / "check_2026"  # as segdata action=check leaves its proposal
+    below.mkdir()
+    (below / "data.yaml").write_text(f"root: {root}\n" if root else "class_names: [a, b]\n")
+    (found,) = adopt_data_files([f"data={below}/data.yaml"])
+    assert found.removeprefix("data=").rstrip("_0123456789") == option.rstrip("_0123456789")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, "mine.yaml: cannot be read"),

@@ -15,7 +15,7 @@ from segtrain.files import content_of, user_path
 
 FORMAT = "folder"  # of a file that names none
 SUFFIXES = (".yaml", ".yml")
-SAYING_LESS = ("data", "classes")  # names of files that say less than their folder's
+SAYING_LESS = ("data", "classes")  # names of files that say less than the data's folder
 BELOW_ROOT = ("root", "label_map")  # keys with paths that are relative to the file
 
 _files: dict[str, str] = {}  # option -> the file that it stands for
@@ -64,13 +64,19 @@ def _adopt(name: str) -> str:
     for key in BELOW_ROOT:
         if isinstance(node.get(key), str):
             node[key] = str(path.parent / user_path(node[key]))
-    option = path.stem if path.stem not in SAYING_LESS else path.resolve().parent.name
-    option = re.sub(r"[^\w.-]", "_", option)
+    option = re.sub(r"[^\w.-]", "_", _name(path, node))
     if (CONFIG_DIR / "data" / f"{option}.yaml").is_file() or _files.get(option, name) != name:
         option = f"{option}_{len(_files)}"  # an option of ours, or another file's
     _files[option] = name
     ConfigStore.instance().store(group="data", name=option, node=OmegaConf.create(node))
     return option
+
+
+def _name(path: Path, node: dict[str, Any]) -> str:
+    """What a file is called: by its own name or, where that says little, by the data's folder."""
+    folder = Path(node["root"]) if isinstance(node.get("root"), str) else path.parent
+    names = [path.stem, *(above.name for above in (folder.resolve(), *folder.resolve().parents))]
+    return next((name for name in names if name and name not in SAYING_LESS), path.stem)
 
 
 def _read(path: Path) -> dict[str, Any]:
