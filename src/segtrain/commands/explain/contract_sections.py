@@ -14,6 +14,7 @@ from segtrain.papers.contract import contract, departures
 from segtrain.papers.paper import Paper, recipe_of
 from segtrain.reports.sections import Section, SectionPart, paragraph, table_part
 from segtrain.reports.tables import Cell, PageTable, text_cells
+from segtrain.viz.tables import METRIC_LABELS
 
 DEPARTS = re.compile(r"Departs: (.+?)(?:\n\n|\Z)", re.DOTALL)
 
@@ -97,7 +98,7 @@ def _scores(paper: Paper) -> PageTable:
     rows = []
     for score in paper.scores:
         numbers = {k: v for k, v in score.items() if k not in ("recipe", "data", "source")}
-        shown = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in numbers.items())
+        shown = ", ".join(f"{METRIC_LABELS.get(k, k.replace('_', ' '))} {v:g}" for k, v in numbers.items())
         rows.append(text_cells(score["recipe"], score["data"], shown, score["source"]))
     columns = ["recipe", "data", "score", "where"]
     return PageTable("scores-table", "As published; none is ours.", columns, [False] * 4, rows)

@@ -39,9 +39,10 @@ def effective_section(
     squares = [("effective, 95 % of the gradient", size)]
     if subject.full_size:
         squares.append(("theoretical", subject.full_size))
+    mean = f", averaged over {len(images)} images" if len(images) > 1 else ""
     caption = (
-        f"How much each pixel changes the logits in the middle: the gradient's absolute value, averaged over"
-        f" {len(images)} images, from nothing (dark) to its largest (bright), by its square root. {how}"
+        f"How much each pixel changes the logits in the middle: the gradient's absolute value{mean},"
+        f" from nothing (dark) to its largest (bright), by its square root. {how}"
     )
     blocks: list[SectionPart] = [drawing("effective", caption, field_drawing(shown, field, squares))]
     return Section("field", "Receptive field", blocks)
