@@ -13,6 +13,7 @@ SKIPS = {  # from a stage to the one where it is joined
     "unet": [("down.0", "up.3"), ("down.1", "up.2"), ("down.2", "up.1"), ("down.3", "up.0")],
     "segnet": [("block1", "decoder.4"), ("block4", "decoder.1")],  # the switches
     "deeplabv3plus": [("layer1", "low")],
+    "frrn_a": [("split", "end")],  # the residual stream
 }
 
 

@@ -85,13 +85,13 @@ def diagram(anatomy: Anatomy) -> Diagram:
         waiting = []
     for stage in stages:
         _summarise(stage, [anatomy.layers[i] for i in stage.layers])
-    flows = {
-        (place[one], place[number])
-        for number in place
-        for one in anatomy.layers[number].inputs
-        if one in place and place[one] != place[number]
-    }
-    return Diagram(stages, sorted(flows), max(_passes(anatomy.layers), 1))
+    carried: dict[tuple[int, int], set[int]] = {}
+    for number in place:
+        for one in anatomy.layers[number].inputs:
+            if one in place and place[one] != place[number]:
+                carried.setdefault((place[one], place[number]), set()).add(anatomy.layers[one].rows)
+    flows = sorted({*carried, *_streams(stages, carried)})
+    return Diagram(stages, flows, max(_passes(anatomy.layers), 1))
 
 
 def stage_name(name: str, lists: Sequence[str] | frozenset[str]) -> str:
@@ -104,6 +104,22 @@ def stage_name(name: str, lists: Sequence[str] | frozenset[str]) -> str:
     if len(parts) > 1 and ".".join([*outer, parts[0]]) in lists:
         return ".".join(parts[:2])
     return "" if parts[0] in OUTER else parts[0]
+
+
+def _streams(
+    stages: Sequence[DiagramBox], carried: dict[tuple[int, int], set[int]]
+) -> list[tuple[int, int]]:
+    """What runs by smaller stages at its own size, each of which adds to it, as FRRN's residual stream: from
+    the stage before them to the stage after."""
+    by = [
+        any(rows >= 2 * stages[m].rows for rows in carried.get((m - 1, m), set()) & carried.get((m, m + 1), set()))
+        for m in range(len(stages))
+    ]
+    found = []
+    for m in (m for m, passed in enumerate(by) if passed):
+        start = found.pop()[0] if found and found[-1][1] == m else m - 1
+        found.append((start, m + 1))
+    return found
 
 
 def _passes(layers: Sequence[Layer]) -> int:

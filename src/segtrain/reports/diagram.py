@@ -55,7 +55,7 @@ def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], ro
         x += widths[-1] + GAP
     heights = [_height(box.rows, rows) for box in boxes]
     arcs = _levels([(a, b) for a, b in flows if b - a > 1])
-    top = TOP + 15 * (max(arcs.values(), default=0) + bool(arcs))
+    top = TOP + (15 * max(arcs.values()) + 27 if arcs else 0)
     middle = top + TALLEST / 2
     bottom = top + TALLEST + 130
     parts = [_arrow(lefts, widths, a, middle) for a, b in flows if b - a == 1]
@@ -66,7 +66,7 @@ def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], ro
     for (a, b), level in arcs.items():
         title = f"{escape(boxes[a].name)} → {escape(boxes[b].name)}"
         start, end = lefts[a] + widths[a] * 0.7, lefts[b] + widths[b] * 0.3
-        high = top - 8 - 15 * (level + 1)
+        high = top - 20 - 15 * (level + 1)
         path = (
             f"M{start:.1f} {middle - heights[a] / 2 - 15:.1f}V{high + 6:.1f}q0 -6 6 -6H{end - 6:.1f}q6 0 6 6"
             f"V{middle - heights[b] / 2 - 16:.1f}"
