@@ -106,17 +106,16 @@ def stage_name(name: str, lists: Sequence[str] | frozenset[str]) -> str:
     return "" if parts[0] in OUTER else parts[0]
 
 
-def _streams(
-    stages: Sequence[DiagramBox], carried: dict[tuple[int, int], set[int]]
-) -> list[tuple[int, int]]:
+def _streams(stages: Sequence[DiagramBox], carried: dict[tuple[int, int], set[int]]) -> list[tuple[int, int]]:
     """What runs by smaller stages at its own size, each of which adds to it, as FRRN's residual stream: from
     the stage before them to the stage after."""
-    by = [
-        any(rows >= 2 * stages[m].rows for rows in carried.get((m - 1, m), set()) & carried.get((m, m + 1), set()))
-        for m in range(len(stages))
-    ]
+
+    def runs_by(m: int) -> bool:
+        through = carried.get((m - 1, m), set()) & carried.get((m, m + 1), set())
+        return any(rows >= 2 * stages[m].rows for rows in through)
+
     found = []
-    for m in (m for m, passed in enumerate(by) if passed):
+    for m in filter(runs_by, range(len(stages))):
         start = found.pop()[0] if found and found[-1][1] == m else m - 1
         found.append((start, m + 1))
     return found
