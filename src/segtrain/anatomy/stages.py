@@ -114,7 +114,7 @@ def _streams(stages: Sequence[DiagramBox], carried: dict[tuple[int, int], set[in
         through = carried.get((m - 1, m), set()) & carried.get((m, m + 1), set())
         return any(rows >= 2 * stages[m].rows for rows in through)
 
-    found = []
+    found: list[tuple[int, int]] = []
     for m in filter(runs_by, range(len(stages))):
         start = found.pop()[0] if found and found[-1][1] == m else m - 1
         found.append((start, m + 1))
