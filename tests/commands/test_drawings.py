@@ -90,12 +90,14 @@ def test_a_resumed_run_draws_the_curves_of_all_its_steps(tiny, monkeypatch):
     monkeypatch.setattr(drawings, "results_figure", lambda *args: seen.append(args) or figure(*args))
     first = tiny("log_every=1", "plots=true", "model=fcn32s")
     shutil.copytree(first.folder, first.folder.with_name("run2"))  # the folder of the next run
-    resumed = tiny("log_every=1", "plots=true", "model=fcn32s", "max_steps=3", "resume=auto")
+    resumed = tiny("log_every=1", "plots=[svg]", "model=fcn32s", "max_steps=3", "resume=auto")
     assert resumed.code == 0, resumed.err
     records, title = seen[-1]
     logged = [(record["step"], record["split"]) for record in records]
     assert logged == [(1, "train"), (2, "train"), (2, "val"), (3, "train"), (3, "val")]
     assert title.endswith("/run2")
+    assert title in (resumed.folder / "results.svg").read_text()
+    assert (resumed.folder / "precision_recall.svg").is_file()
     with Image.open(resumed.folder / "results.png") as curves:
         assert curves.size == (1760, 528)
     with Image.open(resumed.folder / "val_batch.jpg") as sheet:

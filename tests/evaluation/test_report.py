@@ -111,5 +111,5 @@ def test_the_final_prediction_is_the_crfs_where_there_is_one():
 
 def test_a_sheet_holds_images_of_different_shapes(report):
     sheet = contact_sheet(report[0].extremes.rows, NAMES, PALETTE)
-    assert sheet.shape[1] > 4 * PANEL_WIDTH
+    assert sheet.shape[1] == 4 * PANEL_WIDTH + 3 * GAP
     assert sheet.shape[0] > sum(len(row.panels) for row in report[0].extremes.rows)

@@ -1,4 +1,5 @@
 import numpy as np
+from PIL import Image
 
 from segtrain.contracts import Sample
 from segtrain.viz.drawing import (
@@ -8,7 +9,9 @@ from segtrain.viz.drawing import (
     confusion_figure,
     overlay,
     strip,
+    trimap_figure,
     with_legend,
+    write_figure,
 )
 
 PALETTE = ((0, 0, 0), (255, 0, 0))
@@ -30,15 +33,35 @@ def test_a_strip_holds_input_label_prediction_and_the_crfs():
 
 
 def test_the_confusion_matrix_is_drawn_in_percent_of_each_row():
-    axes = confusion_figure([[3, 1], [0, 0]], ("a", "b")).axes[0]
-    assert [t.get_text() for t in axes.texts] == ["75", "25"]
+    figure = confusion_figure([[3, 1], [0, 0]], ("a", "b"), "UNet on CamVid: run " + "x" * 50)
+    assert [t.get_text() for t in figure.axes[0].texts] == ["75", "25"]
+    lines = figure.axes[0].get_title().splitlines()
+    assert "".join(lines).startswith("UNet on CamVid:")
+    assert max(map(len, lines)) < 40
+
+
+def test_captions_grow_with_their_panels():
+    labels = np.zeros((512, 512), np.uint8)
+    drawn = strip(Sample(np.zeros((512, 512, 3), np.uint8), labels, "a"), labels, None, PALETTE)
+    assert drawn.shape[0] == 512 + 32
+    letters = np.flatnonzero((drawn[:32] < 128).all(2).any(1))
+    assert np.ptp(letters) > 16
+
+
+def test_a_plot_is_written_in_the_formats_that_are_asked_for(tmp_path):
+    figure = trimap_figure({"network": {"1": 0.5}}, "UNet")
+    write_figure(figure, tmp_path / "trimap.png", 50, ["svg", "pdf"])
+    assert ">UNet<" in (tmp_path / "trimap.svg").read_text()  # as letters
+    assert (tmp_path / "trimap.pdf").read_bytes().startswith(b"%PDF")
+    with Image.open(tmp_path / "trimap.png") as image:
+        assert image.size == (300, 220)
 
 
 def test_panels_are_reduced_to_what_a_page_shows():
     labels = np.zeros((1024, 2048), np.uint8)
     sample = Sample(np.zeros((1024, 2048, 3), np.uint8), labels, "a")
     drawn = strip(sample, labels, None, ((0, 0, 0), (255, 0, 0)))
-    assert drawn.shape == (256 + 14, 3 * 514 - 2, 3)
+    assert drawn.shape == (256 + 16, 3 * 514 - 2, 3)
 
 
 def test_an_overlay_has_contours_and_leaves_ignored_pixels_and_the_background_clear():

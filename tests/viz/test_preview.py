@@ -3,6 +3,7 @@ import numpy as np
 from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.viz.drawing import CAPTION_HEIGHT
 from segtrain.viz.preview import COLUMNS, GAP, draw_samples
+from segtrain.viz.sheet import LINE
 
 NAMES, PALETTE = ("ground", "sky"), ((0, 0, 0), (0, 0, 200))
 
@@ -13,16 +14,17 @@ def sample(height, width, label):
 
 def test_each_sample_stands_beside_its_overlay_in_rows_of_three():
     page = draw_samples([sample(200, 300, 1)] * 4, NAMES, PALETTE)
-    assert page.shape[0] == 2 * (200 + CAPTION_HEIGHT + GAP)
-    assert page.shape[1] > COLUMNS * (600 + GAP)  # by the legend
-    inside = page[CAPTION_HEIGHT : CAPTION_HEIGHT + 200]
+    head = page.shape[0] - 2 * (200 + CAPTION_HEIGHT + GAP)
+    assert head == LINE + 4  # the legend
+    assert page.shape[1] == COLUMNS * (600 + GAP)
+    inside = page[head + CAPTION_HEIGHT : head + CAPTION_HEIGHT + 200]
     assert (inside[:, :300] == 100).all()
     assert (inside[:, 300:600] == [45, 45, 155]).all()  # 0.45 of the image, 0.55 of the colour
 
 
 def test_ignored_shows_the_image():
     page = draw_samples([sample(200, 200, IGNORE_INDEX)], NAMES, PALETTE)
-    ignored = page[CAPTION_HEIGHT : CAPTION_HEIGHT + 200, 200:400]
+    ignored = page[LINE + 4 + CAPTION_HEIGHT :][:200, 200:400]
     assert 0.9 < (ignored == 100).all(2).mean() < 1
 
 

@@ -17,6 +17,7 @@ from segtrain.commands.leakage import check_leakage
 from segtrain.commands.paths import checkpoint_paths, relative, write_metrics, write_yaml
 from segtrain.commands.report import write_report
 from segtrain.commands.stored_predictions import NO_NETWORK, check_labels_suffice, stored_predictions
+from segtrain.commands.titles import drawing_of
 from segtrain.data.checks.input import measure_input
 from segtrain.data.datasets.splits import split_of
 from segtrain.distributed import process_group
@@ -115,7 +116,8 @@ def compare_checkpoints(
             for number, i in enumerate(indices, 1):
                 name = group if len(indices) == 1 else f"{group}_{number}"
                 log.say(f"{name}: {paths[i]}")
-                with RunLog(folder / name, "eval", silent=process_group.rank() > 0) as own:
+                look = drawing_of(configs[min(i, len(configs) - 1)] | members_of.key(i), folder / name)
+                with RunLog(folder / name, "eval", silent=process_group.rank() > 0, **look) as own:
                     compared.append(members_of.examined(i, name, own))
         found = compare_groups(
             [[compared[i].report.counts() for i in indices] for indices in groups.values()]
@@ -159,6 +161,11 @@ class Members:
         if saved:
             check_leakage(configs, saved, split_of(self.data, split), split, log)
         self.spec = saved_input(saved[0]) if saved else measure_input(self.data, log.say)
+
+    def key(self, i: int) -> dict[str, Any]:
+        """What a config names when it is alone."""
+        stored = i >= len(self.saved)
+        return {"ckpt": None if stored else self.paths[i], "predictions": self.paths[i] if stored else None}
 
     def examined(self, i: int, name: str, own: RunLog) -> Compared:
         """One of them, evaluated into the folder of its own log. Raises InputError."""

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from segtrain.commands.convert_data import DATA, convert_data
 from segtrain.commands.paths import relative, write_yaml
 from segtrain.commands.propose_data import propose_data
+from segtrain.commands.titles import data_title, formats_of
 from segtrain.config.data_node import make_data
 from segtrain.config.instantiate import describe_type, fits, instantiate
 from segtrain.contracts import IGNORE_INDEX, Split
@@ -41,6 +42,7 @@ TYPES = {
     "images": int,
     "split": Literal["train", "val", "test"],
     "seed": int,
+    "plots": bool | Literal["svg", "pdf"] | list[Literal["svg", "pdf"]],
 }
 
 
@@ -162,7 +164,8 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Terminal) 
             highlight=False,
         )
     _write_json(to_json(found, names, weights), folder / "stats.json")
-    write_figure(stats_figure(found, names, data.palette), folder / "stats.png", 100)
+    figure = stats_figure(found, names, data.palette, data_title(config["data"]))
+    write_figure(figure, folder / "stats.png", 100, formats_of(config["plots"]))
     console.print(f"plot: {relative(folder)}/stats.png\nnumbers: {relative(folder)}/stats.json")
 
 
@@ -184,7 +187,8 @@ def preview(config: dict[str, Any], option: str, folder: Path, console: Terminal
             raise sample
         samples.append(sample)
     path, kind = folder / "preview.png", "augmented" if training else config["split"]
-    write_image(Image.fromarray(draw_samples(samples, data.class_names, data.palette)), path)
+    title = f"{data_title(config['data'])}, {config['split']} split{', augmented' if training else ''}"
+    write_image(Image.fromarray(draw_samples(samples, data.class_names, data.palette, title)), path)
     console.print(f"data={option}: {len(samples)} {kind} samples: {relative(path)}", highlight=False)
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from segtrain.contracts import Dataset, RunInfo
+from segtrain.contracts import Dataset
 from segtrain.distributed import process_group
 from segtrain.errors import DivergedError, SaveError
 from segtrain.evaluation.evaluate import ImageResult
@@ -17,6 +17,7 @@ from segtrain.files import write_atomically
 from segtrain.loggers.jsonl import METRICS_FILE, read_lines
 from segtrain.loggers.run_log import RunLog
 from segtrain.viz.curves import results_figure
+from segtrain.viz.drawing import figure_files
 from segtrain.viz.val_batch import SheetImage, draw_sheet, sheet_image
 
 RESULTS, BATCH = "results.png", "val_batch.jpg"
@@ -39,10 +40,9 @@ class Drawings:
         wanted: else nothing is drawn.
     """
 
-    def __init__(self, data: Dataset, log: RunLog, last_step: int, *, wanted: bool = True):
+    def __init__(self, data: Dataset, log: RunLog, last_step: int, *, wanted: object = True):
         self.data, self.log, self.last_step = data, log, last_step
         self.silent = log.silent or not wanted
-        self.name = RunInfo(log.folder, log.command, {}).name
         own = range(process_group.rank(), len(data.val), process_group.world_size())
         self.positions = (
             {own[i * (len(own) - 1) // max(IMAGES - 1, 1)] for i in range(IMAGES)} if own else set()
@@ -67,7 +67,7 @@ class Drawings:
             self.curves()
             if self.images:
                 images = [self.images[i] for i in sorted(self.images)]
-                title = f"{self.name}, step {step}"
+                title = f"{self.log.title}, step {step}"
                 image = Image.fromarray(draw_sheet(images, title, self.data.class_names, self.data.palette))
                 # Without subsampling: a mask's colours would bleed into one another.
                 self._write(BATCH, lambda file: image.save(file, "JPEG", quality=90, subsampling=0))
@@ -77,8 +77,9 @@ class Drawings:
         """Draws results.png, where metrics.jsonl has anything to draw."""
         records = [values for _, values in read_lines(self.log.folder / METRICS_FILE)]
         if records and not self.silent:
-            figure = results_figure(records, self.name)
-            self._write(RESULTS, lambda file: figure.savefig(file, format="png", dpi=DPI))
+            figure = results_figure(records, self.log.title)
+            for name, write in figure_files(figure, RESULTS, DPI, self.log.formats):
+                self._write(name, write)
 
     @contextmanager
     def also_of_a_divergence(self) -> Iterator[None]:

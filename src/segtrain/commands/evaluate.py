@@ -26,6 +26,7 @@ from segtrain.commands.for_reports import ForReports, measured_cost
 from segtrain.commands.leakage import check_leakage
 from segtrain.commands.made_by import in_words, made_by
 from segtrain.commands.paths import relative, write_yaml
+from segtrain.commands.titles import drawing_of
 from segtrain.config.instantiate import instantiate
 from segtrain.contracts import Crf, Dataset, HasSubmission
 from segtrain.data.datasets.splits import split_of
@@ -81,7 +82,8 @@ def evaluate_checkpoints(
 def open_log(config: dict[str, Any], folder: Path, command: str) -> RunLog:
     """The log of a run, with the loggers of `logger=`, on rank 0."""
     silent = process_group.rank() > 0
-    return RunLog(folder, command, loggers={} if silent else build_loggers(config), silent=silent)
+    loggers = {} if silent else build_loggers(config)
+    return RunLog(folder, command, loggers=loggers, silent=silent, **drawing_of(config, folder))
 
 
 def examine(validation: Validation, predict: Predict, step: int) -> tuple[EvaluationResult, Report]:
@@ -97,7 +99,8 @@ def examine(validation: Validation, predict: Predict, step: int) -> tuple[Evalua
     result = validation.of(predict, step, on_image)
     report.gather()
     result = report.with_intervals(result)
-    report.write(validation.log.folder, result)
+    log = validation.log
+    report.write(log.folder, result, log.title, log.formats)
     validation.conclude(result)
     return result, report
 
@@ -272,7 +275,9 @@ class Validation:
         if not self.log.has_logged(step, self.split):
             self.log.scalars(step, "iou", per_class)
         if self.plots and not result.final.several_labels:
-            figure = confusion_figure(result.final.confusion_matrix, self.data.class_names)
+            figure = confusion_figure(
+                result.final.confusion_matrix, self.data.class_names, f"{self.log.title}, step {step}"
+            )
             self.log.image(step, "confusion_matrix", figure_image(figure))
         self.log.scalars(step, self.split, values)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segtrain.commands.cost import cost_of
-from segtrain.contracts import Dataset, RunInfo, Split
+from segtrain.contracts import Dataset, Split
 from segtrain.distributed import process_group
 from segtrain.engine.device import Compute
 from segtrain.errors import SaveError
@@ -36,7 +36,7 @@ class ForReports:
         positions: of the images whose confidence is needed.
     """
 
-    def __init__(self, images: int, data: Dataset, *, plots: bool = True):
+    def __init__(self, images: int, data: Dataset, *, plots: object = True):
         self.data, self.plots = data, plots
         self.kept = KeptImages(images, data.class_names, data.palette)
         self.curves = PrecisionRecall(len(data.class_names))
@@ -61,9 +61,8 @@ class ForReports:
             return
         self._try(log, lambda: self.kept.write(log.folder))
         if self.curves.images:
-            title = RunInfo(log.folder, log.command, {}).name
-            figure = precision_recall_figure(self.curves, self.data.class_names, title)
-            self._try(log, lambda: write_figure(figure, log.folder / CURVES, DPI))
+            figure = precision_recall_figure(self.curves, self.data.class_names, log.title)
+            self._try(log, lambda: write_figure(figure, log.folder / CURVES, DPI, log.formats))
 
     @staticmethod
     def _try(log: RunLog, write: Callable[[], None]) -> None:

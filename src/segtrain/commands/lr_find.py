@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from segtrain.contracts import RunInfo
 from segtrain.distributed import process_group
 from segtrain.engine.loader import Augmented
 from segtrain.engine.rate_range import STEPS, RateTest, measure_rates
@@ -12,6 +11,7 @@ from segtrain.engine.state import TrainState
 from segtrain.errors import InputError
 from segtrain.files import write_atomically
 from segtrain.loggers.run_log import RunLog
+from segtrain.viz.drawing import write_figure
 from segtrain.viz.rate_curve import rate_figure
 
 VALUES, CURVE = "lr_find.json", "lr_find.png"
@@ -39,10 +39,10 @@ def find_rate(state: TrainState, dataset: Augmented, base: float, log: RunLog) -
     if process_group.rank() == 0:
         text = json.dumps(found._asdict() | {"optimizer.lr": base}, indent=2)
         write_atomically(log.folder / VALUES, lambda file: file.write(text.encode()))
-        title = f"{RunInfo(log.folder, log.command, {}).name}: learning-rate range test"
+        title = f"learning-rate range test of {log.title}"
         curve = (found.rates, found.losses, found.smoothed)
         figure = rate_figure(*curve, suggested=found.suggested, now=base, title=title)
-        write_atomically(log.folder / CURVE, lambda file: figure.savefig(file, format="png", dpi=DPI))
+        write_figure(figure, log.folder / CURVE, DPI, log.formats)
     how = end_of_curve(found)
     if found.suggested is None:
         log.say(f"no rate is proposed: the loss does not fall ({how}); it stays at optimizer.lr={base:.2g}")

@@ -18,6 +18,7 @@ from segtrain.commands.paths import checkpoint_paths, relative, write_yaml
 from segtrain.commands.pipeline import Loaded, Pipeline
 from segtrain.commands.predict_scene import SceneWriter, check_scenes_wanted
 from segtrain.commands.prediction import Classes, ImagePrediction, ImagePredictor, draw_overlay, image_reader
+from segtrain.commands.titles import title_of
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.data.io.scenes import is_scene
 from segtrain.distributed.signals import Stopped, StopSignals
@@ -57,7 +58,7 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
     )
     steps = None
     if config["steps"] and crf is not None:
-        steps = Steps(crf, folder, *classes, predictor.task.image_labels)
+        steps = Steps(crf, folder, *classes, predictor.task.image_labels, title_of(config, folder))
     predict_image = ImagePredictor(
         predictor, crf, spec=spec, probabilities=config["probabilities"], on_probabilities=steps
     )

@@ -31,7 +31,7 @@ TYPES: dict[str, Any] = {
     "num_workers": int | Literal["auto"],
     "early_stop": int | None,
     "keep_last": int,
-    "plots": bool,
+    "plots": bool | Literal["svg", "pdf"] | list[Literal["svg", "pdf"]],
     "lr_find": bool,
     "debug": Literal["overfit", "limit"] | None,
     "in_channels": int | None,

@@ -3,7 +3,7 @@ the confusion matrix; and the intervals of the mean IoU."""
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,23 +79,30 @@ class Report:
         gain = bootstrap.difference(self.counts(0), self.counts())
         return result.with_intervals(network, bootstrap.interval(self.counts()), gain)
 
-    def write(self, folder: Path, result: EvaluationResult) -> None:
+    def write(
+        self, folder: Path, result: EvaluationResult, title: str = "", formats: Sequence[str] = ()
+    ) -> None:
         """Writes images.csv, contact_sheet.png, confusion_matrix.csv and .png, and trimap.png where the
-        trimap was measured."""
+        trimap was measured.
+
+        Args:
+            title: of what is drawn: data, model and run.
+            formats: svg and pdf, in which plots are written beside PNG.
+        """
         if process_group.rank() > 0:
             return
         folder.mkdir(parents=True, exist_ok=True)
         write_images(self.images, folder / "images.csv")
-        self._write_confusion(folder, result.final)
+        self._write_confusion(folder, result.final, title, formats)
         stages = {"network": result.network} | ({"with CRF": result.crf} if result.crf else {})
         curves: dict[str, Any] = {k: stage.extra.get("trimap_mean_iou") for k, stage in stages.items()}
         if all(curves.values()) and not result.final.several_labels:
-            write_figure(trimap_figure(curves), folder / "trimap.png", 120)
+            write_figure(trimap_figure(curves, title), folder / "trimap.png", 120, formats)
         if self.extremes.rows:
-            sheet = contact_sheet(self.extremes.rows, self.class_names, self.palette)
+            sheet = contact_sheet(self.extremes.rows, self.class_names, self.palette, title)
             write_image(Image.fromarray(sheet), folder / "contact_sheet.png")
 
-    def _write_confusion(self, folder: Path, final: Scores) -> None:
+    def _write_confusion(self, folder: Path, final: Scores, title: str, formats: Sequence[str]) -> None:
         """Writes the confusion matrix; where a pixel has several labels the four counts of each class."""
         matrix = final.confusion_matrix
         header = ["label \\ prediction", *self.class_names]
@@ -103,7 +110,8 @@ class Report:
             header = ["class", "true negatives", "false positives", "false negatives", "true positives"]
             matrix = [[*no, *yes] for no, yes in matrix]
         else:
-            write_figure(confusion_figure(matrix, self.class_names), folder / "confusion_matrix.png", 120)
+            figure = confusion_figure(matrix, self.class_names, title)
+            write_figure(figure, folder / "confusion_matrix.png", 120, formats)
         rows = ([name, *row] for name, row in zip(self.class_names, matrix, strict=True))
         write_rows([header, *rows], folder / "confusion_matrix.csv")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ class RunLog:
         command: train or eval; the log is `COMMAND.log`.
         loggers: get what is logged, each value once: what a resumed run has logged before is skipped.
         silent: shows and writes nothing.
+        title: of what is drawn of the run: its data, its model and its name; empty: the name alone.
+        formats: svg and pdf, in which its plots are written beside PNG.
     """
 
     def __init__(
@@ -34,7 +36,10 @@ class RunLog:
         *,
         loggers: Mapping[str, Logger] | None = None,
         silent: bool = False,
+        title: str = "",
+        formats: Sequence[str] = (),
     ):
+        self.title, self.formats = title or RunInfo(folder, command, {}).name, tuple(formats)
         self.folder, self.command, self.silent = folder, command, silent
         self.loggers = [] if silent else list((loggers or {}).values())
         self.terminal = Terminal(quiet=silent, soft_wrap=True, width=None if _has_width() else WIDTH)

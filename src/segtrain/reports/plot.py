@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from segtrain.files import write_bytes
 from segtrain.viz.curves import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from segtrain.viz.drawing import LETTERS, NO_DATES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,22 +23,23 @@ ONE_COLUMN, TWO_COLUMNS = 3.4, 7.0  # inches: the width of a paper's column, and
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, "#8C6D31", "#7F7F7F")
 ENLARGED = 1.85  # of a plot on a page
 DASHES = ("-", "--", ":", "-.")  # where there are more lines than colours
-STYLE: Any = {
-    "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-    "font.family": "sans-serif",
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "lines.linewidth": 1.4,
-    "figure.constrained_layout.use": True,
-} | dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
-NO_DATES: dict[str, Any] = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
+STYLE: Any = (
+    LETTERS
+    | {
+        "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
+        "font.family": "sans-serif",
+        "font.size": 8,
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "legend.frameon": False,
+        "lines.linewidth": 1.4,
+        "figure.constrained_layout.use": True,
+    }
+    | dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
+)
 
 
 class Plot(NamedTuple):

@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segtrain.contracts import IGNORE_INDEX, Colour, Sample
-from segtrain.viz.drawing import IGNORE_COLOUR, colourise, with_legend
+from segtrain.viz.drawing import IGNORE_COLOUR, colourise
 from segtrain.viz.outlines import labels_in, nearest
+from segtrain.viz.sheet import LINE, headed
 
 KEPT = 4  # of the worst, and of the best
 PANELS = ("image", "label", "prediction", "difference")
 PANEL_WIDTH, GAP = 320, 6
-LINE = 24  # the height of a line of text
 WRONG = (213, 94, 0)  # vermilion, which colour-blind people see too
 
 
@@ -74,9 +74,11 @@ def panels(sample: Sample, prediction: np.ndarray, palette: Sequence[Colour]) ->
     return np.concatenate([part for column in columns for part in (column, gap)][:-1], 1)
 
 
-def contact_sheet(rows: list[SheetRow], class_names: Sequence[str], palette: Sequence[Colour]) -> np.ndarray:
-    """The worst images first, then the best (uint8 H×W×3), with the colours of the classes that they show at
-    the right."""
+def contact_sheet(
+    rows: list[SheetRow], class_names: Sequence[str], palette: Sequence[Colour], title: str = ""
+) -> np.ndarray:
+    """The worst images first, then the best (uint8 H×W×3), below the title and the colours of the
+    classes that they show."""
     height = LINE + sum(len(row.panels) + LINE + GAP for row in rows)
     canvas = Image.new("RGB", (len(PANELS) * (PANEL_WIDTH + GAP) - GAP, height), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(LINE - 7)
@@ -89,8 +91,5 @@ def contact_sheet(rows: list[SheetRow], class_names: Sequence[str], palette: Seq
         draw.text((2, y + 1), text, fill="dimgray", font=font)
         canvas.paste(Image.fromarray(row.panels), (0, y + LINE))
         y += len(row.panels) + LINE + GAP
-    shown = sorted(frozenset().union(*(row.labels for row in rows)))
-    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
-    colours = dict(enumerate(palette)) | {IGNORE_INDEX: IGNORE_COLOUR}
-    legend = [names[label] for label in shown], [colours[label] for label in shown]
-    return with_legend(np.asarray(canvas), *legend, LINE)
+    shown = frozenset().union(*(row.labels for row in rows))
+    return headed(np.asarray(canvas), title, class_names, palette, shown, LINE)

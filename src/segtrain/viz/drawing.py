@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
 
 IGNORE_COLOUR = (224, 224, 192)  # as in PASCAL VOC's palette
 PANEL = 512  # the longer side of a panel of TensorBoard's images
-CAPTION_HEIGHT = 14
+CAPTION_HEIGHT, CAPTIONS = 14, 16  # pixels at least; of them in the shorter side of a large panel
+TITLE_LETTERS = 11  # an inch
 READABLE = 40  # classes of a confusion matrix with numbers
+LETTERS: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "segtrain"}
+NO_DATES: dict[str, Any] = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None}}
 FORMATS = {".png": "PNG", ".jpg": "JPEG"}
 LEGEND_ROWS = 24  # in the shorter side of a large image
 LEAST_ROWS = 6  # of a legend beside a low image, which gets lower rows of white
@@ -125,9 +130,26 @@ def write_image(image: Image.Image, path: Path, **options: Any) -> None:
     write_atomically(path, lambda file: image.save(file, FORMATS[path.suffix], **options))
 
 
-def write_figure(figure: Figure, path: Path, dpi: int) -> None:
-    """Writes a matplotlib figure as PNG, whole or not at all. Raises SaveError."""
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=dpi))
+def write_figure(figure: Figure, path: Path, dpi: int, formats: Sequence[str] = ()) -> None:
+    """Writes a matplotlib figure as PNG and, beside it, in `formats` (svg, pdf), each file whole or not at
+    all. Raises SaveError."""
+    for name, write in figure_files(figure, path.name, dpi, formats):
+        write_atomically(path.with_name(name), write)
+
+
+def figure_files(
+    figure: Figure, name: str, dpi: int, formats: Sequence[str] = ()
+) -> Iterator[tuple[str, Callable[[BinaryIO], None]]]:
+    """Yields each of a figure's files: its name, NAME.png first, and what writes it. Letters of SVG and PDF
+    can be searched; no date is in them."""
+    import matplotlib
+
+    def write(file: BinaryIO, kind: str) -> None:
+        with matplotlib.rc_context(LETTERS):
+            figure.savefig(file, format=kind, dpi=dpi, metadata=NO_DATES.get(kind))
+
+    for kind in ("png", *formats):
+        yield str(Path(name).with_suffix(f".{kind}")), partial(write, kind=kind)
 
 
 def strip(
@@ -145,19 +167,31 @@ def strip(
     height, width = sample.mask.shape[:2]
     reduced = PANEL / max(height, width, PANEL)
     height, width = max(round(height * reduced), 1), max(round(width * reduced), 1)
-    canvas = Image.new("RGB", (len(panels) * (width + 2) - 2, height + CAPTION_HEIGHT), "white")
+    space = caption_height(height, width)
+    canvas = Image.new("RGB", (len(panels) * (width + 2) - 2, height + space), "white")
     draw = ImageDraw.Draw(canvas)
     for i, (caption, panel) in enumerate(panels.items()):
         drawn = Image.fromarray(panel)
         if reduced < 1:
             way = Image.Resampling.BOX if caption == "image" else Image.Resampling.NEAREST
             drawn = drawn.resize((width, height), way)
-        canvas.paste(drawn, (i * (width + 2), CAPTION_HEIGHT))
-        draw.text((i * (width + 2) + 2, 1), caption, fill="black")
+        canvas.paste(drawn, (i * (width + 2), space))
+        write_caption(draw, (i * (width + 2) + 2, 0), caption, space)
     return np.asarray(canvas)
 
 
-def confusion_figure(matrix: list[list[int]], class_names: Sequence[str]) -> Figure:
+def caption_height(height: int, width: int) -> int:
+    """Of the caption above a panel of a size, in pixels: it grows with the panel, to be read on a slide."""
+    return max(CAPTION_HEIGHT, min(height, width) // CAPTIONS)
+
+
+def write_caption(draw: ImageDraw.ImageDraw, corner: tuple[float, float], caption: str, height: int) -> None:
+    """Writes a caption below and right of a corner, in letters that fill its height."""
+    font = ImageFont.load_default(height - 4)
+    draw.text((corner[0], corner[1] + height / 2), caption, fill="black", font=font, anchor="lm")
+
+
+def confusion_figure(matrix: list[list[int]], class_names: Sequence[str], title: str = "") -> Figure:
     """Draws a confusion matrix, each row in percent of its class's pixels.
 
     The numbers are written where there are few classes: 22,500 would take half a minute.
@@ -165,6 +199,7 @@ def confusion_figure(matrix: list[list[int]], class_names: Sequence[str]) -> Fig
     Args:
         matrix: C×C, the pixels of each class (row) that are predicted as each (column).
         class_names: of the C classes.
+        title: data, model and run.
 
     Returns:
         A matplotlib figure.
@@ -177,7 +212,9 @@ def confusion_figure(matrix: list[list[int]], class_names: Sequence[str]) -> Fig
     fontsize = min(10, 60 * cell)
     # Margins by the longest name, in inches: a layout engine would draw everything twice.
     side, names = max(cell * len(class_names), 2), 0.25 + 0.0085 * fontsize * max(map(len, class_names))
-    width, height = names + side + 0.5, names + side + 0.8
+    heading = textwrap.wrap(title, max(int((names + side) * TITLE_LETTERS), 12))
+    above = 0.8 + 0.18 * len(heading)
+    width, height = names + side + 0.5, names + side + above
     figure = Figure(figsize=(width, height))
     left, bottom = (names + 0.3) / width, (names + 0.3) / height
     axes = figure.add_axes((left, bottom, side / width, side / height))
@@ -186,7 +223,7 @@ def confusion_figure(matrix: list[list[int]], class_names: Sequence[str]) -> Fig
     axes.set_xticks(ticks, class_names, rotation=90, fontsize=fontsize)
     axes.set_yticks(ticks, class_names, fontsize=fontsize)
     axes.set(xlabel="predicted", ylabel="label")
-    axes.set_title("% of the class's pixels", y=1 + 0.1 / side)
+    axes.set_title("\n".join([*heading, "% of the class's pixels"]), y=1 + 0.1 / side, fontsize=10)
     axes.xaxis.set_label_coords(0.5, -names / side)
     axes.yaxis.set_label_coords(-names / side, 0.5)
     if len(class_names) <= READABLE:
@@ -206,12 +243,13 @@ def figure_image(figure: Figure, dpi: int = 80) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def trimap_figure(curves: dict[str, dict[str, float | None]]) -> Figure:
+def trimap_figure(curves: dict[str, dict[str, float | None]], title: str = "") -> Figure:
     """A matplotlib figure of the mean IoU near borders: of each name, the width to the metric."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4.4), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_title(textwrap.fill(title, 6 * TITLE_LETTERS), fontsize=10)
     widths = [int(width) for width in next(iter(curves.values()))]
     for name, curve in curves.items():
         values = [np.nan if value is None else 100 * value for value in curve.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 BINS = 256  # of confidence, equally wide: what bounds the memory
 COLOURS, DASHES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY), ("-", "--", ":", "-.")
+LETTERS = 88  # of a line of the title
 NAMED = 24  # classes that a legend names
 
 
@@ -114,7 +116,8 @@ def precision_recall_figure(found: PrecisionRecall, class_names: Sequence[str], 
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
     axes.set_xlabel("recall", fontsize=SIZE)
     axes.set_ylabel("precision", fontsize=SIZE)
-    axes.set_title(f"{title}: precision and recall by least confidence, {found.images} images", fontsize=SIZE)
+    what = f"precision and recall by least confidence, {found.images} images"
+    axes.set_title(f"{textwrap.fill(title, LETTERS)}\n{what}", fontsize=SIZE, loc="left")
     axes.tick_params(labelsize=SIZE)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)

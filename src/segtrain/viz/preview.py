@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from segtrain.contracts import IGNORE_INDEX, Sample
-from segtrain.viz.drawing import CAPTION_HEIGHT, IGNORE_COLOUR, overlay, with_legend
+from segtrain.contracts import IGNORE_INDEX, Colour, Sample
+from segtrain.viz.drawing import IGNORE_COLOUR, caption_height, overlay, write_caption
 from segtrain.viz.outlines import labels_in
+from segtrain.viz.sheet import headed
 
 COLUMNS = 3
 GAP = 4
@@ -15,8 +16,10 @@ SHARE = 0.55  # of the labels' colours in the overlays
 LARGEST, SMALLEST = 400, 160  # longer sides of an image on the page
 
 
-def draw_samples(samples: Sequence[Sample], class_names: Sequence[str], palette) -> np.ndarray:
-    """Rows of three samples, and the colours of the classes that they have (uint8 H×W×3).
+def draw_samples(
+    samples: Sequence[Sample], class_names: Sequence[str], palette: Sequence[Colour], title: str = ""
+) -> np.ndarray:
+    """Rows of three samples below the title and the colours of the classes that they have (uint8 H×W×3).
 
     Large images are reduced and tiny ones enlarged, pixel by pixel.
     """
@@ -27,27 +30,25 @@ def draw_samples(samples: Sequence[Sample], class_names: Sequence[str], palette)
     page = Image.new("RGB", (columns * width, rows * height), "white")
     for i, panel in enumerate(panels):
         page.paste(panel, (i % COLUMNS * width, i // COLUMNS * height))
-    present = sorted({label for sample in samples for label in labels_in(sample.mask)})
-    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
-    colours = dict(enumerate(palette)) | {IGNORE_INDEX: IGNORE_COLOUR}
-    legend = [names[label] for label in present], [colours[label] for label in present]
-    return with_legend(np.asarray(page), *legend)
+    present = {label for sample in samples for label in labels_in(sample.mask)}
+    return headed(np.asarray(page), title, class_names, palette, present)
 
 
-def _panel(sample: Sample, palette) -> Image.Image:
+def _panel(sample: Sample, palette: Sequence[Colour]) -> Image.Image:
     """The image and its overlay side by side below their name."""
     height, width = sample.mask.shape[:2]
     factor = min(1, LARGEST / max(height, width)) * max(1, SMALLEST // max(height, width))
     size = max(round(width * factor), 1), max(round(height * factor), 1)
-    panel = Image.new("RGB", (2 * size[0], size[1] + CAPTION_HEIGHT), "white")
+    caption = caption_height(*size)
+    panel = Image.new("RGB", (2 * size[0], size[1] + caption), "white")
     for i, image in enumerate((sample.rgb, _dotted(sample, palette))):
         way = Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST
-        panel.paste(Image.fromarray(image).resize(size, way), (i * size[0], CAPTION_HEIGHT))
-    ImageDraw.Draw(panel).text((2, 1), f"{sample.name}  {width} x {height}", fill="black")
+        panel.paste(Image.fromarray(image).resize(size, way), (i * size[0], caption))
+    write_caption(ImageDraw.Draw(panel), (2, 0), f"{sample.name}  {width} x {height}", caption)
     return panel
 
 
-def _dotted(sample: Sample, palette) -> np.ndarray:
+def _dotted(sample: Sample, palette: Sequence[Colour]) -> np.ndarray:
     """The overlay, where ignored pixels show the image through a grid of dots."""
     image = overlay(sample.rgb, sample.mask, palette, SHARE)
     ignored = sample.mask == IGNORE_INDEX

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from segtrain.viz.curves import BLUE, GREEN, SIZE, VERMILION
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LETTERS = 75  # of a line of the title
 HEAD = 1.3  # of the axis above what is shown: a loss that diverges hides all else
 
 
@@ -49,7 +51,7 @@ def rate_figure(
     low, high = float(np.min(smoothed)), float(np.max(smoothed[: max(1, int(np.argmin(smoothed)) + 1)]))
     margin = 0.15 * (high - low) or 0.1
     axes.set(xscale="log", ylim=(max(0.0, low - margin), HEAD * high - (HEAD - 1) * low + margin))
-    axes.set_title(title, fontsize=SIZE + 1)
+    axes.set_title(textwrap.fill(title, LETTERS), fontsize=SIZE + 1)
     axes.set_xlabel("learning rate (logarithmic)", fontsize=SIZE)
     axes.set_ylabel("training loss", fontsize=SIZE)
     axes.tick_params(labelsize=SIZE)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segtrain.contracts import IGNORE_INDEX, Colour, Sample
-from segtrain.viz.drawing import IGNORE_COLOUR, colourise, with_legend
+from segtrain.contracts import Colour, Sample
+from segtrain.viz.drawing import colourise
 from segtrain.viz.outlines import labels_in, nearest
+from segtrain.viz.sheet import headed
 
 SIDE, GAP = 240, 6  # of a panel, longer side, and between panels
 MARGIN = 12
@@ -75,12 +76,11 @@ def draw_sheet(
     blocks = [images[i : i + rows] for i in range(0, len(images), rows)]
     captions = list(images[0].panels)
     wide = len(captions) * (SIDE + GAP) + 2 * GAP
-    high = 2 * (LINE + MARGIN) + max(sum(map(_height, block)) for block in blocks)
+    high = LINE + MARGIN + max(sum(map(_height, block)) for block in blocks)
     canvas = Image.new("RGB", (len(blocks) * wide + 2 * MARGIN, high), "white")
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(LINE - 7)
-    draw.text((MARGIN, MARGIN), title, fill="black", font=font)
     for number, block in enumerate(blocks):
-        left, top = MARGIN + number * wide, MARGIN + LINE
+        left, top = MARGIN + number * wide, 0
         for i, caption in enumerate(captions):
             draw.text((left + i * (SIDE + GAP), top), caption, fill="black", font=font)
         top += LINE
@@ -89,11 +89,8 @@ def draw_sheet(
             for i, panel in enumerate(image.panels.values()):
                 canvas.paste(Image.fromarray(panel), (left + i * (SIDE + GAP), top + LINE))
             top += _height(image)
-    shown = sorted(frozenset().union(*(image.labels for image in images)))
-    names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
-    colours = dict(enumerate(palette)) | {IGNORE_INDEX: IGNORE_COLOUR}
-    legend = [names[label] for label in shown], [colours[label] for label in shown]
-    return with_legend(np.asarray(canvas), *legend, LINE)
+    shown = frozenset().union(*(image.labels for image in images))
+    return headed(np.asarray(canvas), title, class_names, palette, shown, LINE)
 
 
 def _height(image: SheetImage) -> int:

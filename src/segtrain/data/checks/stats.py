@@ -99,7 +99,7 @@ def to_json(stats: dict[str, SplitStats], class_names: tuple[str, ...], weights:
 
 
 def stats_figure(
-    stats: dict[str, SplitStats], class_names: tuple[str, ...], palette: Sequence[Colour]
+    stats: dict[str, SplitStats], class_names: tuple[str, ...], palette: Sequence[Colour], title: str = ""
 ) -> Figure:
     """Draws a data set's statistics.
 
@@ -107,6 +107,7 @@ def stats_figure(
         stats: of each split, by name.
         class_names: of the data set.
         palette: the RGB colour of each class, 0..255.
+        title: the data set's name.
 
     Returns:
         A matplotlib figure: each class's pixels and images in every split, and the images' sizes.
@@ -115,6 +116,7 @@ def stats_figure(
 
     classes = len(class_names)
     result = Figure(figsize=(15, 2.5 + 0.3 * max(classes, 8)), layout="constrained")
+    result.suptitle(title, fontsize=16)
     shares, images, sizes = result.subplots(1, 3, width_ratios=(1.2, 1, 1))
     rows, height = np.arange(classes), 0.8 / len(stats)
     colours = np.array(palette, float) / 255
