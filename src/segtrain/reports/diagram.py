@@ -12,6 +12,7 @@ from segtrain.viz.curves import BLUE, GREEN, ORANGE, PURPLE
 
 TALLEST, SHORTEST = 150, 12
 GAP, TOP = 26, 30
+SLANT, LETTER = 52, 6.4  # degrees of the names, and the width of one of their letters
 COLOURS = {
     "encoder": (BLUE, "convolutions"),
     "dilated": (ORANGE, "with dilation"),
@@ -57,7 +58,11 @@ def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], ro
     arcs = _levels([(a, b) for a, b in flows if b - a > 1])
     top = TOP + (15 * max(arcs.values()) + 27 if arcs else 0)
     middle = top + TALLEST / 2
-    bottom = top + TALLEST + 130
+    texts = [LETTER * (len(box.name) + 1.1 * len(box.note) + 1) for box in boxes]
+    slope = math.radians(SLANT)
+    bottom = top + TALLEST + 26 + max(texts) * math.sin(slope) + 28  # the key stands clear of the names
+    right = max(a + b / 2 + c * math.cos(slope) for a, b, c in zip(lefts, widths, texts, strict=True))
+    wide = max(x, right + 8, 700)
     parts = [_arrow(lefts, widths, a, middle) for a, b in flows if b - a == 1]
     parts += [
         _box(box, left, width, height, middle, top)
@@ -77,9 +82,9 @@ def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], ro
         )
     shown = {box.kind: None for box in boxes}
     key = _key([kind for kind in COLOURS if kind in shown], bool(arcs), bottom - 6)
-    size = f"0 0 {max(x, 700):.0f} {bottom:.0f}"
+    size = f"0 0 {wide:.0f} {bottom:.0f}"
     return Markup(
-        f'<svg viewBox="{size}" width="{max(x, 700):.0f}" height="{bottom:.0f}" role="img"'
+        f'<svg viewBox="{size}" width="{wide:.0f}" height="{bottom:.0f}" role="img"'
         f' aria-label="the network as {len(boxes)} stages"><defs><marker id="tip-of-arrow" viewBox="0 0 8 8"'
         ' refX="6" refY="4" markerWidth="6" markerHeight="6" orient="auto"><path d="M0 0L8 4L0 8z"'
         f' fill="currentColor"/></marker></defs>{"".join(parts)}{key}</svg>'
@@ -118,7 +123,7 @@ def _box(box: DrawnBox, left: float, width: float, height: float, middle: float,
         f"{box.channels}</text>"
         f'<text x="{centre:.1f}" y="{middle + height / 2 + 11:.1f}" text-anchor="middle" font-size="10"'
         f' fill-opacity=".75">{box.rows}</text>'
-        f'<text transform="translate({centre - 2:.1f} {below:.1f}) rotate(52)" font-size="11">'
+        f'<text transform="translate({centre - 2:.1f} {below:.1f}) rotate({SLANT})" font-size="11">'
         f"{escape(box.name)}{note}</text></g>"
     )
 

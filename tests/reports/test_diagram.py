@@ -1,0 +1,18 @@
+"""The diagram of a network."""
+
+import math
+import re
+
+from segtrain.reports.diagram import SLANT, DrawnBox, draw_diagram
+
+
+def test_the_names_below_the_boxes_leave_the_key_and_the_edge_free():
+    boxes = [DrawnBox(f"stage{i}", "", "encoder", 64, 40) for i in range(20)]
+    boxes.append(DrawnBox("context", "", "dilated", 21, 40, "dilation 1, 1, 2, 4, 8, 16, 32, 64"))
+    svg = draw_diagram(boxes, [], 321)
+    x, y = map(float, re.findall(r"translate\(([\d.]+) ([\d.]+)\)", svg)[-1])
+    length = 6 * len("context dilation 1, 1, 2, 4, 8, 16, 32, 64")  # pixels, of letters of 11
+    slope = math.radians(SLANT)
+    key = min(float(top) for top in re.findall(r'<rect x="\d+" y="(\d+)" width="10"', svg))
+    assert y + length * math.sin(slope) < key
+    assert x + length * math.cos(slope) < float(re.search(r'viewBox="0 0 (\d+)', svg)[1])
