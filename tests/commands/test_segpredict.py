@@ -313,6 +313,13 @@ def test_lists_from_windows_and_from_elsewhere(folder, line):
     assert path.is_file()
 
 
+def test_a_list_may_have_comments_and_an_image_twice(folder):
+    (folder / "some.txt").write_text("# of today\nb.png\nb.png\n#1.png\n")
+    (folder / "#1.png").write_bytes((folder / "b.png").read_bytes())
+    names = [name for name, _ in find_images(folder / "some.txt", folder / "out")]
+    assert names == ["b", "#1"]
+
+
 def test_probabilities_and_a_legend_on_request(tiny, run, folder):
     options = ["probabilities=true", "legend=true"]
     done = run("segpredict", f"ckpt={tiny().folder}", f"input={folder}/a.jpg", *options, *EVAL)

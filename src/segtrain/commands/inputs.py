@@ -8,6 +8,7 @@ from segtrain.commands.made_from import MADE_FROM
 from segtrain.data.io.files import read_list
 from segtrain.data.io.listing import SUFFIXES, is_hidden, is_image
 from segtrain.errors import InputError
+from segtrain.files import check_name
 
 VIDEOS = ".mp4 .m4v .avi .mov .mkv .webm .mpg .mpeg .m2v .wmv .flv .3gp .ts .mts .m2ts .ogv .vob".split()
 MADE = ("labels", "overlays", "steps", "probabilities", "polygons", "unfinished")  # folders of outputs
@@ -35,7 +36,9 @@ def find_images(source: Path, output: Path, bands: Sequence[str] = ()) -> list[t
         do = "give an image, a folder, a .txt with a path a line, or a video"
         raise InputError(f"input={source}: no such file or folder", do=do)
     elif source.suffix.lower() == ".txt":
-        paths = [_listed(line, source.parent) for line in read_list(source)]
+        lines = dict.fromkeys(read_list(source))  # an image that is listed twice is annotated once
+        listed = [(line, *_listed(line, source.parent)) for line in lines]
+        paths = [(path, name) for line, path, name in listed if line[0] != "#" or path.is_file()]
     else:
         paths = [(source, Path(source.name))]
     if not paths:
@@ -77,7 +80,10 @@ def _images_below(folder: Path, output: Path) -> Iterator[Path]:
             and (here / name).resolve() != output
         )
         images = (here / name for name in sorted(files) if is_image(PurePath(name)))
-        yield from (path for path in images if path.is_file() or path.is_symlink())  # a broken link is said
+        for path in images:
+            if path.is_file() or path.is_symlink():  # a broken link is said
+                check_name(path.name, here)
+                yield path
 
 
 def _refuse(error: OSError) -> None:

@@ -161,8 +161,21 @@ def test_a_list_may_come_from_windows(six, encoding, end):
     assert (names(data.train), names(data.val)) == (["p0", "p1"], ["p2"])
 
 
-def test_a_list_of_another_coding_is_named(six):
-    (six / "train.txt").write_bytes("städte".encode("latin-1"))
+def test_a_name_in_a_folder_may_come_from_windows(six):
+    for below in ("images/sub", "masks/sub"):
+        (six / below).mkdir()
+    (six / "images/p1.jpg").rename(six / "images/sub/p1.jpg")
+    (six / "masks/p1.png").rename(six / "masks/sub/p1.png")
+    marks = "\ufeffp0\n\ufeffsub\\p1.jpg\n"  # of two lists that were put together
+    (six / "train.txt").write_text(marks, encoding="utf-8")
+    (six / "val.txt").write_text("p2\n")
+    data = folder(six, train_split="train", val_split="val")
+    assert names(data.train) == ["p0", "sub/p1"]
+
+
+@pytest.mark.parametrize("coding", ["latin-1", "utf-16-le", "utf-32"])
+def test_a_list_of_another_coding_is_named(six, coding):
+    (six / "train.txt").write_bytes("städte".encode(coding))
     with pytest.raises(
         InputError, match=r"train\.txt: cannot be read \(it is not UTF-8\); store it as UTF-8"
     ):

@@ -82,8 +82,8 @@ class Folders(NamedTuple):
             found = _pair_of(line, root)
             if found is None:
                 named = named or (self._images(), self._masks())
-                name = str(Path(line).with_suffix("")) if Path(line).suffix.lower() in SUFFIXES else line
-                name = name if name in named[0] else Path(name).name  # also images/NAME.jpg
+                ways = _without_suffix(line), _without_suffix(line.replace("\\", "/"))
+                name = next((w for w in ways if w in named[0]), Path(ways[1]).name)  # also images/NAME.jpg
                 image, mask = (of.get(name) for of in named)
                 if image is not None and mask is not None:
                     found = Pair(name, image, mask)
@@ -122,6 +122,10 @@ class Folders(NamedTuple):
     def _masks(self) -> dict[str, Path]:
         suffix, found = self.mask_suffix, _by_name(self.masks, self.images).items()
         return {name.removesuffix(suffix): path for name, path in found if name.endswith(suffix)}
+
+
+def _without_suffix(line: str) -> str:
+    return str(Path(line).with_suffix("")) if Path(line).suffix.lower() in SUFFIXES else line
 
 
 def shared_suffix(images: Collection[str], masks: Collection[str]) -> str | None:

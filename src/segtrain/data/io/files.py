@@ -194,13 +194,16 @@ def read_list(path: Path) -> list[str]:
     """
     try:
         content = content_of(path)
-        text = content.decode("utf-16" if content[:2] in UTF_16 else "utf-8-sig")
+        text = content.decode("utf-16" if content[:2] in UTF_16 else "utf-8")
+        if "\0" in text:
+            raise UnicodeDecodeError("utf-8", content, 0, 1, "UTF-16 without its mark, or UTF-32")
     except (OSError, UnicodeDecodeError) as error:
         coding = isinstance(error, UnicodeDecodeError)
         reason = "it is not UTF-8" if coding else error
         do = "store it as UTF-8" if coding else "check data.root and the split"
         raise InputError(f"{path}: cannot be read ({reason})", do=do) from error
-    return [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
+    text = text.replace("\ufeff", "").replace("\r", "\n")  # several files in one have a mark each
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def find_root(
