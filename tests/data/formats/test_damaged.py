@@ -37,6 +37,11 @@ def first_point(polygon, value):
             lambda c: c["images"][0].update(file_name="é" * 300),
             "annotations.json: not of COCO's form",
         ),
+        (
+            "coco",
+            lambda c: c["categories"].extend({"id": 1000 + i, "name": f"c{i}"} for i in range(300)),
+            r"there are 30\d classes; name the classes to take in data.class_names, 255 at most",
+        ),
         ("coco", lambda c: first_point(c["annotations"][0]["segmentation"][0], FAR), AWAY),
         ("label_studio", lambda c: c[0].update(data={}), "no such image"),
         (

@@ -256,6 +256,14 @@ def test_a_reader_says_what_it_was_made_for(tmp_path):
         ImageReader(ImageLayout(4, "uint16"))(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp"])
+def test_a_film_is_not_passed_off_as_its_first_frame(tmp_path, suffix):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match=f"a.{suffix}: must be one image, got 2 pages"):
+        read_raster(tmp_path / f"a.{suffix}")
+
+
 def test_a_mask_of_two_pages_is_refused(tmp_path):
     from segtrain.data.io.masks import read_mask
 

@@ -56,6 +56,9 @@ def find_classes(
 
 def named(class_names: list[str] | None, num_classes: int) -> tuple[str, ...]:
     """The names as texts, numbers where there are none. Raises InputError where they do not fit."""
+    if num_classes > IGNORE_INDEX:
+        do = f"name the classes to take in data.class_names, {IGNORE_INDEX} at most"
+        raise InputError(f"there are {num_classes} classes", do=do)
     names = tuple(map(str, range(num_classes) if class_names is None else class_names))
     if len(names) != num_classes or len(set(names)) != num_classes:
         what = f"data.class_names: {len(set(names))} different names for data.num_classes={num_classes}"

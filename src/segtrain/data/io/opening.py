@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from segtrain.errors import InputError, SegtrainError
 
 # That Pillow may open: it would start Ghostscript on a file that looks like EPS.
+ANIMATED = ("GIF", "PNG", "WEBP")  # which may hold a film; a JPEG's second image is a camera's preview
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
@@ -45,11 +46,17 @@ def open_image(path: Path, *, single: bool = False) -> Image.Image:
     check_regular(path)
     with reading(path), path.open("rb") as file:
         image = Image.open(file, formats=FORMATS)
-        pages = getattr(image, "n_frames", 1) if single else 1
-        if pages > 1:
-            raise InputError(f"{path}: must be one image, got {pages} pages", do="store one a file")
+        if single:
+            check_single(image, path)
         image.load()
     return image
+
+
+def check_single(image: Image.Image, path: Path) -> None:
+    """Raises InputError for an image with several pages or frames, of which Pillow gives the first."""
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1:
+        raise InputError(f"{path}: must be one image, got {pages} pages", do="store one a file")
 
 
 def stated_size(path: Path) -> tuple[int, int] | None:

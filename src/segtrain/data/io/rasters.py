@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from segtrain.data.io.opening import FORMATS, check_regular, reading
+from segtrain.data.io.opening import ANIMATED, FORMATS, check_regular, check_single, reading
 from segtrain.errors import InputError, how_to_install
 from segtrain.input_spec import DTYPES, MOST_CHANNELS
 
@@ -72,6 +72,8 @@ def _read_pillow(path: Path) -> Raster:
     check_regular(path)
     with reading(path), path.open("rb") as file:
         opened = Image.open(file, formats=FORMATS)
+        if opened.format in ANIMATED:
+            check_single(opened, path)
         deep = opened.mode in ("RGB", "RGBA", "LA") and more_than_8_bits(opened)
         opened.load()
         if deep:
