@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from segtrain.commands.changes import Change, differences
 from segtrain.commands.resume import check_changes, fingerprint, newest_unfinished
@@ -68,6 +69,9 @@ def test_the_command_of_before_may_be_repeated_and_a_sweep_goes_over_what_varies
         (["schedule=cosine"], ["schedule was segtrain.schedules.Poly, is segtrain.schedules.Cosine"]),
         (["width=0.125"], ["width was 0.0625, is 0.125"]),
         (["augment.flip.p=0.5"], ["augment.flip.p was 0.25, is 0.5"]),
+        (["freeze_norm=true"], ["freeze_norm was false, is true"]),
+        (["freeze=[encoder]"], ["freeze was [], is [encoder]"]),
+        (["init_from=other.ckpt"], ["init_from was null, is other.ckpt"]),
         (["batch_size=4"], ["must have 2 images as before, got 4"]),
         (["max_steps=1"], ["max_steps must be at least the 2 steps taken, got 1", "nothing is left"]),
     ],
@@ -77,6 +81,21 @@ def test_a_key_that_cannot_change_is_refused_with_both_values(run, first, argume
     assert done.code == 2
     for word in words:
         assert word in done.err
+
+
+def test_what_is_added_to_a_run_whose_classes_were_counted_knows_their_number(run, tmp_path):
+    for below, mode in (("images", "RGB"), ("masks", "L")):
+        (tmp_path / "d" / below).mkdir(parents=True)
+        for i in range(4):
+            Image.new(mode, (32, 32)).save(tmp_path / "d" / below / f"{i}.png")
+    data = ["data=folder", f"data.root={tmp_path}/d"]
+    done = run("segtrain", *MODEL, "width=0.0625", *FAST, *data)
+    assert done.code == 0, done.err
+    again = run("segtrain", f"resume={done.folder}", "metric=[boundary]")
+    assert again.code == 0, again.err
+    assert "trimap" in json.loads((again.folder / "metrics.json").read_text())
+    refused = run("segtrain", f"resume={done.folder}", "model=unet")
+    assert "model was segtrain.models.segnet.SegNetBasic, is segtrain.models.unet.UNet" in refused.err
 
 
 def test_weights_alone_are_refused_and_what_would_do_is_named(run, first):

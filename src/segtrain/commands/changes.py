@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-FIXED = ("seed", "width", "task", "model", "data", "crops", "augment", "loss")  # they decide every step
+# They decide every step, or which tensors the optimizer has.
+FIXED = "seed width task model data crops augment loss freeze freeze_norm".split()
 SAID = ("root", "download", "pretrained")  # below those: where things come from
 LISTS = ("loss", "metric", "logger")  # groups of several options, each under its name
 ABSENT = "absent"
@@ -29,6 +30,8 @@ class Change(NamedTuple):
         name = self.key.rpartition(".")[2]
         if group in FIXED:
             return name not in SAID
+        if group == "init_from":  # the weights are those of the run that goes on
+            return self.before is None
         if group == "schedule":
             return not rest
         if group == "optimizer":

@@ -92,6 +92,8 @@ def with_saved(
     """
     check_trust(saved, "config", composed.trust)
     result = copy.deepcopy(saved)
+    if composed.data.get("num_classes", 0) is None:  # of what the user adds, such as metric=[boundary]
+        composed.data.num_classes = saved["data"].get("num_classes")
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     another = any(o.key_or_group == "experiment" and not _repeats(o, choices) for o in parsed)
     for key in composed:

@@ -82,8 +82,10 @@ class Folders(NamedTuple):
             found = _pair_of(line, root)
             if found is None:
                 named = named or (self._images(), self._masks())
-                ways = _without_suffix(line), _without_suffix(line.replace("\\", "/"))
-                name = next((w for w in ways if w in named[0]), Path(ways[1]).name)  # also images/NAME.jpg
+                written = _without_suffix(line), _without_suffix(line.replace("\\", "/"))
+                name = next(
+                    (w for w in written if w in named[0]), Path(written[1]).name
+                )  # also images/NAME.jpg
                 image, mask = (of.get(name) for of in named)
                 if image is not None and mask is not None:
                     found = Pair(name, image, mask)
