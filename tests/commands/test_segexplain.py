@@ -12,6 +12,7 @@ from segtrain import build_model, list_models
 from segtrain.anatomy.effective import effective_field, effective_size
 from segtrain.cli.explain import _model_name
 from segtrain.commands.anatomy import anatomy_of
+from segtrain.commands.explain.field_sections import stride_at
 from segtrain.commands.explain.scene import Exhibit
 from segtrain.commands.explain.skips import fcn_sections, unet_sections
 from segtrain.commands.explain.streams import stream_sections
@@ -107,6 +108,14 @@ def test_the_option_of_a_run_is_known_by_its_last_checkpoint_else_by_its_config(
     config = plain(compose_config("train", ["model=fcn8s_atonce", "data=shapes", "width=0.5"]))["model"]
     assert _model_name(str(run_folder / "checkpoints/best.ckpt"), config) == "fcn8s"
     assert _model_name(str(tmp_path), config) == "fcn8s_atonce"
+
+
+@pytest.mark.parametrize(("name", "stride"), [("deeplabv3", 16), ("dilation8", 8), ("deeplabv2", 8)])
+def test_the_cells_of_dilated_layers_have_the_networks_stride(name, stride):
+    with torch.device("meta"):
+        anatomy = anatomy_of(build_model(name, num_classes=7, width=0.125), (96, 96))
+    dilated = next(layer for layer in anatomy.layers if layer.dilation > 1)
+    assert stride_at(anatomy, dilated) == stride
 
 
 def test_a_lesson_is_refused_by_name(run):

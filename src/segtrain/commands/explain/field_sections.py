@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from segtrain.anatomy.effective import effective_field, effective_size
-from segtrain.anatomy.layer import Layer
+from segtrain.anatomy.layer import Anatomy, Layer
 from segtrain.commands.explain.anatomy_sections import LARGE, Subject
 from segtrain.reports.fields import (
     field_drawing,
@@ -53,7 +53,7 @@ def dilation_sections(subject: Subject) -> list[Section]:
     dilated = [layer for layer in subject.anatomy.layers if layer.dilation > 1 and layer.kernel == 3]
     if not dilated:
         return []
-    stride = max(round(subject.anatomy.size[0] / layer.rows) for layer in dilated)
+    stride = stride_at(subject.anatomy, dilated[0])
     own = {layer.dilation for layer in dilated}
     rates = sorted({*RATES, *(rate for rate in own if rate <= 24)})
     blocks: list[SectionPart] = [
@@ -76,6 +76,17 @@ def dilation_sections(subject: Subject) -> list[Section]:
         )
         blocks.append(drawing("paths", caption, svg))
     return [Section("dilation", "Dilation", blocks)]
+
+
+def stride_at(anatomy: Anatomy, layer: Layer) -> int:
+    """Pixels from one cell of an encoder's layer to the next: the strides on its way, multiplied."""
+    number, stride = anatomy.layers.index(layer), 1
+    while True:
+        stride *= max(anatomy.layers[number].stride, 1)
+        before = [one for one in anatomy.layers[number].inputs if one < number]
+        if not before:
+            return stride
+        number = before[0]
 
 
 def _rates(rates: list[int], layer: Layer) -> PageTable:
