@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from scripts.street import things, town
+from scripts.street import posts, things, town
 from scripts.street.canvas import HEIGHT, WIDTH, Canvas
 
 SKIES = ((206, 220, 236), (222, 226, 230), (236, 222, 200))  # haze at the horizon
@@ -51,7 +51,7 @@ def houses(canvas: Canvas, side: int, wall: float, later: list) -> None:
                     found.append((z, lambda x=x, z=z: town.tree(canvas, x, z)))
             if far > 5:
                 start = max(near + 0.2, 3.0)
-                later.append((far, lambda a=start, b=far: things.fence(canvas, side * (wall + 0.1), a, b)))
+                later.append((far, lambda a=start, b=far: posts.fence(canvas, side * (wall + 0.1), a, b)))
         elif far > 2:
             house = town.House(canvas, side, wall + rng.uniform(0, 0.6), max(near, 1.0), far)
             found.append((house.near, house.draw))
@@ -72,17 +72,17 @@ def roadside(canvas: Canvas, side: int, road: float, pavement: float, later: lis
             later.append((z, lambda x=x, z=z: draw(canvas, x, z, **more)))
             z += spacing * rng.uniform(0.6, 1.6)
 
-    add(things.lamp_post, 22, 6, kerb)
-    add(things.sign, 26, 5, kerb)
+    add(posts.lamp_post, 22, 6, kerb)
+    add(posts.sign, 26, 5, kerb)
     add(things.person, 9, 5)
     if rng.random() < 0.6:
         add(town.tree, 14, 8, side * (road + 0.8))
     if rng.random() < 0.5:
-        add(things.traffic_light, 40, 8, kerb)
+        add(posts.traffic_light, 40, 8, kerb)
     if rng.random() < 0.45:
         start = rng.uniform(4, 16)
         end = start + rng.uniform(5, 14)
-        later.append((end, lambda: things.fence(canvas, side * (road + 0.35), start, end)))
+        later.append((end, lambda: posts.fence(canvas, side * (road + 0.35), start, end)))
 
 
 def traffic(canvas: Canvas, road: float, later: list) -> None:
