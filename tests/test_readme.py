@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from segtrain.errors import how_to_install
 from tests import documented
 from tests.documented import ROOT, SMALL, call, commands, copy_run, miniature_of, shortened
 
@@ -110,6 +111,17 @@ def test_the_targets_and_programs_of_the_readme_exist():
         if line.startswith("make "):
             assert f"\n{line.split()[1]}:" in makefile
     assert shutil.which("tensorboard", path=Path(sys.executable).parent)
+
+
+def test_nothing_advises_to_install_the_package_of_another():
+    """The package index's `segtrain` is somebody else's."""
+    files = [*ROOT.glob("*.md"), ROOT / "pyproject.toml", *ROOT.glob("docs/**/*.md")]
+    files += [p for below in ("src", "scripts") for p in (ROOT / below).rglob("*.py")]
+    another = re.compile(r"""pip install ["']?segtrain(\[|["' ]|$)""", re.MULTILINE)
+    assert [str(path) for path in files if another.search(path.read_text(encoding="utf-8"))] == []
+    assert how_to_install("export") == (
+        "do: make install EXTRAS=export, or pip install 'segtrain-papers[export]'"
+    )
 
 
 def test_the_links_of_the_readme_lead_somewhere():

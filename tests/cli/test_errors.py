@@ -201,6 +201,34 @@ def test_a_training_whose_output_nobody_reads_goes_on(tmp_path):
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
 
 
+@pytest.mark.parametrize(
+    ("words", "codes"), [("--version >/dev/full", [4]), ("--help | true", [0, 141]), ("--help >&-", [0])]
+)
+def test_an_output_that_is_full_or_goes_away_is_no_traceback(words, codes):
+    line = f"{sys.executable} -m segtrain {words}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
+    assert done.returncode in codes
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("output", ["file", "file/below", "/proc/none"])
+def test_predictions_and_exports_that_cannot_be_there(tiny, run, tmp_path, output):
+    trained = tiny().folder
+    (tmp_path / "file").write_text("x")
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    commands = [["segpredict", f"ckpt={trained}", f"input={tmp_path}/a.png", f"output={output}"]]
+    if output != "file":  # which is replaced
+        out = f"out={output}/m.safetensors"
+        commands += [["segexport", f"ckpt={trained}", "format=safetensors", out]]
+    for command in commands:
+        ours = command[0] == "segpredict"
+        done = run(*command, *([f"hydra.run.dir={output}"] if ours else []))
+        assert done.code == 4, done.err
+        assert "cannot be written" in done.err or "could not be written" in done.err
+    assert (tmp_path / "file").read_text() == "x"
+
+
 def test_square_brackets_are_shown_as_they_are(run, tmp_path):
     names = "data.class_names=[bg,'[bold]','[/x]']"
     for below in ("images", "masks"):

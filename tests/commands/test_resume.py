@@ -41,6 +41,7 @@ def test_a_path_needs_nothing_else_and_the_users_keys_are_on_top(run, first):
     assert config["optimizer"] == before["optimizer"] | {"lr": 1e-3}
     assert "resume: optimizer.lr was 0.01, is 0.001" in done.out
     assert "resume: max_steps was 2, is 3" in done.out
+    assert "the learning rate falls, from 0.0" in done.out
     steps = [json.loads(line)["step"] for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
     assert steps == [3, 3]
     assert "segnet_basic" in json.dumps(

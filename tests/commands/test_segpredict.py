@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 import threading
@@ -14,9 +15,10 @@ from PIL import Image
 
 from segtrain.cli import entry
 from segtrain.commands import predict
-from segtrain.commands.inputs import find_images
+from segtrain.commands.inputs import find_images, is_video
 from segtrain.commands.made_from import MadeFrom
 from segtrain.commands.video_file import open_video
+from segtrain.data.datasets.folder import Folder
 from segtrain.data.io.listing import SUFFIXES
 from segtrain.distributed.signals import StopSignals
 from segtrain.errors import InputError, SaveError
@@ -364,6 +366,39 @@ def test_a_video_becomes_a_video_of_overlays(tiny, run, tmp_path):
     video = cv2.VideoCapture(str(done.folder / "in.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     assert video.read()[1].shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("suffix", ["m4v", "MPG", "wmv", "flv", "3gp", "ts"])
+def test_videos_are_known_by_what_opencv_reads(tmp_path, suffix):
+    (tmp_path / f"a.{suffix}").touch()
+    assert is_video(tmp_path / f"a.{suffix}")
+
+
+def test_a_video_cut_short_says_how_many_frames_there_were(tiny, run, tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "in.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 48))
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), dtype=np.uint8)
+    for frame in noise:
+        writer.write(frame)
+    writer.release()
+    whole = (tmp_path / "in.avi").read_bytes()
+    (tmp_path / "in.avi").write_bytes(whole[: len(whole) * 2 // 3])
+    done = run("segpredict", f"ckpt={tiny().folder}", f"input={tmp_path}/in.avi", *EVAL)
+    assert done.code == 2, done.out
+    made = re.search(r"(\d+) of 12 frames can be read, they are in .*in\.mp4", done.err)
+    assert made is not None, done.err
+    assert 0 < int(made[1]) < 12
+    video = cv2.VideoCapture(str(done.folder / "in.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == int(made[1])
+
+
+def test_predictions_are_masks_of_another_training(tiny, run, folder):
+    done = run("segpredict", f"ckpt={tiny().folder}", f"input={folder}", *EVAL)
+    labels = done.folder / "labels"
+    masks = Folder(root=str(folder.parent), images=folder.name, masks=str(labels), num_classes=7)
+    for split in (masks.train, masks.val):
+        for i in range(len(split)):
+            sample = split[i]
+            assert (sample.mask == read(labels / f"{sample.name}.png")[2]).all()
 
 
 def test_a_video_by_pyav_is_h264_of_even_sides(tmp_path):

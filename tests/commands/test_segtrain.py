@@ -34,6 +34,8 @@ def test_a_run_leaves_what_the_interface_names(tiny):
     assert metrics["images"] == 3
     steps = [json.loads(line) for line in (done.folder / "metrics.jsonl").read_text().splitlines()]
     assert [(s["step"], s["split"]) for s in steps] == [(1, "train"), (2, "train"), (2, "val")]
+    assert steps[-1]["mean_iou"] == pytest.approx(metrics["without_crf"]["mean_iou"])
+    assert steps[-1]["mean_iou_crf"] == pytest.approx(metrics["mean_iou"])
     config = yaml.safe_load((done.folder / "config.yaml").read_text())
     assert config["model"]["num_classes"] == 7
     assert "segeval ckpt=" in done.out

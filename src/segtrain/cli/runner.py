@@ -68,10 +68,10 @@ def run_command(command: Command, arguments: list[str]) -> None:
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # notebooks have others
     if {"--help", "-h"} & set(arguments):
-        print(help_text(command.root), flush=True)
+        _show(help_text(command.root), command.root)
         return
     if "--version" in arguments:
-        print(f"segtrain {__version__}", flush=True)
+        _show(f"segtrain {__version__}", command.root)
         return
     _prepare_process()
     if {"--shell-completion", "-sc"} & set(arguments):
@@ -184,6 +184,17 @@ class Job:
             if reason is None:
                 raise
             raise reason from error
+
+
+def _show(text: str, root: str) -> None:
+    """Prints what was asked for, and nothing else is done."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # Python would try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(root, f"the output cannot be written ({error.strerror})", SaveError.exit_code)
 
 
 def _prepare_process() -> None:

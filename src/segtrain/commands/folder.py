@@ -181,4 +181,4 @@ def _holds_a_beginning_only(folder: Path) -> bool:
 
 
 def _cannot_be_made(path: Path, reason: Any) -> SaveError:
-    return SaveError(f"{path}: this folder cannot be written ({reason})", do="choose another hydra.run.dir")
+    return SaveError(f"{path}: this folder cannot be written ({reason})", do="choose another folder")
