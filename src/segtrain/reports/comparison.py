@@ -253,7 +253,8 @@ def verdict_lines(groups: Sequence[Group], pairs: Sequence[TestedPair], left_out
     if tested:
         significant = sum(pair.significant for pair in tested)
         lines.append(
-            f"{significant} of {len(tested)} differences of mean IoU are significant at 5 %, all together"
+            f"{significant} of {len(tested)} differences of mean IoU"
+            f" {'is' if significant == 1 else 'are'} significant at 5 %, all together"
             " (paired bootstrap over the same images, Holm's correction)."
         )
         equal = [groups[pair.second].label for pair in tested if pair.first == 0 and not pair.significant]
