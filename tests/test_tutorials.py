@@ -57,3 +57,16 @@ def test_the_tutorials_show_images_that_are_there():
     for page in documented.pages():
         for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
             assert (page.parent / target).exists()
+
+
+def test_the_tutorials_show_their_scripts():
+    """`ruff format` took the line that includes one for an expression where its block was called python."""
+    shown = {
+        name: page.read_text()
+        for page in documented.tutorials()
+        for name in re.findall(r'\?\?\? note "(.+\.py)"', page.read_text())
+    }
+    assert len(shown) == 2
+    for name, text in shown.items():
+        assert f'    --8<-- "docs/tutorials/{name}"\n' in text
+        assert (ROOT / "docs/tutorials" / name).is_file()
