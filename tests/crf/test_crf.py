@@ -275,9 +275,13 @@ def test_arrays_that_do_not_fit_are_named(image, softmax, change, words):
 def test_options_that_do_not_fit_are_named(image, softmax):
     with pytest.raises(InputError, match="backend must be auto"):
         dense_crf(image, softmax, backend="gpu")
-    with pytest.raises(InputError, match="iterations must be"):
-        dense_crf(image, softmax, iterations=-1)
-    for share in (1, -0.1, float("nan")):
+    for iterations in (-1, 2.5, "3", None, True):
+        with pytest.raises(InputError, match="iterations must be"):
+            dense_crf(image, softmax, iterations=iterations)
+    assert (
+        dense_crf(image, softmax, iterations=np.int64(2)) == dense_crf(image, softmax, iterations=2)
+    ).all()
+    for share in (1, -0.1, float("nan"), "0.1", None):
         with pytest.raises(InputError, match="drop_below must be"):
             dense_crf(image, softmax, drop_below=share)
 

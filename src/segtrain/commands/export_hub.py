@@ -147,7 +147,7 @@ def _copy(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as error:
-        raise SaveError(f"{target}: could not be written ({error.strerror})", do="free some space") from error
+        raise SaveError.of(target, error) from error
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _marginals(engine: Backend, task: CrfTask) -> np.ndarray:
 def _kept(task: CrfTask, drop_below: float) -> np.ndarray:
     """The labels that are not dropped: by default all. `cpu/README.md` says what dropping saves (at a share
     of 0.1 up to a third of the time, often nothing), and why none can be dropped exactly."""
-    if not 0 <= drop_below < 1:
+    if not isinstance(drop_below, int | float | np.number) or not 0 <= drop_below < 1:
         raise InputError(
             f"dense_crf.drop_below must be at least 0 and below 1, got {drop_below}", do="0 drops no label"
         )

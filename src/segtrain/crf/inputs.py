@@ -62,14 +62,13 @@ def read_task(
         )
     if not np.isfinite(image).all():
         raise InputError("dense_crf: the image must be finite, got NaN or infinity", do="replace it")
-    if iterations < 0:
-        raise InputError(
-            f"dense_crf.iterations must be 0 or more, got {iterations}", do="the papers take 5 or 10"
-        )
+    if not isinstance(iterations, int | np.integer) or isinstance(iterations, bool) or iterations < 0:
+        what = f"dense_crf.iterations must be a whole number, 0 or more, got {iterations!r}"
+        raise InputError(what, do="the papers take 5 or 10")
     # Writable, so that one kind of array is compiled for.
     probabilities = np.require(probabilities, np.float32, ["C", "W", "A"])
     kernels = read_kernels(gaussian, bilateral, channels[0], len(probabilities))
-    return CrfTask(image.reshape(*image.shape[:2], *channels), probabilities, kernels, iterations)
+    return CrfTask(image.reshape(*image.shape[:2], *channels), probabilities, kernels, int(iterations))
 
 
 def check_probabilities(probabilities: np.ndarray) -> None:

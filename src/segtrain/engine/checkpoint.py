@@ -81,7 +81,9 @@ def save(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) ->
                 os.replace(link, previous)
             os.replace(temporary, path)
             sync_folder(path.parent)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise SaveError.of(path, error) from error
+    except SafetensorError as error:
         raise SaveError(
             f"{path}: could not be written ({error})", do="free some space; the file before it is untouched"
         ) from error
