@@ -37,7 +37,7 @@ MAY_IMPORT = {
     },
     "engine": {"distributed", "loggers", "losses"},
     "evaluation": {"crf", "distributed", "engine", "inference", "metrics", "sizes", "tasks", "viz"},
-    "export": {"sizes", "tasks"},
+    "export": {"layers", "sizes", "tasks"},
     "converters": {"layers", "models", "weights"},
     "loggers": set(),
     "viz": set(),

@@ -14,11 +14,13 @@ from torch.fx.experimental import _config as shape_config
 from torch.nn import functional as F
 
 from segtrain.input_spec import InputSpec
+from segtrain.layers.grid import SLICES_ARE_LOST, cut
 from segtrain.sizes import stride_of
 from segtrain.tasks import Task
 
 Size = tuple[int, int]  # height, width
 Run = Callable[[Tensor], Tensor]  # an image, uint8 1×3×H×W, to logits 1×C×H×W or labels uint8 1×H×W
+CELL = 32  # the largest stride
 Output = Literal["logits", "labels"]
 
 
@@ -65,7 +67,7 @@ class FullSize(nn.Module):
             cells = zip(self.strides, logits.shape[-2:], strict=True)
             whole = [stride * (count - 1) + 1 for stride, count in cells]
             logits = F.interpolate(logits, whole, mode="bilinear", align_corners=True)
-        logits = logits[..., : images.shape[-2], : images.shape[-1]]
+        logits = cut(logits, 0, 0, images.shape[-2:])
         return logits if self.output == "logits" else self._labels(logits)
 
     def _labels(self, logits: Tensor) -> Tensor:
@@ -138,8 +140,10 @@ def trace(network: FullSize, size: Size, dynamic: bool) -> ExportedProgram:
     """
     shapes = {"images": {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}} if dynamic else None
     # Otherwise the graph asserts of each crop whether it takes anything away, as on the example.
-    known = hasattr(shape_config, "backed_size_oblivious")  # torch 2.6 and 2.7 lack it
+    known = hasattr(shape_config, "backed_size_oblivious")
     options = {"backed_size_oblivious": dynamic} if known else {}
+    if dynamic and SLICES_ARE_LOST:  # of two equal sides it takes one for the smaller; these are unequal
+        size = (size[0] // CELL * CELL + 1, size[1] // CELL * CELL + 1)
     deferred: dict[str, Any] = {"prefer_deferred_runtime_asserts_over_guards": dynamic}
     if not deferred.keys() <= signature(torch.export.export).parameters.keys():  # torch 2.6
         deferred = {}

@@ -7,8 +7,13 @@ follow from composing the coordinate maps of the layers, which is what `Grid` do
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+# torch 2.6 and 2.7 leave a slice that takes nothing away from the example out of an exported program, and do
+# not say so: for images of another size it would be missing. A negative border stays.
+SLICES_ARE_LOST = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 8)
 
 
 class Grid(NamedTuple):
@@ -46,6 +51,15 @@ def crop(x: Tensor, top: int, left: int, size: Sequence[int]) -> Tensor:
     height, width = size
     if top + height > x.shape[-2] or left + width > x.shape[-1] or min(top, left) < 0:
         raise ValueError(f"cannot crop {height}×{width} at ({top}, {left}) from {tuple(x.shape[-2:])}")
+    return cut(x, top, left, size)
+
+
+def cut(x: Tensor, top: int, left: int, size: Sequence[int]) -> Tensor:
+    """As `crop`, for sizes that are known to reach."""
+    height, width = size
+    if SLICES_ARE_LOST and any(isinstance(side, torch.SymInt) for side in (*size, *x.shape[-2:])):
+        below, right = top + height - x.shape[-2], left + width - x.shape[-1]
+        return F.pad(x, (-left, right, -top, below))
     return x[..., top : top + height, left : left + width]
 
 
