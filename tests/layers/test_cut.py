@@ -14,7 +14,7 @@ class Whole(nn.Module):
 
     def forward(self, images):
         height, width = images.shape[-2:]
-        return grid.cut(F.pad(images, (0, -width % 4, 0, -height % 4)), 0, 0, (height, width))
+        return grid.cut_out(F.pad(images, (0, -width % 4, 0, -height % 4)), 0, 0, (height, width))
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from torch.fx.experimental import _config as shape_config
 from torch.nn import functional as F
 
 from segtrain.input_spec import InputSpec
-from segtrain.layers.grid import SLICES_ARE_LOST, cut
+from segtrain.layers.grid import SLICES_ARE_LOST, cut_out
 from segtrain.sizes import stride_of
 from segtrain.tasks import Task
 
@@ -67,7 +67,7 @@ class FullSize(nn.Module):
             cells = zip(self.strides, logits.shape[-2:], strict=True)
             whole = [stride * (count - 1) + 1 for stride, count in cells]
             logits = F.interpolate(logits, whole, mode="bilinear", align_corners=True)
-        logits = cut(logits, 0, 0, images.shape[-2:])
+        logits = cut_out(logits, 0, 0, images.shape[-2:])
         return logits if self.output == "logits" else self._labels(logits)
 
     def _labels(self, logits: Tensor) -> Tensor:

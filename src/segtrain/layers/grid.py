@@ -51,10 +51,10 @@ def crop(x: Tensor, top: int, left: int, size: Sequence[int]) -> Tensor:
     height, width = size
     if top + height > x.shape[-2] or left + width > x.shape[-1] or min(top, left) < 0:
         raise ValueError(f"cannot crop {height}×{width} at ({top}, {left}) from {tuple(x.shape[-2:])}")
-    return cut(x, top, left, size)
+    return cut_out(x, top, left, size)
 
 
-def cut(x: Tensor, top: int, left: int, size: Sequence[int]) -> Tensor:
+def cut_out(x: Tensor, top: int, left: int, size: Sequence[int]) -> Tensor:
     """As `crop`, for sizes that are known to reach."""
     height, width = size
     if SLICES_ARE_LOST and any(isinstance(side, torch.SymInt) for side in (*size, *x.shape[-2:])):
