@@ -1,5 +1,7 @@
 """The streets of README's image."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,7 +36,7 @@ def test_the_image_has_four_panels_and_a_legend(street, monkeypatch):
     image, mask = street
     model = nn.Module()
     model.class_names, model.palette = tuple(COLOURS), tuple(COLOURS.values())
-    monkeypatch.setattr(layout, "predict", lambda model, image: mask)
+    monkeypatch.setattr(layout, "predict", lambda model, image: SimpleNamespace(labels=mask))
     drawn = layout.draw_layout(model, image, mask, 0.8)
     assert isinstance(drawn, Image.Image)
     pixels = np.asarray(drawn)[layout.TITLE :]

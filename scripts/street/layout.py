@@ -1,4 +1,4 @@
-"""Input, label, prediction and overlay of a street beside the classes' colours."""
+"""Image, mask, prediction and overlay of a street beside the classes' colours."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def draw_layout(model: nn.Module, image: np.ndarray, mask: np.ndarray, mean_iou:
         mask: uint8 H×W.
         mean_iou: of the run, for the title.
     """
-    labels = predict(model, image).astype(np.uint8)
+    labels = predict(model, image).labels
     right = 100 * np.mean(labels == mask)
     panels = {
         "image": image,
