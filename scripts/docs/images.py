@@ -23,7 +23,7 @@ FILES: dict[str, tuple[str, list[tuple[float, float]]]] = {
     "run_results": ("outputs/coins/results.png", [(0.25, 0.2), (0.5, 0.45), (0.93, 0.3)]),
     "run_val_batch": (
         "outputs/coins/val_batch.jpg",
-        [(0.11, 0.05), (0.25, 0.05), (0.39, 0.05), (0.96, 0.1)],
+        [(0.07, 0.058), (0.22, 0.058), (0.41, 0.058), (0.24, 0.035)],
     ),
     "run_contact_sheet": ("outputs/eval/*/contact_sheet.png", []),
     "run_confusion_matrix": ("outputs/eval/*/confusion_matrix.png", []),
