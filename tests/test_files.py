@@ -139,6 +139,7 @@ def test_names_in_lists_need_no_quotes_either(given, value):
 
 def test_paths_of_a_sweep_are_quoted_each():
     assert quote_values(["-m", "data.root=dü,d"]) == ["-m", "data.root='dü',d"]
+    assert quote_values(["-m", "x=dü,'d,1',d=2"]) == ["-m", "x='dü','d,1','d=2'"]
     assert quote_values(["data.root=dü,d"]) == ["data.root='dü,d'"]
     assert quote_values(["-m", "x=[ü],[b]"]) == ["-m", "x=['ü'],[b]"]
 

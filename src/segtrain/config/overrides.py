@@ -109,12 +109,8 @@ def _quoted(argument: str, sweeps: bool) -> str:
         or _parses(argument)
     ):
         return argument
-    if value[0] in "[{":
-        quoted = _items_quoted(value)
-    elif sweeps:
-        quoted = ",".join(map(_item_quoted, value.split(",")))
-    else:
-        quoted = _value(value)
+    items = sweeps or value[0] in "[{"
+    quoted = _items_quoted(value) if items else _value(value)
     return f"{key}={quoted}" if _parses(f"{key}={quoted}") else argument
 
 

@@ -27,6 +27,30 @@ def test_whole_floating_point_numbers_are_taken(tmp_path):
         read_mask(tmp_path / "b.tif")
 
 
+@pytest.mark.parametrize("kind", ["u1", "<i8", ">u2", "f4"])
+def test_numbers_of_an_array_file_are_labels(tmp_path, kind):
+    np.save(tmp_path / "a.npy", VALUES.astype(kind))
+    mask = read_mask(tmp_path / "a.npy")
+    assert mask.tolist() == VALUES.tolist()
+    assert mask.dtype.isnative
+    np.save(tmp_path / "b.npy", VALUES[..., None] > 0)
+    assert read_mask(tmp_path / "b.npy").tolist() == [[0, 1, 1], [0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (VALUES / 2, "floating-point numbers that are not whole"),
+        (np.eye(3, dtype=np.uint8)[VALUES % 3], r"must be H×W whole numbers, got \(2, 3, 3\) of uint8"),
+        (np.array([[None]]), "cannot be read"),
+    ],
+)
+def test_an_array_file_that_is_no_mask_is_refused(tmp_path, values, words):
+    np.save(tmp_path / "a.npy", values, allow_pickle=True)
+    with pytest.raises(InputError, match=words):
+        read_mask(tmp_path / "a.npy")
+
+
 def test_what_differs_in_its_alpha_channel_alone_is_refused(tmp_path):
     image = Image.new("RGBA", (3, 2))
     image.putalpha(Image.fromarray(VALUES.astype(np.uint8)))

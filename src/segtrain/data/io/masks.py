@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from segtrain.contracts import IGNORE_INDEX, Colour
-from segtrain.data.io.opening import as_rgb, open_image, orientation_of
+from segtrain.data.io.opening import as_rgb, check_regular, open_image, orientation_of, reading
 from segtrain.errors import MaskError
 
 INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")  # one number a pixel, and never a colour
@@ -21,7 +21,7 @@ def read_mask(path: Path) -> np.ndarray:
     channels are equal everywhere is grey. Floating-point numbers are taken where all are whole.
 
     Args:
-        path: an index or palette image with 1 to 32 bits, or a grey one in any mode.
+        path: an index or palette image with 1 to 32 bits, or a grey one in any mode; or H×W numbers in .npy.
 
     Returns:
         Integers in the machine's byte order.
@@ -30,7 +30,21 @@ def read_mask(path: Path) -> np.ndarray:
         MaskError: it has colours, numbers with a fraction, or differs in its alpha channel alone.
         InputError: it cannot be read.
     """
-    return numbers_of(open_upright(path), path)
+    return _read_array(path) if path.suffix.lower() == ".npy" else numbers_of(open_upright(path), path)
+
+
+def _read_array(path: Path) -> np.ndarray:
+    check_regular(path)
+    with reading(path):
+        values = np.load(path, allow_pickle=False)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.ndim != 2 or values.dtype.kind not in "buif":
+        what = f"{path}: a mask must be H×W whole numbers, got {values.shape} of {values.dtype}"
+        raise MaskError(what, do="store the class indices so")
+    if values.dtype.kind == "f":
+        return _whole(values, path)
+    return values.astype(np.uint8 if values.dtype == bool else values.dtype.newbyteorder("="), copy=False)
 
 
 def numbers_of(mask: Image.Image, path: Path) -> np.ndarray:
