@@ -16,3 +16,10 @@ def test_the_names_below_the_boxes_leave_the_key_and_the_edge_free():
     key = min(float(top) for top in re.findall(r'<rect x="\d+" y="(\d+)" width="10"', svg))
     assert y + length * math.sin(slope) < key
     assert x + length * math.cos(slope) < float(re.search(r'viewBox="0 0 (\d+)', svg)[1])
+
+
+def test_a_small_network_with_all_kinds_has_room_for_the_key():
+    kinds = ("encoder", "dilated", "decoder", "scores")
+    svg = draw_diagram([DrawnBox("a", "", kind, 4, 40) for kind in kinds], [(0, 3)], 321)
+    start, words = re.findall(r'<text x="(\d+)"[^>]*>(above: [^<]*)<', svg)[-1]
+    assert int(start) + 5.5 * len(words) < float(re.search(r'viewBox="0 0 (\d+)', svg)[1])

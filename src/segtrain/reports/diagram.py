@@ -62,7 +62,6 @@ def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], ro
     slope = math.radians(SLANT)
     bottom = top + TALLEST + 26 + max(texts) * math.sin(slope) + 28  # the key stands clear of the names
     right = max(a + b / 2 + c * math.cos(slope) for a, b, c in zip(lefts, widths, texts, strict=True))
-    wide = max(x, right + 8, 700)
     parts = [_arrow(lefts, widths, a, middle) for a, b in flows if b - a == 1]
     parts += [
         _box(box, left, width, height, middle, top)
@@ -81,7 +80,8 @@ def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], ro
             f' marker-end="url(#tip-of-arrow)"><title>{title}</title></path>'
         )
     shown = {box.kind: None for box in boxes}
-    key = _key([kind for kind in COLOURS if kind in shown], bool(arcs), bottom - 6)
+    key, key_width = _key([kind for kind in COLOURS if kind in shown], bool(arcs), bottom - 6)
+    wide = max(x, right + 8, key_width + 8)
     size = f"0 0 {wide:.0f} {bottom:.0f}"
     return Markup(
         f'<svg viewBox="{size}" width="{wide:.0f}" height="{bottom:.0f}" role="img"'
@@ -136,7 +136,8 @@ def _arrow(lefts: Sequence[float], widths: Sequence[float], i: int, middle: floa
     )
 
 
-def _key(kinds: Sequence[str], arcs: bool, y: float) -> str:
+def _key(kinds: Sequence[str], arcs: bool, y: float) -> tuple[str, float]:
+    """The legend, and where it ends."""
     parts, x = [], 8
     for kind in kinds:
         colour, words = COLOURS[kind]
@@ -151,5 +152,6 @@ def _key(kinds: Sequence[str], arcs: bool, y: float) -> str:
             f'<text x="{x + 28}" y="{y:.0f}">skips</text>'
         )
         x += 76
-    parts.append(f'<text x="{x}" y="{y:.0f}" fill-opacity=".75">above: channels; below: rows of cells</text>')
-    return "".join(parts)
+    last = "above: channels; below: rows of cells"
+    parts.append(f'<text x="{x}" y="{y:.0f}" fill-opacity=".75">{last}</text>')
+    return "".join(parts), x + LETTER * len(last)
