@@ -72,6 +72,13 @@ def test_a_recipe_chooses_a_model_and_leaves_its_architecture_alone(name):
     assert "model" not in recipe  # it would be merged onto whatever model the user chooses
 
 
+def test_sweeps_of_every_command_go_below_outputs():
+    roots = [yaml.safe_load(path.read_text()) for path in CONFIG_DIR.glob("*.yaml")]
+    assert len(roots) > 5
+    for root in roots:
+        assert root["hydra"]["sweep"]["dir"].startswith("outputs/multirun/")
+
+
 def test_every_switch_at_the_root_is_explained():
     for root in ("train", "eval", "predict", "data", "import", "export"):
         lines = (CONFIG_DIR / f"{root}.yaml").read_text().splitlines()

@@ -67,6 +67,8 @@ def test_a_file_whose_name_says_little_is_called_as_its_datas_folder(weeds, root
     [
         (None, "mine.yaml: cannot be read"),
         ("[1]", "no keys in it"),
+        ("root: d\n3: 4\n", r"mine\.yaml: the key 3 must be a name"),
+        ("root: [d\n", r"mine\.yaml: cannot be read \(line 2 is no YAML\)"),
         ("format: cocoo\n", "format: cocoo: no such format; there are .*camvid"),
     ],
 )

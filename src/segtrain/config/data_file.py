@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from segtrain.config.compose import CONFIG_DIR
-from segtrain.errors import InputError
+from segtrain.errors import InputError, reading_reason
 from segtrain.files import content_of, user_path
 
 FORMAT = "folder"  # of a file that names none
@@ -82,8 +82,11 @@ def _name(path: Path, node: dict[str, Any]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(content_of(path).decode("utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"data={path}: cannot be read ({error})", do="give a YAML file") from error
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        reason = reading_reason(error)
+        raise InputError(f"data={path}: cannot be read ({reason})", do="give a YAML file") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: no keys in it", do="write root:, class_names: and so on, a line each")
+    if other := [key for key in content if not isinstance(key, str)]:
+        raise InputError(f"{path}: the key {other[0]} must be a name", do="see segdata --help for the names")
     return content
