@@ -22,6 +22,7 @@ from segtrain.engine.checkpoint import Checkpoint, save
 from segtrain.export import formats
 from segtrain.export.network import FullSize
 from segtrain.input_spec import InputSpec
+from segtrain.layers.grid import SLICES_ARE_LOST
 from segtrain.sizes import upsample_logits
 from segtrain.tasks import Task
 
@@ -33,7 +34,8 @@ needs_torch_2_12 = pytest.mark.skipif(
     reason="torch 2.11 exports strided layers for even sizes alone; segexport proposes dynamic=false",
 )
 needs_onnx = pytest.mark.skipif(
-    not all(map(find_spec, formats.NEEDED)), reason="onnx, onnxscript or onnxruntime is not installed"
+    SLICES_ARE_LOST or not all(map(find_spec, formats.NEEDED)),
+    reason="onnx, onnxscript or onnxruntime is not installed, or torch 2.6 knows no ONNX for any size",
 )
 
 

@@ -20,6 +20,7 @@ from segtrain.export.onnx_file import NEEDED, write_onnx
 from segtrain.export.openvino_file import write_openvino
 from segtrain.export.runners import run_torch_export
 from segtrain.input_spec import InputSpec
+from segtrain.layers.grid import SLICES_ARE_LOST
 from segtrain.tasks import Task
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "torch_export": ".pt2", "safetensors": ".safetensors"}
@@ -84,6 +85,7 @@ def export_model(
         sizes = "images of any size" if dynamic else f"images of {size[0]}×{size[1]}"
         what = f"format={form}: {type(model).__name__} cannot be exported for {sizes} ({_reason(error)})"
         one = "add dynamic=false size=[HEIGHT,WIDTH], for images of that size alone"
+        one += ", or take torch 2.11 or newer" if SLICES_ARE_LOST and form == "onnx" else ""
         raise InputError(what, do=one if dynamic else "try another format") from error
     finally:
         with suppress(OSError):
