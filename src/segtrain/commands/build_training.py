@@ -30,6 +30,7 @@ from segtrain.data.augment.fitting import fit_transforms, refuse_colour_changes
 from segtrain.data.checks.frequencies import class_frequencies, median_frequency_weights
 from segtrain.data.checks.input import measure_input
 from segtrain.engine import checkpoint
+from segtrain.engine.compilation import compile_network
 from segtrain.engine.device import Compute, choose, keep_freed_memory
 from segtrain.engine.freezing import freeze, hold_frozen
 from segtrain.engine.loader import Augmented
@@ -79,7 +80,7 @@ def build_state(
         log.say(stem)
     first_forward_pass(model, loss, config["batch_size"], dataset, len(data.class_names), compute)
     if config["compile"]:
-        model.compile()
+        compile_network(model, log.say)
     balance_classes(loss, data, log)
     saved = saved_config(config) | {"loss": config["loss"]}
     if isinstance(model, HasSavedKeys):
