@@ -48,8 +48,11 @@ def quoted_for_hydra(text: str) -> str:
     return f"'{inside}'"
 
 
-def as_argument(key: str, path: Path | str) -> str:
+def as_argument(key: str, path: Path | str, whole: bool = False) -> str:
     """`key=PATH` as it can be pasted into a shell, quoted for Hydra and for the shell where it must be.
+
+    Args:
+        whole: whether the shell's quotes stand around the key as well, which shows best what Hydra gets.
 
     Example:
         >>> as_argument("resume", "my runs/last.ckpt")
@@ -58,9 +61,9 @@ def as_argument(key: str, path: Path | str) -> str:
     text = str(path)
     if re.fullmatch(r"[\w./+-]+", text, re.ASCII):
         return f"{key}={text}"
-    of_hydra = quoted_for_hydra(text)
+    of_hydra = f"{key}={quoted_for_hydra(text)}" if whole else quoted_for_hydra(text)
     of_shell = shlex.quote(of_hydra) if re.search(r'["$`\\!]', of_hydra) else f'"{of_hydra}"'
-    return f"{key}={of_shell}"
+    return of_shell if whole else f"{key}={of_shell}"
 
 
 class _Stream(io.BufferedWriter):

@@ -171,6 +171,7 @@ def test_the_differences_of_two_configs():
 def test_a_printed_argument_is_quoted_for_hydra_and_for_the_shell():
     assert as_argument("resume", "runs/a-1/last.ckpt") == "resume=runs/a-1/last.ckpt"
     assert as_argument("resume", "my runs/a=1") == "resume=\"'my runs/a=1'\""
+    assert as_argument("resume", "a,b", whole=True) == "\"resume='a,b'\""
 
 
 def test_an_option_that_is_not_ours_gets_the_checkpoints_keys():

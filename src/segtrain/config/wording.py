@@ -33,7 +33,7 @@ def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> Input
     text = str(error)
     if isinstance(error, OverrideParseException):
         key, equals, value = str(error.override).partition("=")
-        do = f"quote it: {as_argument(key, value)}" if equals else "add = and a value"
+        do = f"quote it: {as_argument(key, value, whole=True)}" if equals else "add = and a value"
         if value[:1] in ("[", "{"):
             do = f"quote what is unusual in it, as in {key}=\"['a[1]',b]\""
         return InputError(f"{error.override}: must be of the form key=value", do=do)
@@ -43,7 +43,7 @@ def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> Input
             f"{mark.name}, line {mark.line + 1}: not YAML ({shorten(error.problem)})", do="mend the file"
         )
     if found := re.search(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
-        meant = as_argument(found[1], found[2])
+        meant = as_argument(found[1], found[2], whole=True)
         return InputError(
             f"{found[1]}={shorten(found[2])}: a comma means several runs", do=f"add -m, or quote it: {meant}"
         )
