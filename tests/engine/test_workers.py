@@ -1,5 +1,6 @@
 """Loaders that are killed, frozen, stuck, or have no shared memory."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -107,6 +108,14 @@ def test_a_batch_that_cannot_be_shared_is_an_error_that_says_what_to_do(monkeypa
 def test_other_errors_are_left_as_they_are():
     with pytest.raises(RuntimeError, match="of the network"), workers.explaining_workers():
         raise RuntimeError("of the network")
+
+
+def test_a_full_disk_is_shared_memorys_only_where_processes_are_started_or_waited_for():
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left"), workers.explaining_workers():
+        raise full  # the log's
+    with pytest.raises(InputError, match="--shm-size"), workers.explaining_workers([]):
+        raise full
 
 
 def test_a_run_whose_folder_is_gone_says_so_and_makes_none_anew(tiny, tmp_path, monkeypatch):

@@ -216,13 +216,14 @@ def _known(error: OSError, folder: Path) -> SegtrainError | None:
     if error.filename is None or error.errno not in (*UNUSABLE_PATH, *DISK_FAILED):
         return None
     do = "check the path" if error.errno in UNUSABLE_PATH else "check the disk, and run again"
-    return InputError(f"{shorten(error.filename, 200)}: {error.strerror}", do=do)
+    return InputError(f"{shorten(os.fsdecode(error.filename), 200)}: {error.strerror}", do=do)
 
 
 def _cannot_write(error: OSError, folder: Path) -> SaveError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     do = "free some space; the checkpoints are as they were" if full else "choose another hydra.run.dir"
-    return SaveError(f"{error.filename or folder}: could not be written ({error.strerror})", do=do)
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else folder
+    return SaveError(f"{place}: could not be written ({error.strerror})", do=do)
 
 
 def _is_first(message: str) -> bool:

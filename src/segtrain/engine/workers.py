@@ -62,7 +62,7 @@ def read_batches(loader: DataLoader, should_stop: Callable[[], bool]) -> Iterato
         InputError: a process was killed, cannot send, or gave nothing for half an hour.
     """
     before = set(multiprocessing.active_children())
-    with explaining_workers():
+    with explaining_workers([]):
         iterator = _started(loader)
     processes = [p for p in multiprocessing.active_children() if p not in before]
     try:
@@ -119,7 +119,12 @@ def share(tensors: list[Tensor]) -> InputError | None:
 
 @contextmanager
 def explaining_workers(processes: list[Any] | None = None) -> Iterator[None]:
-    """Turns torch's and the system's complaints of the loader's processes into an InputError."""
+    """Turns torch's and the system's complaints of the loader's processes into an InputError.
+
+    Args:
+        processes: those that are started or waited for inside. None: other work is done, which torch may
+            interrupt to say that a process was killed; a full disk is then not the loader's.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -129,7 +134,7 @@ def explaining_workers(processes: list[Any] | None = None) -> Iterator[None]:
     except EOFError as error:
         raise _of_processes("no answer", processes) from error
     except OSError as error:
-        if error.errno in NOT_SENT:
+        if error.errno in NOT_SENT and processes is not None:
             what, do = FILES if error.errno in (errno.EMFILE, errno.ENFILE) else SHM
             raise InputError(what, do=do) from error
         if isinstance(error, ConnectionError | FileNotFoundError) and _exit_codes(processes):
