@@ -12,7 +12,7 @@ FULL, SAMPLE = 4, 1
 
 COMMANDS = {
     "segtrain": [*TINY, "max_steps=2", "ema=0.9", "num_workers=1", "hydra.run.dir=run"],
-    "segeval": ["ckpt=run", "crf=true", "device=cpu", "num_workers=0", "metrics=[boundary]"],
+    "segeval": ["ckpt=run", "crf=true", "device=cpu", "num_workers=0", "metric=[boundary]"],
     "segpredict": ["ckpt=run", "input=image.png", "output=predicted", "device=cpu"],
     "segdata": ["data=shapes", "data.train_images=4", "data.val_images=2", "action=check"],
 }

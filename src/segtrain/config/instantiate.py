@@ -96,6 +96,7 @@ def check_arguments(target: Any, arguments: Mapping[str, Any], key: str, *, part
             raise InputError(f"{key}.{name}: no such key", do=hint)
         annotation = _annotations(target).get(name)
         if annotation is not None and not fits(value, annotation):
+            name, value, annotation = _first_misfit(name, value, annotation)
             shown = "null" if value is None else value
             do = f"give {describe_type(annotation)}"
             if name == "backbone" and isinstance(value, str):
@@ -134,9 +135,11 @@ def _annotations(target: Any) -> dict[str, Any]:
 def fits(value: Any, annotation: Any) -> bool:
     """Whether a scalar, list or dict of a config is of an annotated type; unknown types fit."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is Any:
+        return True
     if origin is typing.Literal:
         return value in arguments
-    if origin in (typing.Union, types.UnionType):
+    if _is_union(annotation):
         return any(fits(value, a) for a in arguments)
     if annotation is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -144,15 +147,28 @@ def fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if annotation in (bool, str, type(None)):
         return isinstance(value, annotation)
-    if origin in (tuple, list):
+    if origin in (tuple, list, Sequence):
         return isinstance(value, list | tuple) and _elements_fit(value, origin, arguments)
-    if origin is dict or annotation is dict:
+    if {origin, annotation} & {dict, Mapping}:
         return isinstance(value, Mapping) and all(fits(v, a) for v in value.values() for a in arguments[1:])
     if inspect.isclass(annotation) and isinstance(value, (*SCALARS, dict)):  # nothing that was built
         if isinstance(value, dict) and TARGET in value:
             return True
         return not getattr(annotation, "_is_protocol", False) and isinstance(value, annotation)
     return value is not None or not (inspect.isclass(annotation) or origin)  # Any and the like
+
+
+def _first_misfit(name: str, value: Any, annotation: Any) -> tuple[str, Any, Any]:
+    """The key below `name` whose value is not as a mapping's annotation wants it; else what was given."""
+    for one in typing.get_args(annotation) if _is_union(annotation) else (annotation,):
+        if isinstance(value, Mapping) and typing.get_origin(one) in (dict, Mapping):
+            element = typing.get_args(one)[1]
+            return next((f"{name}.{k}", v, element) for k, v in value.items() if not fits(v, element))
+    return name, value, annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _elements_fit(value: Sequence, origin: type, arguments: tuple) -> bool:
@@ -166,14 +182,14 @@ def describe_type(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return " or ".join(map(str, arguments))
-    if origin in (typing.Union, types.UnionType):
+    if _is_union(annotation):
         return " or ".join(describe_type(a) for a in arguments)
     if annotation in NAMES:
         return NAMES[annotation]
     if origin is tuple and Ellipsis not in arguments:
         return "[" + ", ".join(map(describe_type, arguments)) + "]"
-    if origin in (tuple, list):
+    if origin in (tuple, list, Sequence):
         return f"a list, each {describe_type(arguments[0])}"
-    if dict in (origin, annotation):
-        return "several keys"
+    if {origin, annotation} & {dict, Mapping}:
+        return "several keys" + (f", each {describe_type(arguments[1])}" if arguments else "")
     return f"a {annotation.__name__}" if inspect.isclass(annotation) else str(annotation)
