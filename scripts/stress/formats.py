@@ -42,11 +42,16 @@ def run(count: int, seed: int, folder: Path) -> str:
     width = os.cpu_count() or 1
     for at in range(0, len(starts), width):
         running = [(start, try_batch(start, count, seed, folder)) for start in starts[at : at + width]]
-        for start, process in running:
-            process.join(WALL)
-            found = end(process, start, seed, folder)
-            for key in totals:
-                totals[key] += found[key]
+        try:
+            for start, process in running:
+                process.join(WALL)
+                found = end(process, start, seed, folder)
+                for key in totals:
+                    totals[key] += found[key]
+        finally:  # where one is broken, the others write no more
+            for _, process in running:
+                process.kill()
+                process.join()
     return f"{count} files: {totals['read']} read, {totals['refused']} refused, no traceback, no crash"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segtrain.config.compose import compose_config, compose_with_choices, plain
+from segtrain.config.compose import compose_config, compose_with_choices, has_option, plain
 from segtrain.config.data_file import adopt_data_files, data_argument
 from segtrain.config.num_classes import fill_num_classes
 from segtrain.config.overrides import as_overrides, unquote_keys
@@ -105,3 +105,9 @@ def test_a_training_on_masks_that_do_not_fit_names_the_check(weeds, run):
     done = run("segtrain", "data=folder", f"data.root={weeds.parent}/field", *FAST)
     assert done.code == 2
     assert f"segdata data=folder data.root={weeds.parent}/field action=check" in done.err
+
+
+@pytest.mark.parametrize("name", ["é" * 300, "a\0b", "../x"])
+def test_any_name_can_be_asked_for(name):
+    assert not has_option("data", name)
+    assert has_option("data", "voc")

@@ -1,5 +1,6 @@
 """Configs: where they are, how a checkpoint's is read, and what it may name."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ def _hydra() -> Iterator[None]:
             yield
     finally:
         instance.hydra = before
+
+
+def has_option(group: str, option: str) -> bool:
+    """Whether a group of ours, `model` or `model/backbone`, has an option; any text may be asked for."""
+    return os.path.isfile(CONFIG_DIR / group / f"{option}.yaml")
 
 
 def compose_config(name: str, overrides: list[str]) -> DictConfig:

@@ -9,7 +9,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from segtrain.config.compose import CONFIG_DIR
+from segtrain.config.compose import CONFIG_DIR, has_option
 from segtrain.errors import InputError, reading_reason
 from segtrain.files import content_of, user_path
 
@@ -65,7 +65,7 @@ def _adopt(name: str) -> str:
         if isinstance(node.get(key), str):
             node[key] = str(path.parent / user_path(node[key]))
     option = re.sub(r"[^\w.-]", "_", _name(path, node))
-    if (CONFIG_DIR / "data" / f"{option}.yaml").is_file() or _files.get(option, name) != name:
+    if has_option("data", option) or _files.get(option, name) != name:
         option = f"{option}_{len(_files)}"  # an option of ours, or another file's
     _files[option] = name
     ConfigStore.instance().store(group="data", name=option, node=OmegaConf.create(node))

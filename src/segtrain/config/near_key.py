@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 
-from segtrain.config.compose import CONFIG_DIR
+from segtrain.config.compose import CONFIG_DIR, has_option
 
 LEAST = 0.6  # of the spelling that the last parts of two keys share
 ALMOST = 0.8  # a key spelled so alike is meant, whatever its value
@@ -58,11 +59,9 @@ def _takes(key: str, given: str | None, config: Mapping[Any, Any], alike: float)
     """Whether `key=given` is of the right form."""
     if given is None or given == "null":
         return True
-    if (CONFIG_DIR / key).is_dir():
+    if os.path.isdir(CONFIG_DIR / key):
         options = [one.strip(" []") for one in given.split(",")]
-        return all(
-            one.endswith((".yaml", ".yml")) or (CONFIG_DIR / key / f"{one}.yaml").is_file() for one in options
-        )
+        return all(one.endswith((".yaml", ".yml")) or has_option(key, one) for one in options)
     now = _at(key, config)
     if isinstance(now, Mapping):
         return given.startswith("{")

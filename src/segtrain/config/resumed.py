@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from segtrain.config.compose import CONFIG_DIR, check_trust
+from segtrain.config.compose import CONFIG_DIR, check_trust, has_option
 from segtrain.config.num_classes import fill_num_classes
 
 OF_THE_COMMAND = ("resume", "replay", "trust")  # never a checkpoint's
@@ -65,7 +65,7 @@ def saved_options(
             continue
         if isinstance(option, str) and _OPTION.fullmatch(option):
             node = OmegaConf.select(OmegaConf.create(dict(config)), group.replace("/", "."))
-            if not _is_ours(group, option) and isinstance(node, DictConfig):
+            if not has_option(group, option) and isinstance(node, DictConfig):
                 ConfigStore.instance().store(group=group, name=option, node=node)
             options.append(f"{group}={option}")
         elif isinstance(option, list) and all(_OPTION.fullmatch(str(o)) for o in option):
@@ -119,16 +119,12 @@ def _is_group(name: str) -> bool:
     return bool(re.fullmatch(r"[a-z_/]+", name)) and (CONFIG_DIR / name).is_dir()
 
 
-def _is_ours(group: str, option: str) -> bool:
-    return (CONFIG_DIR / group / f"{option}.yaml").is_file()
-
-
 def _repeats(override: Override, choices: Mapping[str, Any]) -> bool:
     """Whether an override chooses the option of ours that was chosen before."""
     if override.is_delete():
         return False
     group, options = override.key_or_group, _as_list(override.value())
-    return options == _as_list(choices.get(group)) and all(_is_ours(group, option) for option in options)
+    return options == _as_list(choices.get(group)) and all(has_option(group, option) for option in options)
 
 
 def _as_list(option: Any) -> list[str]:

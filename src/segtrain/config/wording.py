@@ -3,14 +3,13 @@
 import difflib
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import yaml
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segtrain.config.compose import CONFIG_DIR, compose_config, plain
+from segtrain.config.compose import CONFIG_DIR, compose_config, has_option, plain
 from segtrain.config.near_key import near_key
 from segtrain.config.no_option import groups_of
 from segtrain.errors import InputError, shorten
@@ -91,7 +90,7 @@ def _unknown_key(key: str, root: str, arguments: Sequence[str]) -> InputError:
 
 def _takes_a_backbone(model: str) -> bool:
     path = CONFIG_DIR / "model" / f"{model}.yaml"
-    return path.is_file() and "- backbone:" in path.read_text(encoding="utf-8")
+    return has_option("model", model) and "- backbone:" in path.read_text(encoding="utf-8")
 
 
 def option_names(group: str) -> list[str]:
@@ -102,7 +101,7 @@ def option_names(group: str) -> list[str]:
 def _chooses_an_option(argument: str) -> bool:
     """Whether it is `group=option` with an option that is ours."""
     group, _, option = argument.lstrip("+").partition("=")
-    return Path(CONFIG_DIR / group / f"{option}.yaml").is_file()
+    return has_option(group, option)
 
 
 def _keys(config: DictConfig, prefix: str = "") -> list[str]:
