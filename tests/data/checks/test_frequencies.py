@@ -61,6 +61,10 @@ def test_the_median_of_an_even_number_of_classes_lies_between_the_middle_two():
     assert median_frequency_weights(frequencies) == pytest.approx([0.4 / 0.6, 2.0])
 
 
+def test_of_masks_that_ignore_every_pixel_each_class_weighs_1():
+    assert median_frequency_weights(Frequencies(np.zeros(3), np.zeros(3))) == [1.0, 1.0, 1.0]
+
+
 def test_a_second_count_reads_no_mask(cache, pairs, reads):
     first = counted(pairs)
     reads.clear()

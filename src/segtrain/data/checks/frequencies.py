@@ -43,7 +43,8 @@ def median_frequency_weights(frequencies: Frequencies) -> list[float]:
     seen = pixels > 0
     frequency = pixels[seen] / present[seen]
     weights = np.ones(len(pixels))
-    weights[seen] = np.median(frequency) / frequency
+    if seen.any():
+        weights[seen] = np.median(frequency) / frequency
     return weights.tolist()
 
 
