@@ -17,7 +17,7 @@ def commands() -> str:
     parts = ["# Commands\n", "Every key can be set on the command line. `--help` shows the same.\n"]
     for name in COMMANDS:
         called = "segtrain" if name == "train" else f"seg{name}"
-        parts.append(f"## {called}\n\n```text\n{help_text(COMMANDS[name].root)}\n```\n")
+        parts.append(f"## {called}\n\n```{{ .text .help }}\n{help_text(COMMANDS[name].root)}\n```\n")
     return "\n".join(parts)
 
 
