@@ -52,8 +52,8 @@ def formats_of(plots: bool | str | Sequence[str] | None) -> tuple[str, ...]:
 
 def data_title(node: Mapping[str, Any]) -> str:
     """A data set's name, of one's own data the folder's; and the fold."""
-    name, (*_, module, _) = _class_name(node), ("", *str(node.get("_target_")).split("."))
-    benchmark = str(node.get("_target_")).startswith("segtrain.data.datasets.") and module not in OWN
+    module, _, name = str(node.get("_target_", "")).rpartition(".")
+    benchmark = module.startswith("segtrain.data.datasets.") and module.rpartition(".")[2] not in OWN
     if node.get("root") and not benchmark:
         name = Path(str(node["root"])).resolve().name
     if node.get("folds"):

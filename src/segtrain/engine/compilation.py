@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import fx, nn
+
+from segtrain.errors import is_gpu_out_of_memory
 
 
 def compile_network(model: nn.Module, say: Callable[[str], None]) -> None:
@@ -22,20 +23,23 @@ def compile_network(model: nn.Module, say: Callable[[str], None]) -> None:
     Example:
         >>> compile_network(build_model("unet", num_classes=2), print)
     """
-    said: list[str] = []
+    failed = False
 
     def backend(graph: fx.GraphModule, inputs: Sequence[Any]) -> Callable:
         from torch._dynamo import exc
 
+        nonlocal failed
         try:
             return inductor()(graph, inputs)
-        except (exc.RestartAnalysis, exc.Unsupported, torch.OutOfMemoryError):
-            raise  # the first two are how the compiler looks at the code again
+        except (exc.RestartAnalysis, exc.Unsupported):
+            raise  # how the compiler looks at the code again
         except Exception as error:  # whatever a compiler can fail at
-            if not said:
-                what = str(error).strip().partition("\n")[0][:200]
-                said.append(f"compile=true: torch's compiler fails ({type(error).__name__}: {what}).")
-                say(f"{said[0]} That part of the network runs uncompiled")
+            if is_gpu_out_of_memory(error):
+                raise
+            if not failed:
+                what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:200]
+                say(f"compile=true: torch's compiler fails ({what}). That part runs uncompiled")
+            failed = True
             return graph.forward
 
     model.compile(backend=backend)

@@ -40,7 +40,7 @@ def headed(
     sheet = np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), constant_values=255)
     letters = max(int(width * len(title) / max(font.getlength(title), 1)), 8)
     texts = textwrap.wrap(title, letters)
-    rows = _rows(sorted(set(labels)), class_names, font, width - 4)
+    rows = _rows(sorted(set(labels)), class_names, font, width - 4, line)
     head = Image.new("RGB", (width, line * (len(texts) + len(rows)) + 4), "white")
     draw, y = ImageDraw.Draw(head), 2
     for text in texts:
@@ -60,13 +60,14 @@ def _rows(
     class_names: Sequence[str],
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     width: int,
+    line: int,
 ) -> list[list[tuple[int, int, str]]]:
     """Where each label of a legend begins in its row, the label and its name."""
     names = dict(enumerate(class_names)) | {IGNORE_INDEX: "ignored"}
     rows: list[list[tuple[int, int, str]]] = []
     x = width
     for label in labels:
-        wide = LINE + math.ceil(font.getlength(names[label])) + SPACE
+        wide = line + math.ceil(font.getlength(names[label])) + SPACE
         if x + wide > width or not rows:
             rows.append([])
             x = 4
