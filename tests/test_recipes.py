@@ -1,9 +1,8 @@
 """Every recipe starts, and its header says how to and what to expect."""
 
-import re
-
 import pytest
 
+from scripts.docs.papers import COMMAND, header
 from segtrain.config.compose import CONFIG_DIR, compose_config
 from segtrain.papers.paper import recipe_of
 from tests import miniatures
@@ -15,14 +14,6 @@ SMALLER = {  # the same inference on less, by its class
     "DeepLabCrop": ["inference.crop=65"],
     "DilatedNetTiles": ["inference.height=452", "inference.width=452"],
 }
-COMMAND = re.compile(r"\bsegtrain((?: [\w./]+=\S+)+)")
-
-
-def header(name: str) -> str:
-    """The comments at the top of a recipe, as one line."""
-    lines = (CONFIG_DIR / "experiment" / f"{name}.yaml").read_text().splitlines()
-    first = next(i for i, line in enumerate(lines) if not line.startswith("#"))
-    return " ".join(" ".join(line.removeprefix("#") for line in lines[1:first]).split())
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -1,18 +1,26 @@
 """A page for each paper: the network drawn and taken apart, its numbers beside ours, scores, what to try."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from segtrain.commands.explain.anatomy_sections import anatomy_sections
 from segtrain.commands.explain.contract_sections import model_departures
 from segtrain.commands.explain.network import Asked, subject_of
-from segtrain.config.compose import compose_config, plain
+from segtrain.config.compose import CONFIG_DIR, compose_config, plain
 from segtrain.input_spec import RGB8
 from segtrain.papers.contract import contract, departures
-from segtrain.papers.paper import Paper, papers
+from segtrain.papers.paper import Paper, papers, recipe_of
 from segtrain.reports.tables import PageTable, as_markdown
 
 SIZE = (512, 512)  # of the image that a network is taken apart with
+COMMAND = re.compile(r"\bsegtrain((?: [\w./]+=\S+)+)")
+HEADS = {
+    "mean_iou": "mean IoU",
+    "crf": "mean IoU with the CRF",
+    "v_rand": "V-Rand",
+    "rand_error": "Rand error",
+}  # of the scores' columns
 LESSONS = {"fcn": "fcn", "deeplabv3": "dilation", "segnet": "unpooling", "crf_rnn": "crf"}
 
 
@@ -24,8 +32,9 @@ def paper_pages() -> dict[str, str]:
         for name, paper in found.items()
     ]
     index = (
-        "# The papers\n\nEach page draws the network, lists its layers and says where ours departs."
-        " `segexplain model=NAME` makes a page with more.\n\n" + table(("paper", "year", "`model=`"), rows)
+        "# The papers\n\nEach page draws the network, lists its layers and says where ours departs from the"
+        " paper. `segexplain model=NAME` makes a page with more.\n\n"
+        + table(("paper", "year", "`model=`"), rows)
     )
     return {"papers/index.md": index} | {f"papers/{name}.md": page(paper) for name, paper in found.items()}
 
@@ -34,7 +43,7 @@ def page(paper: Paper) -> str:
     """What one paper says, and how ours keeps to it."""
     parts = [
         f"# {paper.title}\n",
-        f"{paper.authors}, {paper.published}, <{paper.link}>.\n",
+        f"{paper.authors}, {paper.published}{f', <{paper.link}>' * bool(paper.link)}.\n",
         f"{paper.idea}\n",
     ]
     if paper.models:
@@ -47,7 +56,10 @@ def page(paper: Paper) -> str:
     )
     if paper.scores:
         parts.append("## Published scores\n")
-        parts.append("As published; [Evidence](../evidence.md) has ours.\n")
+        parts.append(
+            "The authors' own. What was trained here, on a CPU and from random weights, is in"
+            " [Evidence](../evidence.md).\n"
+        )
         parts.append(scores(paper.scores))
     for recipe in paper.recipes:
         parts += recipe_parts(recipe)
@@ -69,8 +81,9 @@ def network_parts(model: str) -> list[str]:
             parts.append(f'<div class="diagram">{svg}</div>\n\n{caption}\n')
         else:
             parts.append(f"{block.value}\n")
-    for departure in model_departures(node):
-        parts.append(f"- {departure}")
+    if found := model_departures(node):
+        said = "\n".join(f"- {each.replace(' departs:', ':', 1)}" for each in found)
+        parts.append(f"Where the code departs from the paper:\n\n{said}\n")
     parts.append('\n??? note "Layers"\n')
     shown = next(block.value for block in layers.blocks if isinstance(block.value, PageTable))
     text = f"{as_markdown(without(shown, 'in the code'))}\n{shown.caption}"
@@ -90,20 +103,40 @@ def without(shown: PageTable, column: str) -> PageTable:
     )
 
 
+def header(recipe: str) -> str:
+    """The comments at the top of a recipe, as one line."""
+    lines = (CONFIG_DIR / "experiment" / f"{recipe}.yaml").read_text(encoding="utf-8").splitlines()
+    first = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    return " ".join(" ".join(line.removeprefix("#") for line in lines[1:first]).split())
+
+
+def arguments_of(recipe: str) -> list[str]:
+    """What the command in a recipe's header is given."""
+    found = [match.split() for match in COMMAND.findall(header(recipe))]
+    return [each for each in found if f"experiment={recipe}" in each][-1]
+
+
 def recipe_parts(recipe: str) -> list[str]:
-    """A recipe's numbers beside the paper's, and what departs."""
-    config = plain(compose_config("train", [f"experiment={recipe}"]))
+    """A recipe's command, its numbers beside the paper's, and what departs."""
+    arguments = arguments_of(recipe)
+    config = plain(compose_config("train", arguments))
     rows = [
         (f"`{row.key}`", row.ours, "as ours" if row.kept else f"**{row.paper}**", row.source)
         for row in contract(config, recipe)
     ]
     lines = [
         f"## `experiment={recipe}`\n",
+        f"```text\nsegtrain {' '.join(arguments)}\n```\n",
         table(("key", "ours", "the paper", "source"), rows),
     ]
+    asked = recipe_of(recipe)
+    if asked and asked.unstated:
+        keys = ", ".join(f"`{key}`" for key in asked.unstated)
+        lines.append(f"Not given in the paper, and ours: {keys}.\n")
     found = departures(config, recipe)
     if found:
-        lines.append("Departures:\n\n" + "\n".join(f"- {each.text}" for each in found) + "\n")
+        said = "\n".join(f"- {each.text}" for each in found)
+        lines.append(f"Where the recipe departs from the paper:\n\n{said}\n")
     return lines
 
 
@@ -124,7 +157,7 @@ def things_to_try(paper: Paper) -> list[str]:
 def scores(found: Sequence[dict[str, Any]]) -> str:
     """A table of what was published."""
     keys = list(dict.fromkeys(key for score in found for key in score))
-    head = [key.replace("_", " ").replace("iou", "IoU") for key in keys]
+    head = [HEADS.get(key, key.replace("_", " ")) for key in keys]
     return table(head, [[score.get(key, "") for key in keys] for score in found])
 
 

@@ -68,7 +68,7 @@ def list_models() -> list[str]:
 
 
 def list_backbones(pattern: str = "*") -> list[str]:
-    """The names that `backbone=` takes, and without `timm/` `model/backbone=`.
+    """The names that `backbone=` takes; `model/backbone=` takes those without `timm/`.
 
     Args:
         pattern: that names must fit. `timm/convnext*` gives networks of timm, `timm/convnext*.*` those with

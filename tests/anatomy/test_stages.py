@@ -24,6 +24,13 @@ def test_skips_go_from_the_encoder_to_where_they_are_joined(name):
     assert set(SKIPS[name]) <= set(skips)
 
 
+@pytest.mark.parametrize(("name", "carried"), [("segnet", 4), ("deconvnet", 5), ("unet", 0), ("frrn_a", 0)])
+def test_an_unpooling_is_given_indices_and_a_skip_carries_maps(name, carried):
+    found = diagram_of(name)
+    assert len(found.indices) == carried
+    assert found.indices == (found.skips if carried else [])
+
+
 def test_stages_have_the_papers_sizes():
     stages = {stage.name: stage for stage in diagram_of("fcn8s").stages}
     assert [(stages[f"block{i}"].channels, stages[f"block{i}"].rows) for i in range(1, 6)] == [

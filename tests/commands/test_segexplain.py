@@ -70,7 +70,7 @@ def test_the_contract_is_that_of_the_config_as_it_is_given(run):
     _, data = explained(run, "experiment=fcn32s_voc", "optimizer.lr=1e-9", *SMALL)
     found = data["recipes"]["fcn32s_voc"]["departures"]
     assert found[0] == "optimizer.lr 1e-09 (paper: 1e-10)"
-    assert "start scratch (paper: weights)" in found
+    assert "starts from random weights (paper: trained weights)" in found
 
 
 @pytest.mark.parametrize(

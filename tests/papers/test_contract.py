@@ -6,10 +6,11 @@ from functools import cache
 
 import pytest
 
+from scripts.docs.papers import arguments_of, header
 from segtrain.config.compose import CONFIG_DIR, compose_config, plain
 from segtrain.papers.contract import contract, departures, departures_line, shown, value_of
 from segtrain.papers.paper import paper_of, papers, recipe_of
-from tests.test_recipes import COMMAND, RECIPES, header
+from tests.test_recipes import RECIPES
 
 OURS = {"fcn8s_shapes", "own", "unet_camvid"}  # no paper's
 DEPARTS = re.compile(r"Departs: (.+?)\.(?= Expected| Command| Then| Without|$)")
@@ -18,8 +19,7 @@ DEPARTS = re.compile(r"Departs: (.+?)\.(?= Expected| Command| Then| Without|$)")
 @cache
 def commanded(name: str) -> dict:
     """The config of a recipe as its header's command composes it."""
-    commands = [match.split() for match in COMMAND.findall(header(name))]
-    return plain(compose_config("train", [c for c in commands if f"experiment={name}" in c][-1]))
+    return plain(compose_config("train", arguments_of(name)))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -75,9 +75,10 @@ def test_an_override_is_one_departure_more():
 def test_weights_to_begin_with_are_part_of_the_contract():
     config = deepcopy(commanded("fcn32s_voc"))
     config["model"]["backbone"]["pretrained"] = False
-    assert "start scratch (paper: weights)" in [each.text for each in departures(config, "fcn32s_voc")]
+    said = "starts from random weights (paper: trained weights)"
+    assert said in [each.text for each in departures(config, "fcn32s_voc")]
     config["init_from"] = "run"
-    assert "start scratch (paper: weights)" not in [each.text for each in departures(config, "fcn32s_voc")]
+    assert said not in [each.text for each in departures(config, "fcn32s_voc")]
 
 
 def test_recipes_of_our_own_have_no_contract():

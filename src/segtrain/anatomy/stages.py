@@ -42,12 +42,14 @@ class Diagram:
     Attributes:
         stages: in the order of the computation.
         flows: from stage to stage, by number; what skips others, skips in the image too.
+        indices: those of the skips that carry no map but where a pooling's maxima were, for an unpooling.
         passes: how often the network is applied (DeepLab v2 sees the image at three scales); the stages are
             those of the first.
     """
 
     stages: list[DiagramBox]
     flows: list[tuple[int, int]]
+    indices: list[tuple[int, int]]
     passes: int
 
     @property
@@ -86,12 +88,16 @@ def diagram(anatomy: Anatomy) -> Diagram:
     for stage in stages:
         _summarise(stage, [anatomy.layers[i] for i in stage.layers])
     carried: dict[tuple[int, int], set[int]] = {}
+    maps = set()
     for number in place:
         for one in anatomy.layers[number].inputs:
-            if one in place and place[one] != place[number]:
-                carried.setdefault((place[one], place[number]), set()).add(anatomy.layers[one].rows)
+            flow = place.get(one, place[number]), place[number]
+            if flow[0] != flow[1]:
+                carried.setdefault(flow, set()).add(anatomy.layers[one].rows)
+                maps |= set() if anatomy.layers[number].kind == "unpooling" else {flow}
     flows = sorted({*carried, *_streams(stages, carried)})
-    return Diagram(stages, flows, max(_passes(anatomy.layers), 1))
+    indices = sorted((a, b) for a, b in {*carried} - maps if b - a > 1)
+    return Diagram(stages, flows, indices, max(_passes(anatomy.layers), 1))
 
 
 def stage_name(name: str, lists: Sequence[str] | frozenset[str]) -> str:

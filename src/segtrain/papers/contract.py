@@ -75,12 +75,17 @@ def departures(config: Mapping[str, Any], experiment: str) -> list[Departure]:
         ['augment.crop.height 305 (paper: 306)', 'inference.crop 513 (paper: 514)']
     """
     found = [
-        Departure(row.key, row.ours, row.paper, row.source, f"{row.key} {row.ours} (paper: {row.paper})")
+        Departure(row.key, row.ours, row.paper, row.source, _said(row))
         for row in contract(config, experiment)
         if not row.kept
     ]
     recipe = recipe_of(experiment)
     return found + [Departure("", "", "", "", text) for text in (recipe.departs if recipe else [])]
+
+
+def _said(row: Held) -> str:
+    key = "starts from" if row.key == "start" else row.key
+    return f"{key} {row.ours} (paper: {row.paper})"
 
 
 def departures_line(config: Mapping[str, Any], experiment: str) -> str:
@@ -102,7 +107,8 @@ def value_of(config: Mapping[str, Any], key: str) -> Any:
     if key == "batch":
         return config.get("batch_size", 0) * config.get("accumulate", 1)
     if key == "start":
-        return "weights" if config.get("init_from") or _pretrained(config.get("model")) else "scratch"
+        trained = config.get("init_from") or _pretrained(config.get("model"))
+        return "trained weights" if trained else "random weights"
     node: Any = config
     for part in key.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None

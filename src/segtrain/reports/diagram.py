@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-from segtrain.viz.curves import BLUE, GREEN, ORANGE, PURPLE
+from segtrain.viz.curves import BLUE, GREEN, ORANGE, PURPLE, SKY
 
 TALLEST, SHORTEST = 150, 12
 GAP, TOP = 26, 30
@@ -18,7 +18,9 @@ COLOURS = {
     "dilated": (ORANGE, "with dilation"),
     "decoder": (GREEN, "larger again"),
     "scores": (PURPLE, "scores of the classes"),
+    "crf": (SKY, "dense CRF"),
 }
+ARCS = {"skips": "4 2", "pooling indices": "1.5 3"}  # each with its dashes
 
 
 class DrawnBox(NamedTuple):
@@ -38,13 +40,19 @@ class DrawnBox(NamedTuple):
     note: str = ""
 
 
-def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], rows: int) -> Markup:
+def draw_diagram(
+    boxes: Sequence[DrawnBox],
+    flows: Sequence[tuple[int, int]],
+    rows: int,
+    indices: Sequence[tuple[int, int]] = (),
+) -> Markup:
     """The SVG of a network.
 
     Args:
         boxes: from left to right.
         flows: pairs of numbers of boxes; what does not go to the next one is drawn as an arc.
         rows: of the image.
+        indices: those of the flows that carry a pooling's indices alone.
 
     Returns:
         An SVG that takes the page's colour for its letters.
@@ -62,6 +70,7 @@ def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], ro
     slope = math.radians(SLANT)
     bottom = top + TALLEST + 26 + max(texts) * math.sin(slope) + 28  # the key stands clear of the names
     right = max(a + b / 2 + c * math.cos(slope) for a, b, c in zip(lefts, widths, texts, strict=True))
+    carries = {arc: "pooling indices" if arc in indices else "skips" for arc in arcs}
     parts = [_arrow(lefts, widths, a, middle) for a, b in flows if b - a == 1]
     parts += [
         _box(box, left, width, height, middle, top)
@@ -76,11 +85,13 @@ def draw_diagram(boxes: Sequence[DrawnBox], flows: Sequence[tuple[int, int]], ro
             f"V{middle - heights[b] / 2 - 16:.1f}"
         )
         parts.append(
-            f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="1.2" stroke-dasharray="4 2"'
-            f' marker-end="url(#tip-of-arrow)"><title>{title}</title></path>'
+            f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="1.2"'
+            f' stroke-dasharray="{ARCS[carries[a, b]]}" marker-end="url(#tip-of-arrow)">'
+            f"<title>{title}</title></path>"
         )
     shown = {box.kind: None for box in boxes}
-    key, key_width = _key([kind for kind in COLOURS if kind in shown], bool(arcs), bottom - 6)
+    names = [name for name in ARCS if name in carries.values()]
+    key, key_width = _key([kind for kind in COLOURS if kind in shown], names, bottom - 6)
     wide = max(x, right + 8, key_width + 8)
     size = f"0 0 {wide:.0f} {bottom:.0f}"
     return Markup(
@@ -136,7 +147,7 @@ def _arrow(lefts: Sequence[float], widths: Sequence[float], i: int, middle: floa
     )
 
 
-def _key(kinds: Sequence[str], arcs: bool, y: float) -> tuple[str, float]:
+def _key(kinds: Sequence[str], arcs: Sequence[str], y: float) -> tuple[str, float]:
     """The legend, and where it ends."""
     parts, x = [], 8
     for kind in kinds:
@@ -146,12 +157,13 @@ def _key(kinds: Sequence[str], arcs: bool, y: float) -> tuple[str, float]:
             f' stroke="{colour}"/><text x="{x + 15}" y="{y:.0f}">{words}</text>'
         )
         x += 26 + 7 * len(words)
-    if arcs:
+    for name in arcs:
         parts.append(
-            f'<path d="M{x} {y - 4:.0f}h22" stroke="currentColor" stroke-dasharray="4 2" fill="none"/>'
-            f'<text x="{x + 28}" y="{y:.0f}">skips</text>'
+            f'<path d="M{x} {y - 4:.0f}h22" fill="none" stroke="currentColor"'
+            f' stroke-dasharray="{ARCS[name]}"/>'
+            f'<text x="{x + 28}" y="{y:.0f}">{name}</text>'
         )
-        x += 76
+        x += 41 + 7 * len(name)
     last = "above: channels; below: rows of cells"
     parts.append(f'<text x="{x}" y="{y:.0f}" fill-opacity=".75">{last}</text>')
     return "".join(parts), x + LETTER * len(last)

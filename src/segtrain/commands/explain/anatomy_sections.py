@@ -75,7 +75,7 @@ def anatomy_sections(subject: Subject) -> list[Section]:
     """The network as a diagram, in sums, and layer by layer, with the code that the layers stand in."""
     found = subject.diagram
     boxes = [_drawn(stage, found, i) for i, stage in enumerate(found.stages)]
-    svg = draw_diagram(boxes, found.flows, subject.anatomy.size[0])
+    svg = draw_diagram(boxes, found.flows, subject.anatomy.size[0], found.indices)
     height, width = subject.anatomy.size
     caption = (
         f"Each box is a stage: its width says the channels (by their logarithm), its height the resolution"
@@ -116,6 +116,8 @@ def _drawn(stage: DiagramBox, found: Diagram, number: int) -> DrawnBox:
         kind = "dilated"
     elif "score" in stage.name:
         kind = "scores"
+    elif stage.name == "mean_field":
+        kind = "crf"
     elif stage.rows > before or stage.name.startswith(("up", "decoder", "merge", "transitions_up", "refine")):
         kind = "decoder"
     note = f"dilation {', '.join(map(str, stage.dilations))}" if stage.dilations else ""
