@@ -102,11 +102,9 @@ def weights(run):
     return torch.cat([p.detach().flatten() for p in run.model.parameters()])
 
 
-def logged(folder):
-    import json
-
+def logged(folder, key="loss"):
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return {line["step"]: line["loss"] for line in lines if line["split"] == "train"}
+    return {line["step"]: line[key] for line in lines if line["split"] == "train"}
 
 
 def test_the_loss_falls(tmp_path, device):
@@ -310,3 +308,12 @@ def test_rates_follow_the_schedule_in_every_group(tmp_path, device):
     rates = [json.loads(line)["lr"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rates == pytest.approx([0.1 * (1 - s / 4) ** 0.9 for s in range(4)])
     assert all(a > b for a, b in pairwise(rates))
+
+
+def test_the_seconds_of_a_step_are_the_median_of_what_was_logged(tmp_path):
+    run = make_run(max_steps=6, log_every=1)
+    assert run.seconds_per_step is None
+    do(run, tmp_path)
+    seconds = logged(tmp_path, "seconds_per_step")
+    assert len(seconds) == 6
+    assert run.seconds_per_step == np.median(list(seconds.values()))

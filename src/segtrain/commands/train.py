@@ -63,7 +63,7 @@ class TrainResult:
     Attributes:
         evaluation: the last validation.
         parameters: that are trained.
-        seconds_per_step: of the last logged steps; None where none was taken.
+        seconds_per_step: the median of what was logged; None where no step was taken.
         folder: of the run.
         made_by: what it was made by, see `made_by.made_by`.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,7 @@ class TrainState:
         validated: the step of the last validation.
         validation_pending: this step's validation was stopped by a signal, or the run was resumed at its end.
         losses: of the steps that are not logged yet; each has the value of every term.
+        step_seconds: of a step, each time that it was logged.
         averaged: the running average of the weights (`ema`).
         wrapped: the model whose backward pass averages gradients over ranks.
     """
@@ -70,7 +72,7 @@ class TrainState:
     validated: int = -1
     validation_pending: bool = False
     losses: list[list[float]] = field(default_factory=list)
-    seconds_per_step: float | None = None
+    step_seconds: list[float] = field(default_factory=list)
     averaged: RunningAverage | None = None
     scaler: torch.amp.GradScaler = field(init=False)
     wrapped: nn.Module = field(init=False)
@@ -80,6 +82,11 @@ class TrainState:
             self.averaged = RunningAverage(self.model, self.settings.ema)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "16")
         self.wrapped = process_group.wrap(self.model, some_outputs=self.loss.output_names == {"out"})
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """The median of what was logged, so that other work on the machine at one time says little."""
+        return statistics.median(self.step_seconds) if self.step_seconds else None
 
     @property
     def evaluated(self) -> nn.Module:

@@ -84,7 +84,7 @@ def fit(
             last = state.step == settings.max_steps
             if last or state.step % settings.log_every == 0:
                 values = meter.read(rate, state.loss.names)
-                state.seconds_per_step = values["seconds_per_step"]
+                state.step_seconds.append(values["seconds_per_step"])
                 log.scalars(state.step, "train", values)
                 status = _status(values)
             advance(1, status)

@@ -71,5 +71,6 @@ def _prepare(count: int, kernels: Sequence[Kernel], channels: int) -> None:
             read_argmax(rows, np.empty(16, np.int32), width(count))
 
     kinds = sorted((len(kernel.stds), kernel.potts) for kernel in kernels)
-    what = f"the dense CRF for up to {size(count)} labels"
+    dimensions = " and ".join(f"{stds}{'' if potts else ' (with a matrix)'}" for stds, potts in kinds)
+    what = f"the dense CRF for up to {size(count)} labels and kernels of {dimensions} dimensions"
     CACHE.prepare(f"{len(width(count))} parts, kernels {kinds}", compile_all, what)
