@@ -6,6 +6,8 @@ from segtrain.cli.entry import COMMANDS
 from segtrain.cli.help import help_text
 from segtrain.config.compose import CONFIG_DIR
 
+WIDE = 100  # columns of a page's blocks
+
 
 def reference_pages() -> dict[str, str]:
     """Markdown by the path below docs/."""
@@ -17,7 +19,7 @@ def commands() -> str:
     parts = ["# Commands\n", "Every key can be set on the command line. `--help` shows the same.\n"]
     for name in COMMANDS:
         called = "segtrain" if name == "train" else f"seg{name}"
-        parts.append(f"## {called}\n\n```{{ .text .help }}\n{help_text(COMMANDS[name].root)}\n```\n")
+        parts.append(f"## {called}\n\n```{{ .text .help }}\n{help_text(COMMANDS[name].root, WIDE)}\n```\n")
     return "\n".join(parts)
 
 

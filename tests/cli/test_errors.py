@@ -145,7 +145,7 @@ def test_help_is_shown_where_the_terminal_knows_ascii_only(monkeypatch):
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii"))
     monkeypatch.setattr("sys.argv", ["segtrain", "--help"])
     entry.segtrain()
-    assert b"batch_size \xc3\x97 accumulate".replace(b"\xc3\x97", b"?") in out.getvalue()
+    assert b"batch_size ? accumulate" in b" ".join(out.getvalue().split())
 
 
 def test_a_misspelt_key_of_an_evaluation(run, tiny):

@@ -1,32 +1,63 @@
 """`--help`: the keys of a command's root config with its own comments, without composing it."""
 
 import re
+import shutil
 from textwrap import fill
 
 from segtrain.config.compose import CONFIG_DIR
 
 KEY = re.compile(r"(\w+): ([^#]*?) *(?:# (.*))?")
 GROUP = re.compile(r"  - ([a-z_]+): (\w+) *(?:# (.*))?")
-COLUMNS = 110
+NARROWEST, WIDEST = 60, 110  # columns
+INDENT = 26  # of what a key does
 
 
-def help_text(root: str) -> str:
-    """What the config `root` says of itself, each of its keys, and the options of its groups."""
+def help_text(root: str, columns: int | None = None) -> str:
+    """What the config `root` says of itself, each of its keys, and the options of its groups.
+
+    Args:
+        root: `train`, `eval`, ...: a file of the configs' root.
+        columns: that a line has at most; the terminal's by default, within 60 and 110.
+
+    Returns:
+        Lines without one at the end.
+
+    Example:
+        >>> print(help_text("train"))
+    """
+    columns = min(max(columns or shutil.get_terminal_size((WIDEST, 0)).columns, NARROWEST), WIDEST)
     about, *lines = (CONFIG_DIR / f"{root}.yaml").read_text(encoding="utf-8").splitlines()
-    text = [about.removeprefix("# "), ""]
+    text = [fill(about.removeprefix("# "), columns), ""]
     for key, value, why in (found.groups() for line in lines if (found := KEY.fullmatch(line))):
         if value:  # not defaults: and hydra:
-            text.append(f"  {f'{key}={value}':22}  {why or ''}")
+            text.append(_line(f"{key}={value}", why or "", columns))
     for group, option, why in (found.groups() for line in lines if (found := GROUP.fullmatch(line))):
-        text += _options(
-            group, option, why or ("the checkpoint's, or one of" if option == "null" else "one of")
-        )
+        why = why or ("the checkpoint's, or one of" if option == "null" else "one of")
+        text += _options(group, option, why, columns)
         for below in (path for path in (CONFIG_DIR / group).iterdir() if path.is_dir()):
-            text += _options(f"{group}/{below.name}", "NAME", "where the model takes one")
-    return "\n".join([*text, "", "Several values sweep, with -m; --cfg job shows the composed config."])
+            text += _options(f"{group}/{below.name}", "NAME", "where the model takes one", columns)
+    last = "Several values sweep, with -m; --cfg job shows the composed config."
+    return "\n".join([*text, "", fill(last, columns)])
 
 
-def _options(group: str, chosen: str, about: str) -> list[str]:
+def _line(head: str, what: str, columns: int) -> str:
+    """A key, and beside it what it does, in lines below one another."""
+    first = f"  {head}".ljust(INDENT - 2) + "  "
+    return (
+        fill(
+            what,
+            columns,
+            initial_indent=first,
+            subsequent_indent=" " * INDENT,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        if what
+        else first.rstrip()
+    )
+
+
+def _options(group: str, chosen: str, about: str, columns: int) -> list[str]:
     names = ", ".join(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
-    listed = fill(names, COLUMNS, initial_indent=" " * 4, subsequent_indent=" " * 4)
-    return ["", f"  {f'{group}={chosen}':22}  {about}", listed]
+    listed = fill(names, columns, initial_indent=" " * 4, subsequent_indent=" " * 4)
+    return ["", _line(f"{group}={chosen}", about, columns), listed]
