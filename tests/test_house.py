@@ -18,6 +18,7 @@ SHARED = {
     "files",
     "input_spec",
     "progress",
+    "wording",
     "seeds",
     "version",
 }  # single files that every room may import

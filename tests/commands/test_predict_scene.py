@@ -127,7 +127,7 @@ def test_a_killed_run_ends_with_the_same_bytes(run, unet, scene, monkeypatch):
     assert not list((again.folder / "unfinished").rglob("*.npz"))
     predicted.clear()
     unchanged = run("segpredict", *arguments, f"hydra.run.dir={broken.folder}")
-    assert "1 existing ones were skipped" in unchanged.out
+    assert "1 existing one was skipped" in unchanged.out
     assert predicted == []
 
 

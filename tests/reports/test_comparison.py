@@ -110,7 +110,7 @@ def test_metrics_that_were_asked_for_have_their_plots(tmp_path):
 def test_one_run_and_runs_of_nothing_have_a_page_too(tmp_path):
     make_run(tmp_path / "one/a", "model=unet", images=1)
     write_report([str(tmp_path / "one/a")], tmp_path / "out1")
-    assert "1 run, evaluated on 1 images." in (tmp_path / "out1/report.html").read_text()
+    assert "1 run, evaluated on 1 image." in (tmp_path / "out1/report.html").read_text()
     (tmp_path / "none/0").mkdir(parents=True)
     (tmp_path / "none/0/metrics.json").write_text(json.dumps({"error": "no <data>", "exit_code": 2}))
     write_report([str(tmp_path / "none")], tmp_path / "out2")
@@ -210,3 +210,25 @@ def test_fifty_runs_of_a_hundred_images_are_compared_in_thirty_seconds_and_500_m
     assert (tmp_path / "out/report.html").stat().st_size < LARGEST
     assert seconds < 30
     assert megabytes < 500
+
+
+def said_of(folder):
+    found = find_differences(read_runs_of(find_runs([str(folder)])))
+    tests = significance_of(found)
+    return " ".join(verdict_lines(found.groups, tests.pairs, tests.left_out))
+
+
+def test_two_models_have_one_difference_and_no_all_others(tmp_path):
+    make_run(tmp_path / "a", "model=a", quality=0.95, images=12)
+    make_run(tmp_path / "b", "model=b", quality=0.5, images=12)
+    said = said_of(tmp_path)
+    assert said.startswith("The difference of mean IoU is significant at 5 %")
+    assert "a is significantly better than b." in said
+    make_run(tmp_path / "b", "model=b", quality=0.95, seed=1, images=12)
+    assert "is not significant at 5 %" in said_of(tmp_path)
+
+
+def test_a_best_model_that_was_not_tested_is_not_said_to_be_better(tmp_path):
+    for name, quality, images in (("a", 0.99, 3), ("b", 0.9, 12), ("c", 0.3, 12)):
+        make_run(tmp_path / name, f"model={name}", quality=quality, images=images)
+    assert "significantly better" not in said_of(tmp_path)

@@ -33,6 +33,7 @@ from segtrain.progress import Terminal
 from segtrain.viz.drawing import write_figure, write_image
 from segtrain.viz.preview import draw_samples
 from segtrain.viz.tables import table
+from segtrain.wording import how_many
 
 SHOWN = 6  # faults of a kind that the terminal shows; the report has all
 TYPES = {
@@ -160,7 +161,7 @@ def stats(config: dict[str, Any], option: str, folder: Path, console: Terminal) 
         sizes = ", ".join(f"{w}×{h}: {n}" for (w, h), n in list(one.sizes.items())[:4])
         more = f" and {len(one.sizes) - 4} more sizes" if len(one.sizes) > 4 else ""
         console.print(
-            f"{split}: {len(one.counts)} images; {colours} mean {mean}, std {std}; {sizes}{more}",
+            f"{split}: {how_many(len(one.counts), 'image')}; {colours} mean {mean}, std {std}; {sizes}{more}",
             highlight=False,
         )
     _write_json(to_json(found, names, weights), folder / "stats.json")

@@ -47,6 +47,7 @@ from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import Scores, class_counts
 from segtrain.viz.drawing import confusion_figure, figure_image, save_labels, strip
 from segtrain.viz.tables import METRIC_LABELS, evaluation_table, percent
+from segtrain.wording import how_many
 
 IMAGES = 4  # validation images that are logged
 
@@ -108,7 +109,7 @@ def examine(validation: Validation, predict: Predict, step: int) -> tuple[Evalua
 def result_table(result: EvaluationResult):
     """The table of a result, for the terminal."""
     of = "" if result.split == "val" else f" of the {result.split} split"
-    title = f"{result.images} images{of}, {result.seconds:.1f} s"
+    title = f"{how_many(result.images, 'image')}{of}, {result.seconds:.1f} s"
     gain = result.crf_gain and result.crf_gain.interval
     return evaluation_table(title, result.network, result.crf, gain)
 

@@ -27,6 +27,7 @@ from segtrain.evaluation.result import scores_as_json
 from segtrain.files import as_argument, write_atomically
 from segtrain.metrics.regions import scores
 from segtrain.viz.tables import interval_text, percent
+from segtrain.wording import how_many
 
 FOLD, LEVEL = "data.fold", 0.95
 
@@ -124,7 +125,7 @@ def drawn_units(folders: list[Path]) -> tuple[np.ndarray | None, str | None]:
     )
     group = _config(folders[0]).get("data", {}).get("group")
     if group is None:
-        return every.counts, f"{len(every.names)} images"
+        return every.counts, how_many(len(every.names), "image")
     grouped = every.by_group([find_group(re.compile(group), name) for name in every.names])
     return grouped, f"{len(grouped)} groups"
 

@@ -29,6 +29,7 @@ from segtrain.files import as_argument, user_path, write_atomically
 from segtrain.progress import Terminal, progress_bar
 from segtrain.viz.crf_steps import Steps
 from segtrain.viz.drawing import save_labels, write_image
+from segtrain.wording import how_many
 
 
 def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folder: Path) -> None:
@@ -82,8 +83,12 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
         writer = SceneWriter(of_scenes, predict_image, classes, config)
         failures += predict_scenes(scenes_left, writer, stop, console)
     existing = len(found) - len(left) - len(scenes_left)
-    skipped = f", {existing} existing ones were skipped" if existing else ""
-    console.print(f"{len(found) - len(failures)} images{skipped}: {relative(folder)}", markup=False)
+    ones = "one was" if existing == 1 else "ones were"
+    skipped = f", {existing} existing {ones} skipped" if existing else ""
+    done = how_many(len(found) - len(failures), "image")
+    console.print(
+        f"{how_many(len(found) - len(failures), 'image')}{skipped}: {relative(folder)}", markup=False
+    )
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
         do = "the others are done; run again when it is fixed"

@@ -30,6 +30,7 @@ from segtrain.input_spec import InputSpec
 from segtrain.loggers.run_log import RunLog
 from segtrain.metrics.regions import confusion_matrix, scores
 from segtrain.viz.tables import percent, table
+from segtrain.wording import how_many
 
 SHOWN = 5  # trials in the table
 NAME = "tuned"  # of the option that is written
@@ -175,7 +176,7 @@ def check_ranges(node: Mapping[str, Any], ranges: Ranges) -> None:
 
 def trials_table(trials: list[Trial], images: int):
     """The best few trials."""
-    result = table(f"{len(trials)} trials on {images} images", "mean IoU %", *trials[0].values)
+    result = table(f"{len(trials)} trials on {how_many(images, 'image')}", "mean IoU %", *trials[0].values)
     for trial in trials[:SHOWN]:
         result.add_row(percent(trial.score), *(f"{value:g}" for value in trial.values.values()))
     return result

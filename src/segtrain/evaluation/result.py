@@ -9,6 +9,7 @@ from typing import Any
 from segtrain.evaluation.bootstrap import Difference
 from segtrain.metrics.regions import Scores
 from segtrain.viz.tables import METRIC_LABELS, percent
+from segtrain.wording import how_many
 
 STORED = "stored"  # instead of a precision, where no network was run
 
@@ -76,7 +77,7 @@ class EvaluationResult:
         for key, label in METRIC_LABELS.items():
             rows.append([f"<b>{label}</b>", *(percent(getattr(s, key)) for s in columns.values())])
         body = "".join("<tr>" + "".join(f"<td>{_cell(c)}</td>" for c in row) + "</tr>" for row in rows)
-        return f"<table><caption>IoU %, {self.images} images</caption>{body}</table>"
+        return f"<table><caption>IoU %, {how_many(self.images, 'image')}</caption>{body}</table>"
 
 
 def scores_as_json(scores: Scores) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from segtrain.reports.provenance import configs_table, departures_table, origins
 from segtrain.reports.runs import Run
 from segtrain.reports.tables import PageTable
 from segtrain.viz.contact_sheet import WRONG
+from segtrain.wording import how_many
 
 PAGE, EXPORTS = "report.html", "report"
 MATRICES = 4  # confusion matrices, of the best models
@@ -140,8 +141,9 @@ def _sections(context: Mapping[str, Any], shown: Sequence[str]) -> list[tuple[st
 def _summary(runs: Sequence[Run], found: Differences) -> str:
     failed = sum(bool(run.problem) for run in runs)
     images = sorted({run.metrics["images"] for run in runs if isinstance(run.metrics.get("images"), int)})
-    of = f", evaluated on {' or '.join(map(str, images))} images" if images else ""
-    what = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    some = how_many(images[0], "image") if len(images) == 1 else f"{' or '.join(map(str, images))} images"
+    of = f", evaluated on {some}" if images else ""
+    what = how_many(len(runs), "run")
     without = f" {failed} of them ha{'ve' if failed > 1 else 's'} no metrics." if failed else ""
     models = f" of {len(found.groups)} models" if found.over_seeds and len(found.groups) > 1 else ""
     best = found.groups[0] if found.groups else None

@@ -252,16 +252,25 @@ def verdict_lines(groups: Sequence[Group], pairs: Sequence[TestedPair], left_out
     lines = []
     if tested:
         significant = sum(pair.significant for pair in tested)
-        lines.append(
-            f"{significant} of {len(tested)} differences of mean IoU"
-            f" {'is' if significant == 1 else 'are'} significant at 5 %, all together"
-            " (paired bootstrap over the same images, Holm's correction)."
-        )
-        equal = [groups[pair.second].label for pair in tested if pair.first == 0 and not pair.significant]
+        if len(tested) > 1:
+            lines.append(
+                f"{significant} of {len(tested)} differences of mean IoU"
+                f" {'is' if significant == 1 else 'are'} significant at 5 %, all together"
+                " (paired bootstrap over the same images, Holm's correction)."
+            )
+        else:
+            lines.append(
+                f"The difference of mean IoU is {'' if significant else 'not '}significant at 5 %"
+                " (paired bootstrap over the same images)."
+            )
+        others = [pair for pair in tested if pair.first == 0]  # the best is tested against them
+        equal = [groups[pair.second].label for pair in others if not pair.significant]
         if equal:
             lines.append(f"Not significantly worse than the best, {groups[0].label}: {', '.join(equal)}.")
-        else:
-            lines.append(f"{groups[0].label} is significantly better than all others.")
+        elif others:
+            names = ", ".join(groups[pair.second].label for pair in others)
+            than = "all others" if 1 < len(others) == len(groups) - 1 else names
+            lines.append(f"{groups[0].label} is significantly better than {than}.")
         if not all(pair.over_seeds for pair in tested):
             lines.append(
                 "Where a model has one run, its tests are over images alone and hold for that checkpoint:"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from segtrain.wording import how_many
+
 SHOWN_CLASSES = 200  # rows of the table of classes, at most
 TRAINING = ("max_steps", "batch_size", "accumulate", "seed", "precision")
 
@@ -82,7 +84,7 @@ def _scores(card: Card) -> str:
     lines = [
         "## Scores\n",
         f"Mean IoU **{_percent(metrics['mean_iou'])} %**{between}, pixel accuracy"
-        f" {_percent(metrics['pixel_accuracy'])} %, on {metrics['images']} images of the split"
+        f" {_percent(metrics['pixel_accuracy'])} %, on {how_many(metrics['images'], 'image')} of the split"
         f" {metrics.get('split', 'val')}" + (f", precision {precision}.\n" if precision else ".\n"),
         "| class | IoU, % | accuracy, % |",
         "| --- | ---: | ---: |",

@@ -10,6 +10,7 @@ import numpy as np
 
 from segtrain.contracts import IGNORE_INDEX
 from segtrain.viz.curves import BLUE, GREEN, ORANGE, PURPLE, SIZE, SKY, VERMILION
+from segtrain.wording import how_many
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,7 +117,7 @@ def precision_recall_figure(found: PrecisionRecall, class_names: Sequence[str], 
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
     axes.set_xlabel("recall", fontsize=SIZE)
     axes.set_ylabel("precision", fontsize=SIZE)
-    what = f"precision and recall by least confidence, {found.images} images"
+    what = f"precision and recall by least confidence, {how_many(found.images, 'image')}"
     axes.set_title(f"{textwrap.fill(title, LETTERS)}\n{what}", fontsize=SIZE, loc="left")
     axes.tick_params(labelsize=SIZE)
     axes.spines[["top", "right"]].set_visible(False)
