@@ -86,9 +86,7 @@ def run_prediction(configs: list[dict[str, Any]], saved: list[Checkpoint], folde
     ones = "one was" if existing == 1 else "ones were"
     skipped = f", {existing} existing {ones} skipped" if existing else ""
     done = how_many(len(found) - len(failures), "image")
-    console.print(
-        f"{how_many(len(found) - len(failures), 'image')}{skipped}: {relative(folder)}", markup=False
-    )
+    console.print(f"{done}{skipped}: {relative(folder)}", markup=False)
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
         do = "the others are done; run again when it is fixed"
