@@ -34,6 +34,12 @@ def test_the_notebook_trains_evaluates_predicts_and_shows_images(tmp_path):
     assert any("image/png" in data for data in shown)
     runs = list((tmp_path / "outputs/unet_shapes").iterdir())
     assert len(runs) == 1
+    lines = "".join(out.get("text", "") for out in training.outputs).splitlines()
+    logged = (runs[0] / "train.log").read_text().splitlines()
+    for start in ("images: ", "step 3: ", "evaluate with CRF: "):
+        assert len([line for line in logged if line.startswith(start)]) == 1
+        assert len([line for line in lines if line.startswith(start)]) == 1
+    assert "ipywidgets" not in str(training.outputs)
     assert json.loads((runs[0] / "metrics.json").read_text())["overrides"]
 
 

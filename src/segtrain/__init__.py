@@ -13,9 +13,13 @@ imported when a function is first used.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from segtrain.version import __version__ as __version__
+
+# Or importing it asks the network for its newest version.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 if TYPE_CHECKING:
     from segtrain import crf

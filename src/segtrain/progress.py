@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import Any
 
 from rich.console import Console
@@ -17,10 +18,15 @@ Advance = Callable[..., None]  # advance(count, text="")
 class Terminal(Console):
     """Where a command shows what it does. Square brackets are what they are, no markup.
 
+    In a notebook lines are text, as `print` has them: rich's own way there takes the place of every file,
+    train.log's too, and a cell knows no cursor.
+
     When whoever read the output goes away (`segtrain ... | head`), the work goes on without showing it.
     """
 
     def __init__(self, **options: Any):
+        if Console().is_jupyter:
+            options |= {"force_jupyter": False, "force_terminal": False}
         super().__init__(markup=False, **options)
 
     def on_broken_pipe(self) -> None:
@@ -42,15 +48,17 @@ def progress_bar(
         done: how many were done before.
         quiet: shows nothing.
     """
+    notebook = Console()  # whose bars need ipywidgets, and are warnings without
+    shown = notebook if notebook.is_jupyter and find_spec("ipywidgets") else console
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn("{task.fields[text]}"),
         TimeRemainingColumn(),
-        console=console,
+        console=shown,
         transient=True,
-        disable=quiet or not (console.is_terminal or console.is_jupyter),
+        disable=quiet or not (shown.is_terminal or shown.is_jupyter),
     )
     task = bar.add_task(what, total=total, completed=done, text="")
     start = last = time.monotonic()

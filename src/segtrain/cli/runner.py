@@ -33,10 +33,6 @@ from segtrain.distributed.signals import Stopped, ask_when_parent_ends
 from segtrain.errors import InputError, SaveError, SegtrainError, shorten
 from segtrain.version import __version__
 
-ENVIRONMENT = {
-    "HYDRA_FULL_ERROR": "1",  # Hydra raises instead of printing a traceback and leaving with 1
-    "NO_ALBUMENTATIONS_UPDATE": "1",  # or importing it asks the network for its newest version
-}
 UNUSABLE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 DISK_FAILED = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EREMOTEIO)
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -198,8 +194,8 @@ def _show(text: str, root: str) -> None:
 
 
 def _prepare_process() -> None:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    # Hydra then raises instead of printing a traceback and leaving with 1.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     launch.adopt_slurm()
     if launch.several():  # or torch warns of its search for parameters without a gradient
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

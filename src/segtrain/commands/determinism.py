@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from segtrain.errors import InputError
+from segtrain.wording import how_many
 
 
 def make_deterministic(wanted: bool) -> None:
@@ -38,7 +39,7 @@ def refusing_by_name(config: dict[str, Any]) -> Iterator[None]:
 
 def repeatability(device: torch.device, deterministic: bool) -> str:
     """What another run of the same command will have in common with this one."""
-    threads = f"{torch.get_num_threads()} threads"
+    threads = how_many(torch.get_num_threads(), "thread")
     if deterministic:
         return f"deterministic: the same weights again on such a machine with {threads}"
     if device.type == "cpu":

@@ -42,7 +42,9 @@ class RunLog:
         self.title, self.formats = title or RunInfo(folder, command, {}).name, tuple(formats)
         self.folder, self.command, self.silent = folder, command, silent
         self.loggers = [] if silent else list((loggers or {}).values())
-        self.terminal = Terminal(quiet=silent, soft_wrap=True, width=None if _has_width() else WIDTH)
+        self.terminal = Terminal(
+            quiet=silent, soft_wrap=True, width=None if Terminal().is_terminal else WIDTH
+        )
         self._logged: set[tuple[int, str]] = set()
         self._started: list[Logger] = []
         if not silent:
@@ -118,8 +120,3 @@ class RunLog:
                 stack.callback(logger.close)
             if error is not None:
                 self.say(f"{type(error).__name__}: {error}", to_terminal=False)
-
-
-def _has_width() -> bool:
-    console = Terminal()
-    return console.is_terminal or console.is_jupyter
