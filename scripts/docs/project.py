@@ -44,7 +44,11 @@ A reader repeats a run by its `config.yaml`: it holds every value, the versions 
 
 def notebook(cells: dict[str, list[dict[str, object]]]) -> str:
     """The cells of a notebook one after another."""
-    parts = ["`docs/quickstart.ipynb`, cell by cell; `jupyter lab docs/quickstart.ipynb` opens it.\n"]
+    about = (
+        "`docs/quickstart.ipynb`, cell by cell. `make install EXTRAS=notebook` brings JupyterLab and its progress"
+        " bars; `jupyter lab docs/quickstart.ipynb` opens it.\n"
+    )
+    parts = [about]
     for cell in cells["cells"]:
         source = "".join(cell["source"])  # type: ignore[arg-type]
         parts.append(f"```python\n{source}\n```\n" if cell["cell_type"] == "code" else f"{source}\n")
