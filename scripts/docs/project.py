@@ -45,8 +45,8 @@ A reader repeats a run by its `config.yaml`: it holds every value, the versions 
 def notebook(cells: dict[str, list[dict[str, object]]]) -> str:
     """The cells of a notebook one after another."""
     about = (
-        "`docs/quickstart.ipynb`, cell by cell. `make install EXTRAS=notebook` brings JupyterLab and its progress"
-        " bars; `jupyter lab docs/quickstart.ipynb` opens it.\n"
+        "`docs/quickstart.ipynb`, cell by cell. `make install EXTRAS=notebook` brings JupyterLab and its"
+        " progress bars; `jupyter lab docs/quickstart.ipynb` opens it.\n"
     )
     parts = [about]
     for cell in cells["cells"]:
