@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 import segtrain
+from segtrain.config.overrides import as_overrides
 from segtrain.errors import InputError
 
 
@@ -40,11 +42,39 @@ def test_a_backbone_is_selected_by_name():
         ("fcn8s", {"strid": 8}, "did you mean model.stride"),
         ("fcn8s", {"backbone": "vgg17"}, "did you mean model/backbone=vgg16"),
         ("fcn8s", {"stride": "eight"}, "an integer"),
+        ("", {}, "no such model"),
+        (3, {}, "no such model"),
+        ("fcn8s", {"backbone": 3}, "give a name, or a dict"),
+        ("unet", {"num_classes": 0}, "at least 1"),
+        ("unet", {"num_classes": -1}, "at least 1"),
+        ("unet", {"in_channels": 0}, "at least 1"),
+        ("unet", {"width": 0}, "a factor above 0"),
+        ("unet", {"width": -1.0}, "a factor above 0"),
+        ("unet", {"width": "a"}, "a number"),
     ],
 )
 def test_a_wrong_name_or_key_is_said(name, keys, words):
     with pytest.raises(InputError, match=words):
-        segtrain.build_model(name, num_classes=3, **keys)
+        segtrain.build_model(name, **{"num_classes": 3} | keys)
+
+
+def test_numbers_of_numpy_and_torch_are_numbers():
+    given = {
+        "lr": np.float64(1e-3),
+        "decay": np.float32(0.25),
+        "steps": np.int64(3),
+        "sides": np.array([4, 8]),
+    }
+    given |= {"all": np.bool_(True), "momentum": torch.tensor(0.5)}
+    said = ["lr=0.001", "decay=0.25", "steps=3", "sides=[4,8]", "all=true", "momentum=0.5"]
+    assert as_overrides(given) == said
+    net = segtrain.build_model("unet", num_classes=np.int64(2), width=np.float32(0.25))
+    assert net(torch.zeros(1, 3, 16, 16))["out"].shape == (1, 2, 16, 16)
+
+
+def test_overrides_are_a_list():
+    with pytest.raises(InputError, match="give a list of them"):
+        segtrain.train(overrides="max_steps=3")
 
 
 def test_the_crf_is_reached_from_the_package():

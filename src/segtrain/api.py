@@ -116,14 +116,19 @@ def build_model(
     Example:
         >>> model = segtrain.build_model("fcn8s", num_classes=21, backbone="resnet50")
     """
+    if not isinstance(name, str) or not name:
+        raise InputError(f"model={name!r}: no such model", do="see segtrain.list_models()")
     option, keys = backbone_choice(backbone)
     chosen = [f"model={name}"] + ([f"model/backbone={option}"] if option else [])
     numbers = [f"data.num_classes={num_classes}", f"in_channels={in_channels}", f"width={width}"]
     try:
-        config = compose_config("train", [*chosen, *numbers])
-        node = plain(config)["model"]
+        config = plain(compose_config("train", [*chosen, *numbers]))
     except CONFIG_ERRORS as error:
         raise explain(error, "train", chosen) from error
+    check_scalars({key: config[key] for key in ("in_channels", "width")})
+    node, classes = config["model"], config["data"]["num_classes"]
+    if isinstance(classes, int) and classes < 1:
+        raise InputError(f"num_classes={classes}", do="give at least 1")
     if keys:
         node["backbone"] |= keys
     return instantiate(node | overrides, "model")
@@ -306,6 +311,8 @@ def predict(
 
 def _given(root: str, keys: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     """Keywords and overrides as the command line's arguments."""
+    if isinstance(overrides, str):
+        raise InputError(f"overrides={overrides!r}", do=f"give a list of them, [{overrides!r}]")
     return adopt_data_files(settle_empty_groups(root, [*as_overrides(keys), *overrides]))
 
 

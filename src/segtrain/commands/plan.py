@@ -10,6 +10,7 @@ from segtrain.config.recipes import EMBEDDED, recipes_of_model
 from segtrain.distributed import process_group
 from segtrain.engine.state import TrainState
 from segtrain.loggers.run_log import RunLog
+from segtrain.papers.contract import TRAINED
 from segtrain.papers.paper import recipe_of
 from segtrain.viz.tables import table
 
@@ -36,7 +37,7 @@ def remarks(config: Mapping[str, Any], choices: Mapping[str, Any], epochs: float
     key, own = pretrained_key(config["model"], "model"), recipe_of(choices.get("experiment") or "")
     if key and own is None and not config.get("init_from") and not config.get("resume"):
         papers = filter(None, map(recipe_of, recipes_of_model(choices.get("model"))))
-        if any(fact[:2] == ("start", "weights") for paper in papers for fact in paper.facts):
+        if any(fact[:2] == ("start", TRAINED) for paper in papers for fact in paper.facts):
             lines.append(
                 f"from scratch: the paper of {choices.get('model')} began with trained weights: {key}=true"
             )

@@ -48,7 +48,13 @@ def as_overrides(keys: Mapping[str, Any]) -> list[str]:
 
 
 def backbone_choice(backbone: str | dict[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
-    """The option of `model/backbone` and the keys that `build_model(backbone=...)` means."""
+    """The option of `model/backbone` and the keys that `build_model(backbone=...)` means.
+
+    Raises:
+        InputError: neither a name nor a dict.
+    """
+    if not isinstance(backbone, str | dict | None):
+        raise InputError(f"backbone={backbone!r}", do="give a name, or a dict of the backbone's keys")
     keys = dict(backbone) if isinstance(backbone, dict) else {}
     name = backbone if isinstance(backbone, str) else str(keys.get("name", ""))
     if name.startswith(TIMM):
@@ -162,6 +168,8 @@ def _option(value: str | Sequence[str]) -> str:
 
 def _value(value: Any) -> str:
     """A value in the grammar of Hydra's overrides."""
+    if hasattr(value, "tolist"):  # a number or an array of NumPy or torch
+        value = value.tolist()
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -103,6 +103,7 @@ AT_LEAST = dict.fromkeys(
         "val_every",
         "checkpoint_every",
         "log_every",
+        "in_channels",
         "tile",
         "calibration",
     ),

@@ -71,7 +71,10 @@ def sample_of(
         pixels = read(user_path(image))
     else:
         pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
-    if str(pixels.dtype) != spec.dtype or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
+    if spec == RGB8 and pixels.ndim == 2:
+        pixels = pixels[..., None].repeat(3, 2)  # grey, as a file of it is read
+    fits = pixels.ndim == 3 and pixels.shape[2] == spec.channels and pixels.size > 0
+    if not fits or str(pixels.dtype) != spec.dtype:
         wanted = f"{spec.dtype} H×W×{spec.channels}" + " RGB" * (spec == RGB8)
         raise InputError(
             f"image must be {wanted}, got {pixels.dtype} {'×'.join(map(str, pixels.shape))}", do="convert it"

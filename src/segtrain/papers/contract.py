@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from segtrain.papers.paper import Recipe, recipe_of
 
 TARGET = "_target_"
+TRAINED, RANDOM = "trained weights", "random weights"  # values of `start`
 SHOWN_AT_ONCE = 3  # in the one line at the start of a training
 
 
@@ -108,7 +109,7 @@ def value_of(config: Mapping[str, Any], key: str) -> Any:
         return config.get("batch_size", 0) * config.get("accumulate", 1)
     if key == "start":
         trained = config.get("init_from") or _pretrained(config.get("model"))
-        return "trained weights" if trained else "random weights"
+        return TRAINED if trained else RANDOM
     node: Any = config
     for part in key.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None

@@ -24,7 +24,8 @@ class Recipe(NamedTuple):
     """A training as the paper or its released code describes it.
 
     Attributes:
-        facts: by key of the config; `batch` is what one step sees, `start` is `weights` or `scratch`.
+        facts: by key of the config; `batch` is what one step sees, `start` is `trained weights` or
+            `random weights`.
         departs: what ours does otherwise, where no key says it.
         unstated: keys that the paper does not give; ours are our choice.
     """
