@@ -38,11 +38,10 @@ from segtrain.config.compose import (
     plain,
     predictions_config,
 )
-from segtrain.config.data_file import adopt_data_files
+from segtrain.config.from_python import given_arguments
 from segtrain.config.instantiate import instantiate
 from segtrain.config.length import settle_length
-from segtrain.config.no_option import settle_empty_groups
-from segtrain.config.overrides import TIMM, as_overrides, backbone_choice, complete_overrides
+from segtrain.config.overrides import TIMM, backbone_choice, complete_overrides
 from segtrain.config.resumed import all_choices
 from segtrain.config.schema import check_scalars
 from segtrain.config.wording import CONFIG_ERRORS, explain, option_names
@@ -182,7 +181,7 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
         >>> result = segtrain.train(model="unet", data="shapes", max_steps=200)
         >>> result.evaluation.network.mean_iou
     """
-    given = complete_arguments(_given("train", keys, overrides))
+    given = complete_arguments(given_arguments("train", keys, overrides))
     try:
         config, options = compose_with_choices("train", given)
         values = training_config(config, given)
@@ -190,7 +189,7 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
         raise explain(error, "train", given) from error
     check_scalars(values)
     settle_length(values, given)
-    note_command("train", _given("train", keys, overrides))
+    note_command("train", given_arguments("train", keys, overrides))
     choices = all_choices(options, values)
     for key in ("experiment", "replay"):
         values.pop(key, None)
@@ -244,7 +243,7 @@ def evaluate(
     each = [checkpoint] if isinstance(checkpoint, str | Path | TrainResult) else checkpoint or ()
     paths = checkpoint_paths([_path(one) for one in each])
     stored = {} if predictions is None else {"predictions": str(predictions)}
-    given = complete_overrides("eval", _given("eval", stored | keys, overrides))
+    given = complete_overrides("eval", given_arguments("eval", stored | keys, overrides))
     try:
         config = compose_config("eval", given)
         config.ckpt = paths or None
@@ -307,13 +306,6 @@ def predict(
     if isinstance(network, HasClasses):
         names, palette = network.class_names, network.palette
     return Prediction(sample.rgb, task.image_labels(probabilities), probabilities, names, palette)
-
-
-def _given(root: str, keys: dict[str, Any], overrides: Sequence[str]) -> list[str]:
-    """Keywords and overrides as the command line's arguments."""
-    if isinstance(overrides, str):
-        raise InputError(f"overrides={overrides!r}", do=f"give a list of them, [{overrides!r}]")
-    return adopt_data_files(settle_empty_groups(root, [*as_overrides(keys), *overrides]))
 
 
 def _path(checkpoint: CheckpointLike) -> str:
