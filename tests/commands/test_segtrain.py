@@ -42,6 +42,12 @@ def test_a_run_leaves_what_the_interface_names(tiny):
     assert "tensorboard --logdir" in done.out
 
 
+def test_without_its_files_tensorboard_is_not_proposed(tiny):
+    done = tiny("logger=[jsonl]")
+    assert "segeval ckpt=" in done.out
+    assert "tensorboard" not in done.out
+
+
 def test_tensorboard_gets_curves_images_the_matrix_and_hyperparameters(tiny):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -122,7 +122,9 @@ def test_tensorboard_has_curves_images_and_results(tmp_path):
 
 
 @needs("mlflow")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what it imports itself
 def test_mlflow_has_all_of_it_and_continues_a_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
     from mlflow.tracking import MlflowClient
 
     from segtrain.loggers.mlflow import MLflow
@@ -130,6 +132,7 @@ def test_mlflow_has_all_of_it_and_continues_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for step, value in ((1, 0.7), (2, 0.6)):
         log(MLflow(), tmp_path / "outputs/a/run", step, value)
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("segtrain").experiment_id])
     history = client.get_metric_history(run.info.run_id, "train/loss")

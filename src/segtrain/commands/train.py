@@ -239,7 +239,8 @@ def say_next_commands(log: RunLog, folder: Path, *, refined: bool) -> None:
     best = as_argument("ckpt", f"{relative(folder)}/checkpoints/{checkpoint.BEST}")
     if (folder / RESULTS).exists():
         log.say(f"curves and images:    {relative(folder)}/{RESULTS}, {BATCH}")
-    log.say(f"of all steps:         tensorboard --logdir {shlex.quote(relative(folder.parent))}")
+    if any(folder.glob("events.out.tfevents*")):
+        log.say(f"of all steps:         tensorboard --logdir {shlex.quote(relative(folder.parent))}")
     if refined:
         log.say(f"evaluate with CRF:    segeval {best} crf=true")
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,6 +38,7 @@ class MLflow:
 
     def start(self, run: RunInfo) -> None:
         """Starts a run, or continues the one that the folder was logged as."""
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # or it reports each run to its makers
         from mlflow.tracking import MlflowClient
 
         uri = self.tracking_uri
