@@ -78,6 +78,9 @@ def check_export(config: dict[str, Any]) -> None:
         raise InputError(f"output={config['output']}: no such output", do="give logits or labels")
     if config["quantize"] and form != "onnx":
         raise InputError(f"quantize=int8 format={form}: only ONNX is quantised", do="use format=onnx")
+    if form == "openvino" and config["out"] and not config["out"].endswith(".xml"):
+        do = "give a name that ends in .xml; its weights lie beside it as .bin"
+        raise InputError(f"format=openvino out={config['out']}", do=do)
     if form == "safetensors" and (config["evaluate"] or config["output"] != "logits"):
         raise InputError("format=safetensors holds tensors, and no network to run", do="use format=onnx")
 
