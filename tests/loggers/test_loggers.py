@@ -144,11 +144,13 @@ def test_mlflow_has_all_of_it_and_continues_a_run(tmp_path, monkeypatch):
 
 
 @needs("wandb")
-def test_wandb_writes_offline_and_continues_a_run(tmp_path):
+def test_wandb_writes_offline_and_continues_a_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_ERROR_REPORTING", raising=False)
     from segtrain.loggers.wandb import WandB
 
     for step, value in ((1, 0.7), (2, 0.6)):
         log(WandB(), tmp_path / "run", step, value)
+    assert os.environ["WANDB_ERROR_REPORTING"] == "false"
     run_id = (tmp_path / "run/wandb_run_id.txt").read_text()
     folders = list((tmp_path / "run/wandb").glob("offline-run-*"))
     assert folders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -34,6 +35,7 @@ class WandB:
 
     def start(self, run: RunInfo) -> None:
         """Starts a run, or continues the one that the folder was logged as."""
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # they look a server up, offline too
         import wandb
 
         id_file = run.folder / RUN_ID_FILE
