@@ -1,5 +1,6 @@
 """The Python side of the interface, and how little is loaded before it is asked for."""
 
+import json
 import subprocess
 import sys
 
@@ -79,3 +80,17 @@ def test_overrides_are_a_list():
 
 def test_the_crf_is_reached_from_the_package():
     assert callable(segtrain.crf.dense_crf)
+
+
+def test_a_result_stands_for_its_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = {"model": "unet", "width": 0.05, "data__size": 32, "data__train_images": 4, "data__val_images": 2}
+    small |= {"batch_size": 2, "num_workers": 0, "plots": False, "logger": ["jsonl"], "device": "cpu"}
+    first = segtrain.train(max_steps=1, **small)
+    second = segtrain.train(max_steps=1, init_from=first, **small)
+    assert second.folder != first.folder
+    resumed = segtrain.train(max_steps=2, resume=first, log_every=1)
+    steps = [json.loads(line)["step"] for line in (resumed.folder / "metrics.jsonl").read_text().splitlines()]
+    assert set(steps) == {2}
+    with pytest.raises(InputError, match="model must be one of its options"):
+        segtrain.train(max_steps=1, **small | {"model": ["unet", "segnet"]})

@@ -168,7 +168,8 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
         folder: of the run; by default a new one below `outputs/`.
         overrides: as on the command line: `["optimizer.lr=1e-3"]`.
         keys: keys of the command line: `model="fcn8s"`, `max_steps=200`, `data__root="data/CamVid"` for
-            `data.root`; a dict merges into a group: `optimizer={"lr": 1e-3}`.
+            `data.root`; a dict merges into a group: `optimizer={"lr": 1e-3}`; `init_from` and `resume` take
+            what `train` gave.
 
     Returns:
         The last validation and the folder; in a notebook it is shown as a table.
@@ -181,6 +182,7 @@ def train(*, folder: str | Path | None = None, overrides: Sequence[str] = (), **
         >>> result = segtrain.train(model="unet", data="shapes", max_steps=200)
         >>> result.evaluation.network.mean_iou
     """
+    keys = {key: value.folder if isinstance(value, TrainResult) else value for key, value in keys.items()}
     given = complete_arguments(given_arguments("train", keys, overrides))
     try:
         config, options = compose_with_choices("train", given)

@@ -57,3 +57,22 @@ def test_the_command_says_it_in_a_line(run, argument, said):
     assert done.code == 2
     assert done.err.startswith(said)
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("group", ["model", "model/backbone", "data", "optimizer", "schedule", "dense_crf"])
+def test_two_options_of_a_group_that_takes_one_are_not_mixed(group):
+    words = rf"^{group} must be one of its options, got \[a,b\]; give one, or a run of each by -m {group}=a,b"
+    for given in (f"{group}=[a,b]", f"+{group}=[a,b]", f"{group}=c,[a,b]"):
+        with pytest.raises(InputError, match=words.replace("got ", "got (c,)?")):
+            settle_empty_groups("train", [given])
+
+
+def test_groups_whose_options_add_up_take_several():
+    given = [
+        "metric=[boundary,hd95]",
+        "logger=[jsonl,tensorboard]",
+        "loss=[dice,focal]",
+        "augment=[crop,flip]",
+    ]
+    assert settle_empty_groups("train", given) == given
+    assert settle_empty_groups("train", ["model=[unet]", "freeze=[a,b]"]) == ["model=[unet]", "freeze=[a,b]"]

@@ -1,4 +1,5 @@
-"""`crops=null`, `model=null`, `~loss`: a group without an option, taken where a command can do without."""
+"""`crops=null`, `model=null`, `~loss`: a group without an option, taken where a command can do without; and
+`model=[unet,segnet]`, of which Hydra would make one model by mixing both."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from segtrain.config.compose import CONFIG_DIR
 from segtrain.errors import InputError
 
 LISTS = ("metric", "logger")  # of which there may be none
+SEVERAL = (*LISTS, "loss", "augment")  # whose options are added to one another
 NOTHING = ("null", "[]")
 
 
@@ -27,7 +29,8 @@ def settle_empty_groups(root: str, arguments: Iterable[str]) -> list[str]:
         The same arguments but for those: `crops=[]` for `crops=null`.
 
     Raises:
-        InputError: the command needs an option of the group, or null is in a list of options.
+        InputError: the command needs an option of the group, null is in a list of options, or there are
+            several of a group that takes one.
 
     Example:
         >>> settle_empty_groups("train", ["model=unet", "crops=null"])
@@ -41,9 +44,15 @@ def _settled(root: str, argument: str) -> str:
     if removed := re.fullmatch(r"~([a-z_/]+)(=.*)?", argument):
         _check(root, removed[1], argument)
         return argument
-    if found is None or not re.search(r"\bnull\b|^\[\s*\]$", found[3]) or not _is_group(found[2]):
+    if found is None or not _is_group(found[2]):
         return argument
     group, values = found[2], re.findall(r"\[[^\]]*\]|[^,]+", found[3])  # several are a sweep's
+    mixed = [value for value in values if value.startswith("[") and "," in value]
+    if mixed and group not in SEVERAL:
+        do = f"give one, or a run of each by -m {group}={mixed[0].strip('[]')}"
+        raise InputError(f"{group} must be one of its options, got {found[3]}", do=do)
+    if not re.search(r"\bnull\b|^\[\s*\]$", found[3]):
+        return argument
     if any(re.search(r"\bnull\b", value) for value in values if value.startswith("[")):
         raise InputError(f"{group} must be a list of options, got {found[3]}", do="leave null out")
     if any(value.strip() in NOTHING for value in values):
