@@ -9,9 +9,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hydra.errors import HydraException
 from PIL import Image
 
 from segtrain.cli import entry
+from segtrain.config.wording import explain
 from segtrain.errors import InputError
 from tests.conftest import FAST, TINY
 
@@ -324,3 +326,24 @@ def test_a_run_says_what_another_run_would_share(tiny):
     assert "repeatable on such a machine" in tiny("max_steps=1").out
     assert "deterministic: the same weights" in repeatability(torch.device("cuda"), True)
     assert "not deterministic: " in repeatability(torch.device("cuda"), False)
+
+
+@pytest.mark.parametrize("group", ["model", "data", "optimizer", "schedule", "inference"])
+def test_a_group_whose_target_was_taken_away_is_named(run, group):
+    refused(
+        run("segtrain", f"~{group}._target_", *TINY, *FAST), f"{group}._target_ is missing; choose an option"
+    )
+
+
+def test_a_loss_without_a_term_is_named(run):
+    refused(
+        run("segtrain", "~loss.cross_entropy", *TINY, *FAST),
+        "loss has no term; choose one: loss=cross_entropy",
+    )
+
+
+def test_a_launcher_or_sweeper_that_is_not_installed_says_what_installs_it():
+    said = str(explain(HydraException("Could not find 'hydra/launcher/joblib'"), "train"))
+    assert "hydra/launcher=joblib: its plugin is not installed; do: make install EXTRAS=sweep" in said
+    said = str(explain(HydraException("Could not find 'hydra/sweeper/optima'"), "train"))
+    assert "did you mean hydra/sweeper=optuna? there are basic, optuna" in said

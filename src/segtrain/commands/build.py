@@ -178,6 +178,8 @@ def build_data(config: dict[str, Any]) -> Dataset:
 
 def build_loss(config: dict[str, Any]) -> CompositeLoss:
     """The loss of `loss=`, one term or several, each with its `weight`. Raises InputError."""
+    if not config["loss"]:
+        raise InputError("loss has no term", do="choose one: loss=cross_entropy")
     terms, weights = {}, {}
     for name, node in config["loss"].items():
         if not isinstance(node, dict) or "_target_" not in node:

@@ -12,6 +12,7 @@ from typing import Any
 from segtrain.errors import InputError, SegtrainError
 
 TARGET = "_target_"
+BUILT = ("data", "model", "optimizer", "schedule", "inference", "dense_crf")  # each by one target
 NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
 SCALARS = (bool, int, float, str, list, type(None))
 # What constructors, ours and libraries', refuse a value with.
@@ -30,6 +31,7 @@ def instantiate(node: Any, key: str, *, partial: bool = False) -> Any:
         InputError: an unknown or missing key, a value of the wrong type, or one that the target refuses.
     """
     if isinstance(node, Mapping):
+        _check_built(node, key)
         arguments = {k: instantiate(v, f"{key}.{k}") for k, v in node.items() if k != TARGET}
         if TARGET not in node:
             return arguments
@@ -46,6 +48,7 @@ def instantiate(node: Any, key: str, *, partial: bool = False) -> Any:
 def check_node(node: Any, key: str, *, partial: bool = False) -> None:
     """Raises the InputErrors that `instantiate` would raise before it calls anything."""
     if isinstance(node, Mapping):
+        _check_built(node, key)
         for name, value in node.items():
             check_node(value, f"{key}.{name}")
         if TARGET in node:
@@ -54,6 +57,11 @@ def check_node(node: Any, key: str, *, partial: bool = False) -> None:
     elif isinstance(node, Sequence) and not isinstance(node, str):
         for i, value in enumerate(node):
             check_node(value, f"{key}[{i}]")
+
+
+def _check_built(node: Mapping[str, Any], key: str) -> None:
+    if key in BUILT and TARGET not in node:
+        raise InputError(f"{key}.{TARGET} is missing", do=f"choose an option: {key}=NAME")
 
 
 def _call(target: Any, key: str, /, *positional: Any, **arguments: Any) -> Any:

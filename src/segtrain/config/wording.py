@@ -12,10 +12,15 @@ from omegaconf.errors import OmegaConfBaseException
 from segtrain.config.compose import CONFIG_DIR, compose_config, has_option, plain
 from segtrain.config.near_key import near_key
 from segtrain.config.no_option import groups_of
-from segtrain.errors import InputError, shorten
+from segtrain.errors import InputError, how_to_install, shorten
 from segtrain.files import as_argument
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError)
+# Options of Hydra's own groups, that the extra `sweep` brings.
+PLUGINS = {
+    "hydra/launcher": ("joblib", "submitit_local", "submitit_slurm"),
+    "hydra/sweeper": ("optuna",),
+}
 
 
 def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> InputError:
@@ -57,12 +62,14 @@ def explain(error: Exception, root: str, arguments: Sequence[str] = ()) -> Input
 
 
 def _unknown_option(group: str, option: str) -> InputError:
-    options = option_names(group)
+    plugins = PLUGINS.get(group, ())
+    if option in plugins:
+        return InputError(f"{group}={option}: its plugin is not installed", do=how_to_install("sweep"))
+    options = option_names(group) or (["basic", *plugins] if plugins else [])
     near = difflib.get_close_matches(option, options, 1)
     hint = f"did you mean {group}={near[0]}? " if near else ""
-    return InputError(
-        f"{group}={option}: no such {group.split('/')[-1]}", do=f"{hint}there are {', '.join(options)}"
-    )
+    known = f"there are {', '.join(options)}" if options else "see segtrain --help"
+    return InputError(f"{group}={option}: no such {group.split('/')[-1]}", do=f"{hint}{known}")
 
 
 def _unknown_key(key: str, root: str, arguments: Sequence[str]) -> InputError:
