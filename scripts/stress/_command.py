@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 # What the command sets before it loads torch; here the server does so, once for all.
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(

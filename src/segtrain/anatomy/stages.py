@@ -94,7 +94,8 @@ def diagram(anatomy: Anatomy) -> Diagram:
             flow = place.get(one, place[number]), place[number]
             if flow[0] != flow[1]:
                 carried.setdefault(flow, set()).add(anatomy.layers[one].rows)
-                maps |= set() if anatomy.layers[number].kind == "unpooling" else {flow}
+                if anatomy.layers[number].kind != "unpooling":
+                    maps.add(flow)
     flows = sorted({*carried, *_streams(stages, carried)})
     indices = sorted((a, b) for a, b in {*carried} - maps if b - a > 1)
     return Diagram(stages, flows, indices, max(_passes(anatomy.layers), 1))

@@ -77,18 +77,10 @@ def draw_diagram(
         for box, left, width, height in zip(boxes, lefts, widths, heights, strict=True)
     ]
     for (a, b), level in arcs.items():
-        title = f"{escape(boxes[a].name)} → {escape(boxes[b].name)}"
-        start, end = lefts[a] + widths[a] * 0.7, lefts[b] + widths[b] * 0.3
-        high = top - 20 - 15 * (level + 1)
-        path = (
-            f"M{start:.1f} {middle - heights[a] / 2 - 15:.1f}V{high + 6:.1f}q0 -6 6 -6H{end - 6:.1f}q6 0 6 6"
-            f"V{middle - heights[b] / 2 - 16:.1f}"
-        )
-        parts.append(
-            f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="1.2"'
-            f' stroke-dasharray="{ARCS[carries[a, b]]}" marker-end="url(#tip-of-arrow)">'
-            f"<title>{title}</title></path>"
-        )
+        start = lefts[a] + widths[a] * 0.7, middle - heights[a] / 2
+        end = lefts[b] + widths[b] * 0.3, middle - heights[b] / 2
+        title = f"{boxes[a].name} → {boxes[b].name}"
+        parts.append(_arc(start, end, top - 20 - 15 * (level + 1), ARCS[carries[a, b]], title))
     shown = {box.kind: None for box in boxes}
     names = [name for name in ARCS if name in carries.values()]
     key, key_width = _key([kind for kind in COLOURS if kind in shown], names, bottom - 6)
@@ -144,6 +136,18 @@ def _arrow(lefts: Sequence[float], widths: Sequence[float], i: int, middle: floa
     return (
         f'<path d="M{start:.1f} {middle:.1f}H{end:.1f}" stroke="currentColor" stroke-width="1.2"'
         ' marker-end="url(#tip-of-arrow)"/>'
+    )
+
+
+def _arc(start: tuple[float, float], end: tuple[float, float], high: float, dashes: str, title: str) -> str:
+    """From the top of a box to that of another, `high` above both."""
+    path = (
+        f"M{start[0]:.1f} {start[1] - 15:.1f}V{high + 6:.1f}q0 -6 6 -6H{end[0] - 6:.1f}q6 0 6 6"
+        f"V{end[1] - 16:.1f}"
+    )
+    return (
+        f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="1.2" stroke-dasharray="{dashes}"'
+        f' marker-end="url(#tip-of-arrow)"><title>{escape(title)}</title></path>'
     )
 
 
