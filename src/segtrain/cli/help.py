@@ -2,12 +2,13 @@
 
 import re
 import shutil
+from itertools import takewhile
 from textwrap import fill
 
 from segtrain.config.compose import CONFIG_DIR
 
 KEY = re.compile(r"(\w+): ([^#]*?) *(?:# (.*))?")
-GROUP = re.compile(r"  - ([a-z_]+): (\w+) *(?:# (.*))?")
+GROUP = re.compile(r"  - ([a-z_]+): (\w+|\[[^]]*\]) *(?:# (.*))?")
 NARROWEST, WIDEST = 60, 110  # columns
 INDENT = 26  # of what a key does
 
@@ -26,8 +27,9 @@ def help_text(root: str, columns: int | None = None) -> str:
         >>> print(help_text("train"))
     """
     columns = min(max(columns or shutil.get_terminal_size((WIDEST, 0)).columns, NARROWEST), WIDEST)
-    about, *lines = (CONFIG_DIR / f"{root}.yaml").read_text(encoding="utf-8").splitlines()
-    text = [fill(about.removeprefix("# "), columns), ""]
+    lines = (CONFIG_DIR / f"{root}.yaml").read_text(encoding="utf-8").splitlines()
+    about = " ".join(line[2:] for line in takewhile(lambda line: line.startswith("# "), lines))
+    text = [fill(about, columns), ""]
     for key, value, why in (found.groups() for line in lines if (found := KEY.fullmatch(line))):
         if value:  # not defaults: and hydra:
             text.append(_line(f"{key}={value}", why or "", columns))
@@ -42,19 +44,20 @@ def help_text(root: str, columns: int | None = None) -> str:
 
 def _line(head: str, what: str, columns: int) -> str:
     """A key, and beside it what it does, in lines below one another."""
-    first = f"  {head}".ljust(INDENT - 2) + "  "
-    return (
-        fill(
-            what,
-            columns,
-            initial_indent=first,
-            subsequent_indent=" " * INDENT,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-        if what
-        else first.rstrip()
+    first = f"  {head}"
+    if not what:
+        return first
+    indent = " " * INDENT
+    beside = len(first) <= INDENT - 2  # else what it does begins in the next line, in its column
+    text = fill(
+        what,
+        columns,
+        initial_indent=first.ljust(INDENT) if beside else indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
+    return text if beside else f"{first}\n{text}"
 
 
 def _options(group: str, chosen: str, about: str, columns: int) -> list[str]:
