@@ -32,7 +32,7 @@ def help_text(root: str, columns: int | None = None) -> str:
     text = [fill(about, columns), ""]
     for key, value, why in (found.groups() for line in lines if (found := KEY.fullmatch(line))):
         if value:  # not defaults: and hydra:
-            text.append(_line(f"{key}={value}", why or "", columns))
+            text.append(_line(_given(key, value), why or "", columns))
     for group, option, why in (found.groups() for line in lines if (found := GROUP.fullmatch(line))):
         why = why or ("the checkpoint's, or one of" if option == "null" else "one of")
         text += _options(group, option, why, columns)
@@ -40,6 +40,11 @@ def help_text(root: str, columns: int | None = None) -> str:
             text += _options(f"{group}/{below.name}", "NAME", "where the model takes one", columns)
     last = "Several values sweep, with -m; --cfg job shows the composed config."
     return "\n".join([*text, "", fill(last, columns)])
+
+
+def _given(key: str, value: str) -> str:
+    """As it is typed: a list without blanks, which a shell would take apart."""
+    return f"{key}={value.replace(', ', ',')}"
 
 
 def _line(head: str, what: str, columns: int) -> str:
@@ -63,4 +68,4 @@ def _line(head: str, what: str, columns: int) -> str:
 def _options(group: str, chosen: str, about: str, columns: int) -> list[str]:
     names = ", ".join(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
     listed = fill(names, columns, initial_indent=" " * 4, subsequent_indent=" " * 4)
-    return ["", _line(f"{group}={chosen}", about, columns), listed]
+    return ["", _line(_given(group, chosen), about, columns), listed]
