@@ -19,7 +19,15 @@ from segtrain.data.io.files import read_list
 from segtrain.data.io.label_map import read_yaml
 from segtrain.data.io.listing import image_files, visible
 from segtrain.errors import InputError, SaveError
-from segtrain.files import as_argument, cache_folder, check_name, inside, user_path, write_atomically
+from segtrain.files import (
+    as_argument,
+    cache_folder,
+    check_name,
+    inside,
+    user_path,
+    without_quotes,
+    write_atomically,
+)
 
 
 @pytest.mark.parametrize("name", ["a.png", "city/a.png", "..a/b..png", "a b/ü.png", "...png", "a:b.png"])
@@ -122,6 +130,13 @@ def test_paths_need_no_quotes_where_hydra_has_another_grammar(path):
     assert OverridesParser.create().parse_override(quote_values([f"data.root={path}"])[0]).value() == path
 
 
+def test_blanks_at_the_ends_of_a_folder_that_exists_stay(tmp_path):
+    for path in (f"{tmp_path}/d ", f"{tmp_path}/e\t"):
+        Path(path).mkdir()
+        assert OverridesParser.create().parse_override(quote_values([f"data.root={path}"])[0]).value() == path
+    assert quote_values(["max_steps=100 "]) == ["max_steps=100 "]
+
+
 @pytest.mark.parametrize(
     ("given", "value"),
     [
@@ -137,11 +152,47 @@ def test_names_in_lists_need_no_quotes_either(given, value):
     assert OverridesParser.create().parse_override(argument).value() == value
 
 
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("data.root=2024_01", "2024_01"),
+        ("++data.root=1e3", "1e3"),
+        ("ckpt=7", "7"),
+        ("ckpt=[7,run_1,0.5]", ["7", "run_1", "0.5"]),
+        ("ckpt={A:[1,2],B:3}", {"A": ["1", "2"], "B": "3"}),
+        ("data.class_names=[2020,x 1]", ["2020", "x 1"]),
+        ("sha256=12345678", "12345678"),
+        ("resume=null", None),
+        ("max_steps=2_000", 2000),
+        ("size=[64,64]", [64, 64]),
+    ],
+)
+def test_numbers_are_names_where_a_key_takes_a_text(given, value):
+    (argument,) = quote_values([given])
+    assert OverridesParser.create().parse_override(argument).value() == value
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("'my photos'", "my photos"),
+        ('"1e3"', "1e3"),
+        ("['a','b']", "['a','b']"),
+        ("'a','b'", "'a','b'"),
+        ("x", "x"),
+    ],
+)
+def test_tables_show_a_value_without_hydras_quotes(value, shown):
+    assert without_quotes(value) == shown
+
+
 def test_paths_of_a_sweep_are_quoted_each():
     assert quote_values(["-m", "data.root=dü,d"]) == ["-m", "data.root='dü',d"]
     assert quote_values(["-m", "x=dü,'d,1',d=2"]) == ["-m", "x='dü','d,1','d=2'"]
     assert quote_values(["data.root=dü,d"]) == ["data.root='dü,d'"]
     assert quote_values(["-m", "x=[ü],[b]"]) == ["-m", "x=['ü'],[b]"]
+    assert quote_values(["-m", "data.root=2023,2024_1"]) == ["-m", "data.root='2023','2024_1'"]
+    assert quote_values(["-m", "ckpt=choice(1,2)"]) == ["-m", "ckpt=choice(1,2)"]
 
 
 def test_names_that_are_not_utf_8_are_refused(tmp_path):

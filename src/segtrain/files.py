@@ -48,6 +48,17 @@ def quoted_for_hydra(text: str) -> str:
     return f"'{inside}'"
 
 
+def without_quotes(value: str) -> str:
+    """The value of an override as people read it: `'my photos'` without its quotes; lists as they are.
+
+    Example:
+        >>> print(without_quotes("'2024_01'"), without_quotes("['a','b']"))
+        2024_01 ['a','b']
+    """
+    found = re.fullmatch(r"""(['"])((?:(?!\1)[^\\])*)\1""", value)
+    return found[2] if found else value
+
+
 def as_argument(key: str, path: Path | str, whole: bool = False) -> str:
     """`key=PATH` as it can be pasted into a shell, quoted for Hydra and for the shell where it must be.
 

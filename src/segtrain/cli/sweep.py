@@ -16,7 +16,7 @@ from rich.table import Table
 
 from segtrain.distributed import launch
 from segtrain.errors import SaveError
-from segtrain.files import write_atomically
+from segtrain.files import without_quotes, write_atomically
 from segtrain.loggers.run_log import WIDTH
 from segtrain.progress import Terminal
 from segtrain.viz.tables import METRIC_LABELS, percent, table
@@ -160,9 +160,8 @@ def _table_of(runs: list[dict[str, Any]], varying: list[str], shown: list[str]) 
         column.no_wrap = True
     for run in runs:
         values = dict(override.split("=", 1) for override in run["overrides"] if "=" in override)
-        result.add_row(
-            run["run"], *(values.get(key, "") for key in varying), *(_cell(run, key) for key in shown)
-        )
+        varied = (without_quotes(values.get(key, "")) for key in varying)
+        result.add_row(run["run"], *varied, *(_cell(run, key) for key in shown))
     return result
 
 

@@ -12,6 +12,8 @@ from hydra.errors import HydraException
 
 from segtrain.config.compose import CONFIG_DIR, SAVED_GROUPS
 from segtrain.config.data_node import FOLD_KEYS
+from segtrain.config.instantiate import fits
+from segtrain.config.schema import TYPES
 from segtrain.errors import InputError
 from segtrain.files import check_name, quoted_for_hydra
 
@@ -19,6 +21,15 @@ TIMM = "timm/"  # before the names of timm's networks, among those of ours
 MAY_BE_EMPTY = ("data.mask_suffix", "title")
 ITEM = re.compile(r"""[\[\]{},]|\s+|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^\[\]{},\s][^\[\]{},]*""")
 PLAIN = re.compile(r"[\w./+:,@%-]*", re.ASCII).fullmatch  # which needs no look
+OF_DATA = (
+    "root images masks mask_suffix annotations val_annotations test_annotations train_split val_split"
+    " test_split class_names image_column mask_column"
+)
+TEXTS = {f"data.{name}" for name in OF_DATA.split()} | {
+    key
+    for key, of in TYPES.items()
+    if (fits("a", of) or fits(["a"], of)) and not fits(1, of) and not fits([1], of)
+}  # where a folder called 2024_01 is no number
 
 
 def as_overrides(keys: Mapping[str, Any]) -> list[str]:
@@ -95,7 +106,8 @@ def check_command_line(arguments: Sequence[str]) -> None:
 
 def quote_values(arguments: Sequence[str]) -> list[str]:
     """Overrides with those values in quotes that Hydra's grammar has no place for: paths and names with
-    blanks, brackets, `=`, or letters that are not English ones, also in lists, dicts and sweeps.
+    blanks, brackets, `=`, or letters that are not English ones, also in lists, dicts and sweeps. Likewise
+    numbers where a key takes a text: of a folder `2024_01` Hydra would make 202401.
 
     Example:
         >>> quote_values(["data.root=my photos (1)", "data.class_names=[road,Straße]"])
@@ -107,21 +119,24 @@ def quote_values(arguments: Sequence[str]) -> list[str]:
 
 def _quoted(argument: str, sweeps: bool) -> str:
     key, equals, value = argument.partition("=")
-    if (
-        not equals
-        or argument.startswith("-")
-        or value[:1] in ("", "(", "'", '"', "$")
-        or PLAIN(value)
-        or _parses(argument)
-    ):
+    if value != value.strip() and Path(value).exists():  # blanks at its ends, which Hydra would take off
+        return f"{key}={_value(value)}"
+    if not equals or argument.startswith("-") or value[:1] in ("", "(", "'", '"', "$"):
         return argument
-    items = sweeps or value[0] in "[{"
-    quoted = _items_quoted(value) if items else _value(value)
+    numbers = key.lstrip("+") in TEXTS and not set("($") & set(value)
+    if not numbers and (PLAIN(value) or _parses(argument)):
+        return argument
+    if sweeps or value[0] in "[{":
+        quoted = _items_quoted(value, numbers)
+    elif numbers and _parses(argument):
+        quoted = _item_quoted(value, numbers)
+    else:
+        quoted = _value(value)
     return f"{key}={quoted}" if _parses(f"{key}={quoted}") else argument
 
 
-def _items_quoted(value: str) -> str:
-    """A list or dict whose items are in quotes where they must be."""
+def _items_quoted(value: str, numbers: bool) -> str:
+    """A list or dict whose items are in quotes where they must be; with `numbers` these, too."""
     parts, within = [], []
     for part in ITEM.findall(value):
         if part in "[{":
@@ -130,13 +145,19 @@ def _items_quoted(value: str) -> str:
             within.pop()
         elif part[0] not in "[]{},'\"" and not part.isspace():
             name, colon, rest = part.partition(":") if within[-1:] == ["{"] else ("", "", part)
-            part = name + colon + (_item_quoted(rest) if rest.strip() else rest)
+            part = name + colon + (_item_quoted(rest, numbers) if rest.strip() else rest)
         parts.append(part)
     return "".join(parts)
 
 
-def _item_quoted(text: str) -> str:
-    return text if _parses(f"x={text}") else _value(text.strip())
+def _item_quoted(text: str, numbers: bool) -> str:
+    fine = _parses(f"x={text}") and not (numbers and _is_number(text))
+    return text if fine else _value(text.strip())
+
+
+def _is_number(text: str) -> bool:
+    value = OverridesParser.create().parse_override(f"x={text}").value()
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _parses(argument: str) -> bool:

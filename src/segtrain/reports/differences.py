@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segtrain.files import without_quotes
 from segtrain.reports.runs import Run
 
 SEED = "seed"
@@ -135,7 +136,7 @@ def _unexplained(runs: Sequence[Run], keys: list[str], flat: Mapping[str, Mappin
 def _value(run: Run, key: str, flat: Mapping[str, Any]) -> str:
     """Of a run: what was given, else what its config says."""
     if key in run.overrides:
-        return run.overrides[key]
+        return without_quotes(run.overrides[key])
     return as_typed(flat[key]) if key in flat else "default" if run.config else ""
 
 

@@ -33,6 +33,10 @@ def test_numbers_of_an_array_file_are_labels(tmp_path, kind):
     mask = read_mask(tmp_path / "a.npy")
     assert mask.tolist() == VALUES.tolist()
     assert mask.dtype.isnative
+    np.savez(tmp_path / "a.npz", VALUES.astype(kind))
+    assert read_mask(tmp_path / "a.npz").tolist() == VALUES.tolist()
+    np.savez(tmp_path / "c.npz", image=np.zeros((2, 3)), mask=VALUES.astype(kind))
+    assert read_mask(tmp_path / "c.npz").tolist() == VALUES.tolist()
     np.save(tmp_path / "b.npy", VALUES[..., None] > 0)
     assert read_mask(tmp_path / "b.npy").tolist() == [[0, 1, 1], [0, 1, 1]]
 
@@ -49,6 +53,15 @@ def test_an_array_file_that_is_no_mask_is_refused(tmp_path, values, words):
     np.save(tmp_path / "a.npy", values, allow_pickle=True)
     with pytest.raises(InputError, match=words):
         read_mask(tmp_path / "a.npy")
+
+
+def test_an_archive_without_a_mask_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=VALUES, y=VALUES)
+    with pytest.raises(InputError, match="holds the arrays x, y; name one of them mask"):
+        read_mask(tmp_path / "a.npz")
+    (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:99])
+    with pytest.raises(InputError, match="cannot be read"):
+        read_mask(tmp_path / "b.npz")
 
 
 def test_what_differs_in_its_alpha_channel_alone_is_refused(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from segtrain.contracts import Colour, HasPairs, Split
 from segtrain.data.checks.scan import map_indices
-from segtrain.data.io.masks import INDEX_MODES, grey_channel, open_upright
+from segtrain.data.io.masks import ARRAYS, INDEX_MODES, grey_channel, open_upright, read_mask
 
 MOST_COLOURS = 256  # more are no classes, but smoothed edges or JPEG's noise
 NOISE = 24  # grey levels that JPEG or smoothing moves a colour by within an area
@@ -106,6 +106,8 @@ def read_content(
 
 def _values(path: Path) -> _Values | None:
     try:
+        if path.suffix.lower() in ARRAYS:
+            return _Values(_count(read_mask(path).astype(np.int32)[..., None]), None, False)
         image = open_upright(path)
         if image.mode == "F":
             return None

@@ -7,10 +7,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from segtrain.contracts import IGNORE_INDEX, Colour
-from segtrain.data.io.opening import as_rgb, check_regular, open_image, orientation_of, reading
+from segtrain.data.io.opening import as_rgb, load_numpy, open_image, orientation_of
 from segtrain.errors import MaskError
 
 INDEX_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L", "I")  # one number a pixel, and never a colour
+ARRAYS = (".npy", ".npz")
 AS_NUMBERS = "store masks as grey or palette PNG"
 
 
@@ -21,7 +22,8 @@ def read_mask(path: Path) -> np.ndarray:
     channels are equal everywhere is grey. Floating-point numbers are taken where all are whole.
 
     Args:
-        path: an index or palette image with 1 to 32 bits, or a grey one in any mode; or H×W numbers in .npy.
+        path: an index or palette image with 1 to 32 bits, or a grey one in any mode; or H×W numbers in .npy
+            or .npz (the only array, or the one named mask).
 
     Returns:
         Integers in the machine's byte order.
@@ -30,13 +32,13 @@ def read_mask(path: Path) -> np.ndarray:
         MaskError: it has colours, numbers with a fraction, or differs in its alpha channel alone.
         InputError: it cannot be read.
     """
-    return _read_array(path) if path.suffix.lower() == ".npy" else numbers_of(open_upright(path), path)
+    if path.suffix.lower() in ARRAYS:
+        return _read_array(path)
+    return numbers_of(open_upright(path), path)
 
 
 def _read_array(path: Path) -> np.ndarray:
-    check_regular(path)
-    with reading(path):
-        values = np.load(path, allow_pickle=False)
+    values = load_numpy(path, "mask")
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.ndim != 2 or values.dtype.kind not in "buif":

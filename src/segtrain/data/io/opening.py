@@ -13,6 +13,7 @@ from segtrain.errors import InputError, SegtrainError
 
 # That Pillow may open: it would start Ghostscript on a file that looks like EPS.
 ANIMATED = ("GIF", "PNG", "WEBP")  # which may hold a film; a JPEG's second image is a camera's preview
+PICKLE = "store plain numbers: arrays of objects are not unpickled"
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
@@ -50,6 +51,28 @@ def open_image(path: Path, *, single: bool = False) -> Image.Image:
             check_single(image, path)
         image.load()
     return image
+
+
+def load_numpy(path: Path, name: str) -> np.ndarray:
+    """The array of a .npy, or of a .npz the only one or that of a name.
+
+    Raises:
+        InputError: it cannot be read, holds objects, or several arrays of other names.
+    """
+    check_regular(path)
+    with reading(path), path.open("rb") as file:  # numpy leaves a damaged archive open
+        try:
+            loaded = np.load(file, allow_pickle=False)
+        except ValueError as error:
+            raise InputError(f"{path}: cannot be read ({error})", do=PICKLE) from error
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        names = loaded.files
+        if len(names) != 1 and name not in names:
+            raise InputError(
+                f"{path}: holds the arrays {', '.join(names) or 'nothing'}", do=f"name one of them {name}"
+            )
+        return loaded[name if name in names else names[0]]
 
 
 def check_single(image: Image.Image, path: Path) -> None:

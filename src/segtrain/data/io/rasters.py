@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from segtrain.data.io.opening import ANIMATED, FORMATS, check_regular, check_single, reading
+from segtrain.data.io.opening import ANIMATED, FORMATS, check_regular, check_single, load_numpy, reading
 from segtrain.errors import InputError, how_to_install
 from segtrain.input_spec import DTYPES, MOST_CHANNELS
 
@@ -23,7 +23,6 @@ ALPHA = {1, 2}  # of TIFF's extra samples: premultiplied or not
 NODATA_TAG = 42113  # of GDAL, in a GeoTIFF
 WITH_ALPHA = ("LA", "PA", "La", "RGBA", "RGBa")
 STORE_NUMBERS = f"store {' or '.join(DTYPES)}"
-PICKLE = "store plain numbers: arrays of objects are not unpickled"
 
 
 class Raster(NamedTuple):
@@ -170,20 +169,7 @@ def _few_channels(path: Path) -> np.ndarray | None:
 
 
 def _read_numpy(path: Path) -> Raster:
-    """A .npy, or the only array (or the one named image) of a .npz."""
-    with reading(path):
-        try:
-            loaded = np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise InputError(f"{path}: cannot be read ({error})", do=PICKLE) from error
-        if not isinstance(loaded, np.ndarray):
-            with loaded:
-                names = loaded.files
-                if len(names) != 1 and "image" not in names:
-                    raise InputError(
-                        f"{path}: holds the arrays {', '.join(names)}", do="name one of them image"
-                    )
-                loaded = loaded["image" if "image" in names else names[0]]
+    loaded = load_numpy(path, "image")
     values = loaded[..., None] if loaded.ndim == 2 else loaded
     if values.ndim == 3 and values.shape[0] <= MOST_CHANNELS < min(values.shape[1:]):
         values = np.ascontiguousarray(values.transpose(1, 2, 0))  # C×H×W
