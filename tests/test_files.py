@@ -158,6 +158,7 @@ def test_names_in_lists_need_no_quotes_either(given, value):
         ("data.root=2024_01", "2024_01"),
         ("++data.root=1e3", "1e3"),
         ("ckpt=7", "7"),
+        ("hydra.run.dir=2024_01", "2024_01"),
         ("ckpt=[7,run_1,0.5]", ["7", "run_1", "0.5"]),
         ("ckpt={A:[1,2],B:3}", {"A": ["1", "2"], "B": "3"}),
         ("data.class_names=[2020,x 1]", ["2020", "x 1"]),

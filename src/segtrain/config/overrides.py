@@ -25,11 +25,15 @@ OF_DATA = (
     "root images masks mask_suffix annotations val_annotations test_annotations train_split val_split"
     " test_split class_names image_column mask_column"
 )
-TEXTS = {f"data.{name}" for name in OF_DATA.split()} | {
-    key
-    for key, of in TYPES.items()
-    if (fits("a", of) or fits(["a"], of)) and not fits(1, of) and not fits([1], of)
-}  # where a folder called 2024_01 is no number
+TEXTS = (
+    {"hydra.run.dir", "hydra.sweep.dir"}
+    | {f"data.{name}" for name in OF_DATA.split()}
+    | {
+        key
+        for key, of in TYPES.items()
+        if (fits("a", of) or fits(["a"], of)) and not fits(1, of) and not fits([1], of)
+    }
+)  # where a folder called 2024_01 is no number
 
 
 def as_overrides(keys: Mapping[str, Any]) -> list[str]:
