@@ -72,6 +72,17 @@ def test_a_folder_gets_labels_in_the_palette_and_overlays_of_the_same_names(tiny
         assert read(done.folder / f"overlays/{name}.jpg")[1] == size
 
 
+def test_a_pattern_means_the_images_that_match(folder, tmp_path):
+    out = tmp_path / "out"
+    assert find_images(folder / "*.jpg", out) == [("a", folder / "a.jpg")]
+    assert find_images(folder / "*/a.*", out) == [("more/a", folder / "more/a.png")]
+    every = find_images(folder / "**" / "*", out)
+    assert [name for name, _ in every] == ["a", "b", "more/a"]
+    assert [name for name, _ in find_images(folder / "**" / "*", folder / "more")] == ["a", "b"]
+    with pytest.raises(InputError, match="matches no image"):
+        find_images(folder / "*.nothing", out)
+
+
 def test_what_is_there_is_not_done_again(tiny, run, folder, tmp_path):
     trained = tiny().folder
     first = run("segpredict", f"ckpt={trained}", f"input={folder}", *EVAL)

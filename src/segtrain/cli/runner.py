@@ -25,8 +25,9 @@ from segtrain.commands.folder import locked
 from segtrain.commands.paths import write_metrics
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.data_file import adopt_data_files
+from segtrain.config.mistakes import check_command_line
 from segtrain.config.no_option import settle_empty_groups
-from segtrain.config.overrides import add_fold_keys, check_command_line, quote_values, unquote_keys
+from segtrain.config.overrides import add_fold_keys, quote_values, unquote_keys
 from segtrain.config.wording import CONFIG_ERRORS, explain
 from segtrain.distributed import launch
 from segtrain.distributed.signals import Stopped, ask_when_parent_ends
@@ -78,7 +79,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
     job, refused = Job(command, arguments), False
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:
-        check_command_line(arguments)
+        check_command_line(command.root, arguments)
         arguments = settle_empty_groups(command.root, quote_values(list(map(unquote_keys, arguments))))
         arguments = command.complete([add_fold_keys(one) for one in adopt_data_files(arguments)])
         sys.argv[1:] = arguments  # where Hydra reads them

@@ -1,5 +1,6 @@
-"""What `input=` of `segpredict` means: an image, a folder, a list or a video."""
+"""What `input=` of `segpredict` means: an image, a folder, a pattern, a list or a video."""
 
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PureWindowsPath
@@ -33,8 +34,7 @@ def find_images(source: Path, output: Path, bands: Sequence[str] = ()) -> list[t
     if source.is_dir():
         paths = [(path, path.relative_to(source)) for path in _images_below(source, output)]
     elif not source.is_file():
-        do = "give an image, a folder, a .txt with a path a line, or a video"
-        raise InputError(f"input={source}: no such file or folder", do=do)
+        paths = _matches(source, output)
     elif source.suffix.lower() == ".txt":
         lines = dict.fromkeys(read_list(source))  # an image that is listed twice is annotated once
         listed = [(line, *_listed(line, source.parent)) for line in lines]
@@ -53,6 +53,21 @@ def find_images(source: Path, output: Path, bands: Sequence[str] = ()) -> list[t
             raise InputError(what, do="rename one of them, or label them one by one")
         named[key] = path
     return list(named.items())
+
+
+def _matches(pattern: Path, output: Path) -> list[tuple[Path, PurePath]]:
+    """The images that `photos/*.jpg` matches, named below the folder before its first wildcard."""
+    above = next(folder for folder in pattern.parents if not glob.has_magic(str(folder)))
+    images: list[tuple[Path, PurePath]] = []
+    for path in map(Path, sorted(glob.glob(str(pattern), recursive=True))):
+        name = path.relative_to(above)
+        if is_image(name) and output.resolve() not in path.resolve().parents:
+            images.append((path, name))
+    if not images:
+        what = "matches no image" if glob.has_magic(str(pattern)) else "no such file or folder"
+        do = "give an image, a folder, a pattern, a .txt with a path a line, or a video"
+        raise InputError(f"input={pattern}: {what}", do=do)
+    return images
 
 
 def _listed(line: str, folder: Path) -> tuple[Path, PurePath]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ from hydra.errors import HydraException
 from segtrain.config.compose import CONFIG_DIR, SAVED_GROUPS
 from segtrain.config.data_node import FOLD_KEYS
 from segtrain.config.instantiate import fits
-from segtrain.config.schema import TYPES
+from segtrain.config.schema import GROUPS, TYPES
 from segtrain.errors import InputError
-from segtrain.files import check_name, quoted_for_hydra
+from segtrain.files import quoted_for_hydra
 
 TIMM = "timm/"  # before the names of timm's networks, among those of ours
-MAY_BE_EMPTY = ("data.mask_suffix", "title")
 ITEM = re.compile(r"""[\[\]{},]|\s+|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^\[\]{},\s][^\[\]{},]*""")
 PLAIN = re.compile(r"[\w./+:,@%-]*", re.ASCII).fullmatch  # which needs no look
 OF_DATA = (
@@ -97,17 +96,6 @@ def add_fold_keys(argument: str) -> str:
     return f"++{argument}" if key in {f"data.{name}" for name in FOLD_KEYS} else argument
 
 
-def check_command_line(arguments: Sequence[str]) -> None:
-    """Raises InputError for `key=` without a value: an unset variable of the shell would else leave out
-    weights, or take the folder that we are in for the data. Likewise for what is not UTF-8."""
-    for argument in arguments:
-        check_name(argument)
-        key, equals, value = argument.lstrip("+").partition("=")
-        if equals and value.strip() in ("", "''", '""') and key[:1] not in "-~" and key not in MAY_BE_EMPTY:
-            what = f"{key}= is empty; is a variable of the shell not set?"
-            raise InputError(what, do="give a value, or leave the key out")
-
-
 def quote_values(arguments: Sequence[str]) -> list[str]:
     """Overrides with those values in quotes that Hydra's grammar has no place for: paths and names with
     blanks, brackets, `=`, or letters that are not English ones, also in lists, dicts and sweeps. Likewise
@@ -127,20 +115,20 @@ def _quoted(argument: str, sweeps: bool) -> str:
         return f"{key}={_value(value)}"
     if not equals or argument.startswith("-") or value[:1] in ("", "(", "'", '"', "$"):
         return argument
-    numbers = key.lstrip("+") in TEXTS and not set("($") & set(value)
-    if not numbers and (PLAIN(value) or _parses(argument)):
+    others = () if set("($") & set(value) else _no_texts(key.lstrip("+"))
+    if not others and (PLAIN(value) or _parses(argument)):
         return argument
     if sweeps or value[0] in "[{":
-        quoted = _items_quoted(value, numbers)
-    elif numbers and _parses(argument):
-        quoted = _item_quoted(value, numbers)
+        quoted = _items_quoted(value, others)
+    elif others and _parses(argument):
+        quoted = _item_quoted(value, others)
     else:
         quoted = _value(value)
     return f"{key}={quoted}" if _parses(f"{key}={quoted}") else argument
 
 
-def _items_quoted(value: str, numbers: bool) -> str:
-    """A list or dict whose items are in quotes where they must be; with `numbers` these, too."""
+def _items_quoted(value: str, others: Collection[type]) -> str:
+    """A list or dict whose items are in quotes where they must be, or are of one of the other types."""
     parts, within = [], []
     for part in ITEM.findall(value):
         if part in "[{":
@@ -149,19 +137,25 @@ def _items_quoted(value: str, numbers: bool) -> str:
             within.pop()
         elif part[0] not in "[]{},'\"" and not part.isspace():
             name, colon, rest = part.partition(":") if within[-1:] == ["{"] else ("", "", part)
-            part = name + colon + (_item_quoted(rest, numbers) if rest.strip() else rest)
+            part = name + colon + (_item_quoted(rest, others) if rest.strip() else rest)
         parts.append(part)
     return "".join(parts)
 
 
-def _item_quoted(text: str, numbers: bool) -> str:
-    fine = _parses(f"x={text}") and not (numbers and _is_number(text))
+def _item_quoted(text: str, others: Collection[type]) -> str:
+    fine = _parses(f"x={text}") and not (others and type(_read(text)) in others)
     return text if fine else _value(text.strip())
 
 
-def _is_number(text: str) -> bool:
-    value = OverridesParser.create().parse_override(f"x={text}").value()
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _no_texts(key: str) -> Collection[type]:
+    """What Hydra may make of a value that its key takes as it was typed."""
+    if key in GROUPS or "/" in key:
+        return int, float, bool
+    return (int, float) if key in TEXTS else ()
+
+
+def _read(text: str) -> Any:
+    return OverridesParser.create().parse_override(f"x={text}").value()
 
 
 def _parses(argument: str) -> bool:
