@@ -212,6 +212,11 @@ def test_names_that_are_not_utf_8_are_refused(tmp_path):
         visible(tmp_path, "*")
 
 
+def test_a_folder_that_is_gone_by_now_is_named(tmp_path):
+    with pytest.raises(InputError, match="gone: cannot be listed"):
+        list(image_files(tmp_path / "gone"))
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.yaml")
     path = tmp_path / "a.yaml"

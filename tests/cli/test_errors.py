@@ -114,6 +114,7 @@ def test_an_evaluation_without_a_checkpoint(run):
 def test_a_checkpoint_that_is_not_one(run, tmp_path):
     (tmp_path / "notes.ckpt").write_text("not a checkpoint")
     refused(run("segeval", f"ckpt={tmp_path}/notes.ckpt"), "notes.ckpt: not a checkpoint")
+    refused(run("segeval", f"ckpt={tmp_path}"), "a folder without checkpoints/best.ckpt")
 
 
 def test_a_checkpoint_that_is_missing_is_named_whichever_key_it_is_of(run):

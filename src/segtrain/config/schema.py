@@ -109,10 +109,10 @@ AT_LEAST = dict.fromkeys(
     ),
     1,
 ) | dict.fromkeys(
-    ("seed", "num_workers", "clip_norm", "ema", "tune_crf", "early_stop", "keep_last", "overlap"), 0
+    ("seed", "num_workers", "clip_norm", "ema", "tune_crf", "early_stop", "keep_last", "overlap", "port"), 0
 )
 
-AT_MOST = {"seed": 2**63 - 1}  # what torch takes
+AT_MOST = {"seed": 2**63 - 1, "port": 65535}  # what torch takes; what there is
 
 # Keys at the root that hold more keys: groups, and what only some commands have.
 GROUPS = frozenset(

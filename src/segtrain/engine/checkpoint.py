@@ -110,8 +110,7 @@ def unfinished(folder: Path) -> Iterator[Path]:
 def load(path: Path) -> Checkpoint:
     """Reads and verifies a checkpoint. Raises InputError: missing, damaged, not a checkpoint, or a key of
     its metadata has another form than a run writes."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file", do="give the path of a best.ckpt or last.ckpt")
+    _check_there(path)
     try:
         with safe_open(path, framework="pt") as file:
             meta, metadata = _meta(file, path), file.metadata()
@@ -130,8 +129,7 @@ def load(path: Path) -> Checkpoint:
 
 def read_meta(path: Path) -> dict[str, Any]:
     """What a checkpoint says of itself, without its tensors and unverified. Raises InputError as `load`."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file", do="give the path of a best.ckpt or last.ckpt")
+    _check_there(path)
     try:
         with safe_open(path, framework="pt") as file:
             return _meta(file, path)
@@ -139,6 +137,12 @@ def read_meta(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: not a checkpoint of segtrain, or cut short", do="give a best.ckpt or last.ckpt"
         ) from error
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        what = "a folder without checkpoints/best.ckpt" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}", do="give the path of a best.ckpt or last.ckpt")
 
 
 def _meta(file: Any, path: Path) -> dict[str, Any]:

@@ -35,6 +35,12 @@ def test_samples_are_bytes_of_the_asked_size():
     assert (sample.mask.shape, sample.mask.dtype) == ((40, 40), np.uint8)
 
 
+@pytest.mark.parametrize("key", ["size", "train_images", "val_images", "test_images", "seed"])
+def test_a_number_below_the_least_is_refused(key):
+    with pytest.raises(InputError, match=rf"data\.{key}=-1; give at least"):
+        Shapes(**{key: -1})
+
+
 def test_another_number_of_classes_is_refused():
     with pytest.raises(InputError, match="shapes has 7 classes"):
         Shapes(num_classes=8)

@@ -17,7 +17,9 @@ from torch.utils.data import Dataset
 
 from segtrain.contracts import IGNORE_INDEX, Sample
 from segtrain.data.datasets.class_count import check_num_classes
+from segtrain.errors import InputError
 
+SMALLEST = 8  # pixels of a side
 CLASS_NAMES = ("background", "disc", "ring", "box", "cross", "triangle", "rod")
 PALETTE = (
     (0, 0, 0),
@@ -58,6 +60,11 @@ class Shapes:
         num_classes: int = 7,
     ):
         check_num_classes("shapes", num_classes, CLASS_NAMES)
+        given = {"size": size, "train_images": train_images, "val_images": val_images}
+        for key, value in (given | {"test_images": test_images, "seed": seed}).items():
+            least = SMALLEST if key == "size" else 0
+            if value < least:
+                raise InputError(f"data.{key}={value}", do=f"give at least {least}")
         self.train = ShapesSplit("train", train_images, size, seed)
         self.val = ShapesSplit("val", val_images, size, seed)
         self.test = ShapesSplit("test", test_images, size, seed)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
+from segtrain.errors import InputError
 from segtrain.files import check_name
 
 SUFFIXES = ".png .jpg .jpeg .tif .tiff .bmp .webp .gif .ppm .pgm .pbm .npy .npz .jp2 .nii".split()
@@ -31,7 +32,7 @@ def visible(folder: Path, pattern: str) -> list[Path]:
 
 def image_files(folder: Path, other: Path | None = None, above: tuple[str, ...] = ()) -> Iterator[Path]:
     """The image files of a folder and of those below it, in order; hidden ones are passed over. Raises
-    InputError for a name that is not UTF-8.
+    InputError for a name that is not UTF-8, and for a folder that cannot be listed.
 
     Args:
         other: a folder below that is passed over as well.
@@ -40,8 +41,12 @@ def image_files(folder: Path, other: Path | None = None, above: tuple[str, ...] 
     real = os.path.realpath(folder)
     if real in above:
         return
-    with os.scandir(folder) as entries:
-        found = sorted(((entry.name, entry.is_dir()) for entry in entries), key=lambda one: one[0])
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(((entry.name, entry.is_dir()) for entry in entries), key=lambda one: one[0])
+    except OSError as error:  # it may be another user's, or gone by now
+        do = "make it readable, or take it out of the data"
+        raise InputError(f"{folder}: cannot be listed ({error.strerror})", do=do) from error
     for name, is_folder in found:
         path = folder / name
         if is_hidden(PurePath(name)) or path == other:
