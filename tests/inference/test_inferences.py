@@ -33,6 +33,12 @@ def test_a_constant_image_has_constant_scores_at_its_own_size(aggregate):
     assert torch.allclose(scores[:, 0], torch.tensor(7.0))
 
 
+@pytest.mark.parametrize("key", ["side", "limit", "smallest", "batch_size"])
+def test_windows_need_numbers_above_zero(key):
+    with pytest.raises(InputError, match=rf"inference\.{key}=0; give at least 1"):
+        DeconvNetWindows(**{key: 0})
+
+
 def test_windows_cover_every_pixel_and_are_put_back_where_they_came_from():
     ramp = torch.arange(160.0).expand(1, 3, 120, 160)
     scores = applied(DeconvNetWindows(side=224, aggregate="mean"), brightness, ramp)
@@ -143,6 +149,8 @@ def test_a_weight_of_one_leaves_the_probabilities_and_extremes_stay_finite():
 
 
 def test_a_fusion_of_membranes_refuses_other_weights_and_classes():
+    with pytest.raises(InputError, match=r"inference\.sigma=-1; give 0 or more"):
+        Watershed(base=Whole(), sigma=-1)
     with pytest.raises(InputError, match=r"inference\.weight must be"):
         Watershed(base=Whole(), weight=2)
     with pytest.raises(InputError, match="2 classes, membrane and cell, got 3 classes; use inference=whole"):

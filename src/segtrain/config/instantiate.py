@@ -100,7 +100,7 @@ def check_arguments(target: Any, arguments: Mapping[str, Any], key: str, *, part
                 )
             keys = _settable(signature, partial)
             near = difflib.get_close_matches(name, keys, 1)
-            hint = f"did you mean {key}.{near[0]}?" if near else f"its keys are {', '.join(keys)}"
+            hint = f"did you mean {key}.{near[0]}?" if near else f"its keys are {', '.join(keys) or 'none'}"
             raise InputError(f"{key}.{name}: no such key", do=hint)
         annotation = _annotations(target).get(name)
         if annotation is not None and not fits(value, annotation):

@@ -28,6 +28,9 @@ class DeconvNetWindows:
         boxes: a CSV of proposals (`segtrain.data.crops.boxes`), or null: a grid of several scales.
         limit: windows an image, the best first; smallest: the least shorter side, in pixels.
         batch_size: windows that the network takes at a time.
+
+    Raises:
+        InputError: a number below 1, or boxes that cannot be read.
     """
 
     def __init__(
@@ -40,6 +43,10 @@ class DeconvNetWindows:
         smallest: int = 112,
         batch_size: int = 8,
     ):
+        numbers = {"side": side, "limit": limit, "smallest": smallest, "batch_size": batch_size}
+        for key, value in numbers.items():
+            if value < 1:
+                raise InputError(f"inference.{key}={value}", do="give at least 1")
         self.side, self.aggregate, self.limit, self.smallest = side, aggregate, limit, smallest
         self.batch_size, self.path = batch_size, boxes
         self.proposals = read_boxes(boxes) if boxes else None

@@ -26,7 +26,7 @@ class Watershed:
         membrane: the class of the membranes, 0 or 1.
 
     Raises:
-        InputError: a weight outside of 0..1; on use, a network with other than two classes.
+        InputError: a weight outside of 0..1, a negative std; on use, a network with other than two classes.
     """
 
     def __init__(
@@ -36,6 +36,8 @@ class Watershed:
             raise InputError(
                 f"inference.weight must be from 0 to 1, got {weight}", do="1 leaves the probability as it is"
             )
+        if not sigma >= 0:
+            raise InputError(f"inference.sigma={sigma}", do="give 0 or more; 2 is usual")
         self.base, self.weight, self.sigma, self.membrane = base, weight, sigma, membrane
 
     def __call__(self, network: Network, images: Tensor, names: list[str]) -> Rows:
