@@ -49,8 +49,8 @@ def test_a_backbone_is_selected_by_name():
         ("unet", {"num_classes": 0}, "at least 1"),
         ("unet", {"num_classes": -1}, "at least 1"),
         ("unet", {"in_channels": 0}, "at least 1"),
-        ("unet", {"width": 0}, "a factor above 0"),
-        ("unet", {"width": -1.0}, "a factor above 0"),
+        ("unet", {"width": 0}, "a number above 0"),
+        ("unet", {"width": -1.0}, "a number above 0"),
         ("unet", {"width": "a"}, "a number"),
     ],
 )

@@ -61,6 +61,11 @@ def test_a_page_says_what_the_anatomy_is_and_its_bytes_repeat(run):
     assert again.read_bytes() == page.read_bytes()
 
 
+def test_the_last_line_says_where_the_page_is(run):
+    done = run("segexplain", "model=segnet_basic", *SMALL)
+    assert done.out.splitlines()[-1] == f"page: {done.folder.name}/explain.html"
+
+
 def test_a_shift_of_half_a_cell_is_said(run):
     _, data = explained(run, "model=dilatednet_frontend", *SMALL)
     assert "3.5 pixels further right and down (nearly half a cell)" in data["alignment"]

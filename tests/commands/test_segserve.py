@@ -3,6 +3,7 @@
 import io
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +14,8 @@ import pytest
 from PIL import Image
 
 import segtrain
+from segtrain.commands.demo import address_of, port_of
+from segtrain.errors import InputError
 from tests.conftest import FAST
 
 pytest.importorskip("uvicorn")
@@ -21,6 +24,41 @@ pytest.importorskip("uvicorn")
 def post(address: str, content: bytes) -> bytes:
     with urllib.request.urlopen(urllib.request.Request(address, content), timeout=60) as answer:
         return answer.read()
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "says"),
+    [
+        ("127.0.0.1", "taken", r"port=\d+ is taken on 127\.0\.0\.1; give another"),
+        (
+            "no.host.here.invalid",
+            0,
+            r"host=no\.host\.here\.invalid port=0: nothing can listen there \(.+\); host=",
+        ),
+        ("192.0.2.1", 0, r"host=192\.0\.2\.1 port=0: nothing can listen there \(.*assign"),
+    ],
+)
+def test_a_host_or_port_that_cannot_be_had_is_named(host, port, says):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1] if port == "taken" else port
+        with pytest.raises(InputError, match=says):
+            port_of({"host": host, "port": port})
+    assert port_of({"host": "127.0.0.1", "port": 0}) > 0
+    assert address_of("::1", 80) == "http://[::1]:80"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("concurrency=0", "concurrency=0; give at least 1"),
+        ("timeout=0", "timeout=0; give a number above 0, such as 60"),
+        ("port=65536", "port=65536; give at most 65535"),
+        ("max_megapixels=-1", "max_megapixels=-1; give a number above 0, such as 12"),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(run, tiny, given, says):
+    done = run("segserve", f"ckpt={tiny().folder}", given)
+    assert (done.code, says in done.err) == (2, True), done.err
 
 
 def test_an_image_is_answered_as_segpredict_would_and_a_bomb_is_refused(run, tmp_path):

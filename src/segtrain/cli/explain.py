@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from segtrain.commands.paths import relative
 from segtrain.config.compose import (
     CONFIG_DIR,
     compose_config,
@@ -70,6 +71,7 @@ def explain_command(config: DictConfig, folder: Path) -> None:
         _explain_checkpoint(config, folder)
     else:
         _explain_model(config, given, folder)
+    print(f"page: {relative(folder / PAGE)}", flush=True)
 
 
 def _key(override: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -145,7 +146,7 @@ def _is_one(kernel: dict[str, Any]) -> bool:
 def serve(page: Any, config: dict[str, Any]) -> None:
     """Serves a page until a signal comes. Raises InputError where the port is taken."""
     gr = require_gradio()
-    port = config["port"] or free_port(config["host"])
+    port = port_of(config)
     theme = gr.themes.Default(font=SYSTEM_FONTS[0], font_mono=SYSTEM_FONTS[1])
     try:
         page.launch(
@@ -166,15 +167,32 @@ def serve(page: Any, config: dict[str, Any]) -> None:
         raise InputError(f"port={port} is taken on {config['host']}", do="give another, or port=0") from error
     if config["host"] not in ONLY_HERE:
         print(f"host={config['host']}: everybody who reaches this machine can open the page", flush=True)
-    print(f"http://{config['host']}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"{address_of(config['host'], port)} (Ctrl-C ends it)", flush=True)
     with StopSignals() as signals:
         while not signals.requested:
             time.sleep(0.2)
     page.close(verbose=False)
 
 
-def free_port(host: str) -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind((host, 0))
-        return one.getsockname()[1]
+def address_of(host: str, port: int) -> str:
+    """`http://HOST:PORT`, with an IPv6 host in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def port_of(config: Mapping[str, Any]) -> int:
+    """The port that a server takes: the config's, or one that nobody listens on where that is 0.
+
+    Raises:
+        InputError: this machine has no such host, or somebody listens on the port.
+    """
+    host, port = config["host"], config["port"]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as one:
+            return one.getsockname()[1]
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(f"port={port} is taken on {host}", do="give another, or port=0") from error
+        why = str(error.strerror).partition(" (while")[0]
+        what = f"host={host} port={port}: nothing can listen there ({why})"
+        raise InputError(what, do="host=127.0.0.1 is this machine alone, host=0.0.0.0 everybody") from error

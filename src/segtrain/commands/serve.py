@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 from segtrain.commands.build import build_crf, saved_input, task_of
-from segtrain.commands.demo import ONLY_HERE, free_port, models_of
+from segtrain.commands.demo import ONLY_HERE, address_of, models_of, port_of
 from segtrain.commands.prediction import image_reader
 from segtrain.demo.opened import MEGA, read_bounded
 from segtrain.distributed.signals import StopSignals
@@ -48,7 +48,7 @@ def run_server(configs: list[dict[str, Any]], saved: list[Checkpoint]) -> None:
     )
     about = {"classes": saved[0].meta["class_names"], "images": saved_input(saved[0]).words()}
     app = build_app(predictor(config, saved[0]), limits, about)
-    host, port = config["host"], config["port"] or free_port(config["host"])
+    host, port = config["host"], port_of(config)
     settings = uvicorn.Config(app, host=host, port=port, log_level="warning", timeout_keep_alive=5)
     server = uvicorn.Server(settings)
     serving = Thread(target=server.run, daemon=True)
@@ -59,7 +59,7 @@ def run_server(configs: list[dict[str, Any]], saved: list[Checkpoint]) -> None:
         if server.started:
             if host not in ONLY_HERE:
                 print(f"host={host}: everybody who reaches this machine can send images", flush=True)
-            print(f"http://{host}:{port}/predict (Ctrl-C ends it)", flush=True)
+            print(f"{address_of(host, port)}/predict (Ctrl-C ends it)", flush=True)
         while serving.is_alive() and not signals.requested:
             time.sleep(0.1)
         started, server.should_exit = server.started, True

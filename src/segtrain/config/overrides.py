@@ -25,7 +25,7 @@ OF_DATA = (
     " test_split class_names image_column mask_column"
 )
 TEXTS = (
-    {"hydra.run.dir", "hydra.sweep.dir"}
+    {"hydra.run.dir", "hydra.sweep.dir", "to"}
     | {f"data.{name}" for name in OF_DATA.split()}
     | {
         key

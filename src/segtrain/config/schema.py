@@ -96,23 +96,16 @@ TYPES: dict[str, Any] = {
     "timeout": float,
 }
 AT_LEAST = dict.fromkeys(
-    (
-        "max_steps",
-        "batch_size",
-        "accumulate",
-        "val_every",
-        "checkpoint_every",
-        "log_every",
-        "in_channels",
-        "tile",
-        "calibration",
-    ),
+    "max_steps batch_size accumulate val_every checkpoint_every log_every in_channels tile calibration"
+    " concurrency max_megabytes".split(),
     1,
 ) | dict.fromkeys(
-    ("seed", "num_workers", "clip_norm", "ema", "tune_crf", "early_stop", "keep_last", "overlap", "port"), 0
+    "seed num_workers clip_norm ema tune_crf early_stop keep_last overlap port queue"
+    " whole_megapixels".split(),
+    0,
 )
-
 AT_MOST = {"seed": 2**63 - 1, "port": 65535}  # what torch takes; what there is
+ABOVE_ZERO = {"width": 0.25, "timeout": 60, "max_megapixels": 12}  # and what is usual
 
 # Keys at the root that hold more keys: groups, and what only some commands have.
 GROUPS = frozenset(
@@ -142,8 +135,9 @@ def check_scalars(config: dict[str, Any]) -> None:
             raise InputError(f"{key}={value}", do=f"give at most {AT_MOST[key]}")
     if config.get("batch_size") == "auto" and "max_steps" not in config:
         raise InputError("batch_size=auto: the size of a training alone is searched", do="give a number")
-    if not config.get("width", 1) > 0:
-        raise InputError(f"width={config['width']}", do="give a factor above 0, such as 0.25")
+    for key, usual in ABOVE_ZERO.items():
+        if not config.get(key, usual) > 0:
+            raise InputError(f"{key}={config[key]}", do=f"give a number above 0, such as {usual}")
     if (epochs := config.get("max_epochs")) is not None and not 0 < epochs < 1e6:
         raise InputError(f"max_epochs={epochs}", do="give a number above 0, such as 50")
     if config.get("ema", 0) >= 1:
