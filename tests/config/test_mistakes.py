@@ -2,7 +2,7 @@
 
 import pytest
 
-from segtrain.config.mistakes import check_command_line
+from segtrain.config.mistakes import check_command_line, flags_first
 from segtrain.errors import InputError
 
 
@@ -33,6 +33,8 @@ def here(tmp_path, monkeypatch):
         ("import", "a.png", "a.png: must be of the form key=value; write weights=a.png"),
         ("explain", "fcn8s", "fcn8s: must be of the form key=value; write model=fcn8s"),
         ("export", "nothing", "nothing: must be of the form key=value; add = and a value"),
+        ("train", "-x model=unet", "-x: no such flag; see --help"),
+        ("train", "model=unet --resolve", "--resolve: shows nothing by itself; add --cfg job"),
         ("train", "init_from=", "init_from= is empty; is a variable of the shell not set?; give a value"),
     ],
 )
@@ -48,9 +50,21 @@ def test_the_message_says_what_to_write(root, typed, says):
         "--cfg job model=unet",
         "--config-dir . --multirun seed=1,2",
         "-m ~crops +a=b",
-        "-cd x --resolve",
+        "-cd x -c job --resolve",
         "title=",
     ],
 )
 def test_what_hydra_knows_passes(typed):
     check_command_line("train", typed.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "parsed"),
+    [
+        ("data=voc -m model=a,b", "-m data=voc model=a,b"),
+        ("a=1 --cfg job ~b --resolve c=2", "--cfg job --resolve a=1 ~b c=2"),
+        ("a=1 --cfg=job b=2", "--cfg=job a=1 b=2"),
+    ],
+)
+def test_flags_may_stand_anywhere(typed, parsed):
+    assert flags_first(typed.split()) == parsed.split()

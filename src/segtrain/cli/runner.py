@@ -21,11 +21,11 @@ from segtrain.cli.help import help_text
 from segtrain.cli.memory import out_of_memory
 from segtrain.cli.sweep import SweepFailed, network_metrics
 from segtrain.commands.command_line import note_command
-from segtrain.commands.folder import locked
-from segtrain.commands.paths import write_metrics
+from segtrain.commands.folder import check_no_training, locked, new_folder
+from segtrain.commands.paths import has_result, write_metrics
 from segtrain.config.compose import CONFIG_DIR
 from segtrain.config.data_file import adopt_data_files
-from segtrain.config.mistakes import check_command_line
+from segtrain.config.mistakes import check_command_line, flags_first
 from segtrain.config.no_option import settle_empty_groups
 from segtrain.config.overrides import add_fold_keys, quote_values, unquote_keys
 from segtrain.config.wording import CONFIG_ERRORS, explain
@@ -37,6 +37,13 @@ from segtrain.version import __version__
 UNUSABLE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 DISK_FAILED = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EREMOTEIO)
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+
+WRITE_A_CONFIG = (
+    "eval",
+    "data",
+    "predict",
+    "import",
+)  # commands beside the training that leave a config.yaml
 
 
 class Command(NamedTuple):
@@ -80,6 +87,7 @@ def run_command(command: Command, arguments: list[str]) -> None:
     main = hydra.main(config_path=str(CONFIG_DIR), config_name=command.root, version_base="1.3")(job.run)
     try:
         check_command_line(command.root, arguments)
+        arguments = flags_first(arguments)
         arguments = settle_empty_groups(command.root, quote_values(list(map(unquote_keys, arguments))))
         arguments = command.complete([add_fold_keys(one) for one in adopt_data_files(arguments)])
         sys.argv[1:] = arguments  # where Hydra reads them
@@ -163,17 +171,30 @@ class Job:
                 reason = explain(error, self.command.root, overrides)
             elif isinstance(error, OSError) and error.errno in CANNOT_WRITE:
                 reason = _cannot_write(error, self.folder)
-            failed = {"error": str(reason), "exit_code": getattr(reason, "exit_code", 1)}
             try:
                 if self.folder.is_dir():  # else it was renamed or removed, and is not made anew
-                    write_metrics(failed, overrides, self.folder)
+                    self._record_failure(reason, overrides)
             except (OSError, SaveError):  # a full disk may be the very error
                 self.failure = reason
             raise (reason if isinstance(reason, SaveError) else error) from None
         return metrics
 
+    def _record_failure(self, reason: BaseException, overrides: list[str]) -> None:
+        """Writes why there are no metrics. A command that was refused takes no earlier one's away: of a sweep
+        it gets a folder of its own, NUMBER_refused, where the table finds it."""
+        failed = {"error": str(reason), "exit_code": getattr(reason, "exit_code", 1)}
+        folder = self.folder
+        if isinstance(reason, InputError) and has_result(folder):
+            if not self.sweeping or launch.rank() > 0:
+                return
+            settings = HydraConfig.get()
+            folder = new_folder(Path(settings.sweep.dir) / f"{settings.job.num}_refused").path
+        write_metrics(failed, overrides, folder)
+
     def _done(self, config: DictConfig) -> dict[str, Any] | None:
         """What the command gives. Memory that is too small is a fault of the config."""
+        if self.command.root in WRITE_A_CONFIG:
+            check_no_training(self.folder)
         try:
             return self.command.function(config, self.folder)
         except Exception as error:

@@ -83,6 +83,13 @@ def given_folder(path: Path) -> MadeFolder:
     return MadeFolder(path, made)
 
 
+def check_no_training(folder: Path) -> None:
+    """Raises InputError where another command would replace a training's config.yaml and metrics.json."""
+    if (folder / "checkpoints" / "last.ckpt").is_file():  # segimport leaves best.ckpt alone
+        what = f"{folder}: holds a training, whose config.yaml and metrics.json would be replaced"
+        raise InputError(what, do="choose another folder")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """While entered, no other run gets this folder; a killed process leaves no lock.

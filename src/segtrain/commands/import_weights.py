@@ -83,7 +83,7 @@ def import_weights(config: dict[str, Any], given: set[str], folder: Path) -> Non
 def check_asked(config: dict[str, Any]) -> None:
     """Raises InputError where what to import, and into what, is not said."""
     for key, hint in (
-        ("format", ", ".join(FORMATS)),
+        ("format", f"one of {', '.join(FORMATS)}"),
         ("weights", "a file or a URL"),
         ("model", "such as fcn8s"),
     ):

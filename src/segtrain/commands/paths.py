@@ -32,6 +32,15 @@ def write_metrics(metrics: dict[str, Any], overrides: Sequence[str], folder: Pat
         write_atomically(folder / "metrics.json", lambda file: file.write(text.encode()))
 
 
+def has_result(folder: Path) -> bool:
+    """Whether a folder's `metrics.json` holds metrics, and not why there are none."""
+    try:
+        found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and "error" not in found
+
+
 def checkpoint_paths(ckpt: Any) -> list[str]:
     """The paths of `ckpt=` in order: one, a list, or lists by the names of their groups. The folder of a
     sweep stands for its runs, and `*` and `?` for what they match.

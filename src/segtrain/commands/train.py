@@ -119,7 +119,8 @@ def run_training(
         folder = process_group.gathered([folder])[0]  # the first rank's
         stack.enter_context(noticing_a_lost_folder(folder))
         log = stack.enter_context(open_log(config, folder, "train"))
-        write_yaml(config, folder / "config.yaml")  # again once the data are known
+        if not (folder / "config.yaml").exists():  # a resume may yet be refused
+            write_yaml(config, folder / "config.yaml")  # again once the data are known
         training = set_up(config, choices, compute, log, others)
         if config.get("lr_find"):
             find_rate(training.state, training.dataset, config["optimizer"]["lr"], log)
@@ -180,12 +181,12 @@ def set_up(
     state = build_state(config, data, dataset, compute, log, source)
     state.run_meta |= run_meta(config, choices, data)
     made = state.meta["made_by"] = made_by(data)
-    write_yaml(config, folder / "config.yaml", in_words(made))
     checkpoint.tidy(folder / "checkpoints")
     if source is None:
         initialise_weights(state, config, log)
     else:
         restore(state, source, config, log, folder, data)
+    write_yaml(config, folder / "config.yaml", in_words(made))
     log.start(config, state.step)
     show_plan(state, len(dataset), len(data.val), log)
     epochs = config["max_steps"] * state.batch["images"] / len(dataset)

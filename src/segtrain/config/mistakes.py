@@ -11,8 +11,11 @@ from segtrain.files import check_name
 
 MAY_BE_EMPTY = ("data.mask_suffix", "title")
 # Hydra's own, the first of which take the word after them.
-WITH_VALUE = "--config-dir -cd --config-name -cn --config-path -cp --package -p --cfg -c --info -i".split()
-FLAGS = "--multirun -m --run -r --resolve --hydra-help --experimental-rerun --shell-completion -sc".split()
+WITH_VALUE = (
+    "--config-dir -cd --config-name -cn --config-path -cp --package -p --cfg -c --info -i"
+    " --experimental-rerun".split()
+)
+FLAGS = "--multirun -m --run -r --resolve --hydra-help --shell-completion -sc".split()
 DATA_ROOT = ("train", "data")  # commands whose folder is the data's
 NAMED = ("hf://", "zoo:")  # how a checkpoint elsewhere begins
 
@@ -39,6 +42,8 @@ def check_command_line(root: str, arguments: Sequence[str]) -> None:
             name, given = key.lstrip("-").replace("-", "_"), value if equals else after
             meant = f"{name}={given}" if given and not given.startswith("-") else f"{name}=VALUE"
             raise InputError(f"{key}: keys have no dashes before them", do=f"write {meant}")
+        if argument[:1] == "-" and argument[:2] not in ("--", *(flag[:2] for flag in (*WITH_VALUE, *FLAGS))):
+            raise InputError(f"{argument}: no such flag", do="see --help")
         if not equals and before not in WITH_VALUE and argument[:1] not in "-~":
             raise InputError(
                 f"{argument}: must be of the form key=value", do=_what_a_word_means(root, argument)
@@ -47,6 +52,23 @@ def check_command_line(root: str, arguments: Sequence[str]) -> None:
             what = f"{key}= is empty; is a variable of the shell not set?"
             raise InputError(what, do="give a value, or leave the key out")
         before = argument
+    if "--resolve" in arguments and not {"--cfg", "-c"} & {one.partition("=")[0] for one in arguments}:
+        raise InputError("--resolve: shows nothing by itself", do="add --cfg job")
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with Hydra's flags before the overrides, between which its parser takes none.
+
+    Example:
+        >>> flags_first(["data=voc", "-m", "model=unet,segnet"])
+        ["-m", "data=voc", "model=unet,segnet"]
+    """
+    flags: list[str] = []
+    overrides: list[str] = []
+    for argument in arguments:
+        follows = bool(flags) and flags[-1] in WITH_VALUE
+        (flags if follows or argument.startswith("-") else overrides).append(argument)
+    return flags + overrides
 
 
 def _what_a_word_means(root: str, word: str) -> str:
