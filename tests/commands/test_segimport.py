@@ -139,7 +139,7 @@ def test_help_lists_the_keys_and_what_they_mean(run):
 
 
 def test_what_is_asked_wrongly_is_refused_in_a_line(run, fcn32s):
-    refused(run("segimport", "model=fcn32s"), "format= is missing; add format=, one of torchvision, pytorch-fcn")
+    refused(run("segimport", "model=fcn32s"), "format= is missing; add format=, one of torchvision")
     refused(segimport(run, fcn32s, format="keras"), "format=keras: no such format; there are torchvision")
     refused(run("segimport", "format=caffe", f"weights={fcn32s}"), "model= is missing")
     refused(run("segimport", "format=caffe", "model=fcn8s"), "weights= is missing")
