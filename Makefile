@@ -41,6 +41,7 @@ test-browser: $(STAMP) ## the tests of pages in a real browser, Debian's chromiu
 test-slurm: $(STAMP) ## the tests marked slurm, as root on Debian: installs slurm-wlm and starts a Slurm of its own
 	$(BIN)/python -m pip install --quiet --editable '.[sweep]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm -rs -n 0
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cli/test_sweeps.py -n 0
 
 lint: $(STAMP) ## checks style, format and types
 	$(BIN)/ruff check .

@@ -5,7 +5,9 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from segtrain.cli.sweep import Comparison
 from tests.conftest import FAST, TINY
 
 SWEEP = ["-m", *TINY, *FAST, "num_workers=1", "model=fcn32s"]
@@ -52,6 +54,13 @@ def test_optuna_looks_for_the_largest_mean_iou_and_a_diverged_run_is_the_worst(r
     best = yaml.safe_load((done.folder / "optimization_results.yaml").read_text())
     assert best["best_value"] == pytest.approx(float(good["mean_iou"]))
     assert best["best_params"]["optimizer.lr"] == 0.001
+
+
+def test_a_sweeper_that_optimises_is_told_that_larger_is_better():
+    config = OmegaConf.create({"hydra": {"sweeper": {"direction": "minimize"}}})
+    OmegaConf.set_readonly(config.hydra, True)  # as the callback that makes the folders leaves it
+    Comparison().on_multirun_start(config)
+    assert config.hydra.sweeper.direction == "maximize"
 
 
 def test_a_sweep_whose_name_is_taken_makes_its_runs_in_its_own_folder(monkeypatch, tmp_path, capfd):

@@ -59,7 +59,7 @@ class Comparison(Callback):
         """Makes Optuna maximise: our metric is better the larger it is."""
         sweeper = config.hydra.sweeper
         if "direction" in sweeper:
-            with read_write(config):
+            with read_write(config.hydra):  # by the callback before this one it is for reading alone
                 sweeper.direction = "maximize"
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
