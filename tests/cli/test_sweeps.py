@@ -56,7 +56,7 @@ def test_optuna_looks_for_the_largest_mean_iou_and_a_diverged_run_is_the_worst(r
     assert best["best_params"]["optimizer.lr"] == 0.001
 
 
-def test_a_sweeper_that_optimises_is_told_that_larger_is_better():
+def test_a_sweeper_that_optimises_looks_for_the_largest_metric():
     config = OmegaConf.create({"hydra": {"sweeper": {"direction": "minimize"}}})
     OmegaConf.set_readonly(config.hydra, True)  # as the callback that makes the folders leaves it
     Comparison().on_multirun_start(config)
