@@ -38,12 +38,8 @@ UNUSABLE_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR)
 DISK_FAILED = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EREMOTEIO)
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 
-WRITE_A_CONFIG = (
-    "eval",
-    "data",
-    "predict",
-    "import",
-)  # commands beside the training that leave a config.yaml
+# Commands that leave a config.yaml, as a training does, and would replace one's.
+WRITE_A_CONFIG = ("eval", "data", "predict", "import")
 
 
 class Command(NamedTuple):

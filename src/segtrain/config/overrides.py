@@ -20,6 +20,7 @@ from segtrain.files import quoted_for_hydra
 TIMM = "timm/"  # before the names of timm's networks, among those of ours
 ITEM = re.compile(r"""[\[\]{},]|\s+|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^\[\]{},\s][^\[\]{},]*""")
 PLAIN = re.compile(r"[\w./+:,@%-]*", re.ASCII).fullmatch  # which needs no look
+MAY_BE_NO_TEXT = re.compile(r"(?:^|[\[{,:\s])(?:[+-]?[.\d]|[+-]?inf|nan|true|false)", re.IGNORECASE).search
 OF_DATA = (
     "root images masks mask_suffix annotations val_annotations test_annotations train_split val_split"
     " test_split class_names image_column mask_column"
@@ -115,7 +116,8 @@ def _quoted(argument: str, sweeps: bool) -> str:
         return f"{key}={_value(value)}"
     if not equals or argument.startswith("-") or value[:1] in ("", "(", "'", '"', "$"):
         return argument
-    others = () if set("($") & set(value) else _no_texts(key.lstrip("+"))
+    may_be = MAY_BE_NO_TEXT(value) and not set("($") & set(value)
+    others = _no_texts(key.lstrip("+")) if may_be else ()
     if not others and (PLAIN(value) or _parses(argument)):
         return argument
     if sweeps or value[0] in "[{":
